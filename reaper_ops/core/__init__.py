@@ -1,0 +1,1 @@
+"""Every decision. No file, socket, clock or process."""

@@ -1,0 +1,1 @@
+"""Judgement: only rules say good or bad."""

@@ -1,0 +1,39 @@
+"""The two classes of trouble that reach the user; everything else is data in a report."""
+
+from __future__ import annotations
+
+
+class ReaperError(Exception):
+    """The input is wrong: the user fixes it. Exit code 2.
+
+    place: where, as ``gpu3/ollama_port``; problem: one sentence; hint: the next step.
+    """
+
+    exit_code = 2
+
+    def __init__(self, place: str, problem: str, hint: str = "") -> None:
+        super().__init__(place, problem, hint)
+        self.place = place
+        self.problem = problem
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.problem}" if self.place else self.problem
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class ReaperErrors(ReaperError):
+    """Several input errors, all shown at once."""
+
+    def __init__(self, errors: tuple[ReaperError, ...]) -> None:
+        super().__init__("", f"{len(errors)} errors in the input")
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+
+class CommandError(ReaperError):
+    """The run itself broke: a command died, a tool is missing. Exit code 1."""
+
+    exit_code = 1

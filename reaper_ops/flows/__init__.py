@@ -1,0 +1,1 @@
+"""One module per verb: calls the layers in order, decides nothing."""

@@ -1,0 +1,1 @@
+"""The rehearsal fleet: simulated Ollama, registry and release server. Standard library only."""

@@ -1,0 +1,1 @@
+"""Checks of the wish by testinfra, shipped and run by `reaper-ops verify`."""
