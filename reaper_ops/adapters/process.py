@@ -1,0 +1,87 @@
+"""The one door to other programs: every process of reaper_ops starts here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reaper_ops.errors import CommandError
+
+
+@dataclass(frozen=True)
+class Result:
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: str | None = None,
+    timeout: float | None = None,
+) -> Result:
+    """Runs argv to its end. A program that is not there, or outlasts `timeout` seconds, raises CommandError."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+    except subprocess.TimeoutExpired:
+        raise CommandError(argv[0], f"did not end within {timeout:g} s") from None
+    return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Result:
+    """Runs argv and hands each line of its standard output to `on_line` as it comes.
+
+    Ctrl-C is passed on to the whole process group, which is then waited for, so nothing is left running.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+    assert process.stdout is not None
+    lines: list[str] = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            on_line(line.rstrip("\n"))
+        _, stderr = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate()
+        raise
+    return Result(tuple(argv), process.returncode, "".join(lines), stderr)

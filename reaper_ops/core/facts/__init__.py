@@ -1,0 +1,1 @@
+"""Facts: asks (a command or path), and parsers of what came back."""

@@ -1,0 +1,224 @@
+"""What a host is: frozen records, ``None`` where nothing was read. No judgement here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class System:
+    """os_id/version_id/like from /etc/os-release; arch as uname prints it; init is the name of process 1."""
+
+    os_id: str = ""
+    version_id: str = ""
+    like: tuple[str, ...] = ()
+    arch: str = ""
+    kernel: str = ""
+    hostname: str = ""
+    init: str = ""
+    container: str | None = None
+    cgroup: int | None = None
+    cpus: int | None = None
+    uid: int | None = None
+    home: str = ""
+    jetpack: int | None = None
+
+    @property
+    def family(self) -> str:
+        """``debian``, ``redhat`` or the id itself."""
+        for name in (self.os_id, *self.like):
+            if name in {"debian", "ubuntu"}:
+                return "debian"
+            if name in {"rhel", "fedora", "centos"}:
+                return "redhat"
+        return self.os_id
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, from /proc/meminfo."""
+
+    total: int
+    available: int
+    swap_total: int
+    swap_free: int
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One row of /proc/swaps; size and used in bytes."""
+
+    path: str
+    kind: str
+    size: int
+    used: int
+    priority: int
+
+
+@dataclass(frozen=True)
+class Disk:
+    """File system that holds `path` (or its nearest existing parent); bytes."""
+
+    path: str
+    mount: str
+    fstype: str
+    free: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PciGpu:
+    slot: str
+    vendor: str
+    device: str
+
+
+@dataclass(frozen=True)
+class DeviceNode:
+    path: str
+    gid: int
+    mode: str
+
+
+@dataclass(frozen=True)
+class NvidiaGpu:
+    """One row of nvidia-smi; memory in bytes."""
+
+    index: int
+    uuid: str
+    name: str
+    memory_total: int
+    memory_used: int | None
+    driver: str
+    compute: str | None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The chain, link by link: PCI, kernel module, device nodes, tools, toolkit, CDI."""
+
+    pci: tuple[PciGpu, ...] = ()
+    modules: tuple[str, ...] = ()
+    nodes: tuple[DeviceNode, ...] = ()
+    nvidia: tuple[NvidiaGpu, ...] | None = None
+    nvidia_error: str | None = None
+    driver: str | None = None
+    toolkit: str | None = None
+    cdi: tuple[str, ...] | None = None
+
+    def vendor(self) -> str:
+        """``nvidia``, ``amd`` or ``none``, from PCI first and from tools and device nodes where PCI shows nothing."""
+        vendors = {gpu.vendor for gpu in self.pci}
+        if "10de" in vendors or self.nvidia:
+            return "nvidia"
+        if "1002" in vendors or any(node.path == "/dev/kfd" for node in self.nodes):
+            return "amd"
+        return "none"
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Versions as text; None when the part is not there. `running` is whether the engine answered."""
+
+    engine: str | None
+    compose: str | None
+    running: bool
+    runtimes: tuple[str, ...] = ()
+    cdi_dirs: tuple[str, ...] = ()
+    daemon_json: str | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`systemctl show` of one unit, raw properties; empty when systemd did not answer."""
+
+    name: str
+    properties: Mapping[str, str]
+
+    @property
+    def exists(self) -> bool:
+        return self.properties.get("LoadState") == "loaded"
+
+    @property
+    def active(self) -> bool:
+        return self.properties.get("ActiveState") == "active"
+
+    @property
+    def enabled(self) -> bool:
+        return self.properties.get("UnitFileState") == "enabled"
+
+
+@dataclass(frozen=True)
+class Process:
+    """The running Ollama server that we look after; environment is redacted and limited to what we know."""
+
+    pid: int
+    exe: str
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file we care about; content None when absent, link is the target of a symbolic link."""
+
+    path: str
+    content: str | None
+    mode: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """Our Compose container, from `docker inspect`."""
+
+    id: str
+    state: str
+    image: str
+    config_hash: str
+    oom_killed: bool
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One HTTP request as it went. phase: how far it got (resolve, connect, tls, send, read, done).
+
+    error is a class of its own, not English: dns, refused, timeout, unreachable, tls, reset, closed, protocol, or "".
+    """
+
+    path: str
+    phase: str
+    error: str = ""
+    detail: str = ""
+    errno: int | None = None
+    address: str = ""
+    status: int | None = None
+    content_type: str = ""
+    body: str = ""
+    elapsed_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    host: str
+    system: System
+    memory: Memory | None = None
+    swaps: tuple[Swap, ...] | None = None
+    disks: Mapping[str, Disk] = field(default_factory=dict)
+    gpu: Gpu = field(default_factory=Gpu)
+    docker: Docker | None = None
+    unit: Unit | None = None
+    process: Process | None = None
+    container: Container | None = None
+    files: Mapping[str, File] = field(default_factory=dict)
+    packages: Mapping[str, str | None] = field(default_factory=dict)
+    tools: Mapping[str, str | None] = field(default_factory=dict)
+    releases: tuple[str, ...] = ()
+    user_groups: tuple[str, ...] | None = None
+    manifest: Mapping[str, object] | None = None
+    exchanges: tuple[Exchange, ...] = ()
+    journal: str | None = None
+    kernel: str | None = None
+    cgroup_oom_kills: int | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)

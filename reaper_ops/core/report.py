@@ -1,0 +1,84 @@
+"""The one shape of every answer. Only Report owns status and exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The closed set of states of a probed host."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    CONNECTION_REFUSED = "connection-refused"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    DNS = "dns"
+    TLS = "tls"
+    NOT_OLLAMA = "not-ollama"
+    HTTP_ERROR = "http-error"
+    OVERLOADED = "overloaded"
+    OUT_OF_MEMORY = "out-of-memory"
+    CPU_FALLBACK = "cpu-fallback"
+    PARTIAL_OFFLOAD = "partial-offload"
+    MODEL_MISSING = "model-missing"
+    DEGRADED = "degraded"
+
+
+WARNINGS = frozenset({State.STARTING, State.OVERLOADED, State.PARTIAL_OFFLOAD})
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One line that was seen, and where: `GET /api/version`, `kernel log`, `systemctl show`."""
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """state is None when the host could not be checked; problem then says why."""
+
+    host: str
+    state: State | None
+    summary: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    cause: str | None = None
+    next_step: str = ""
+    problem: str = ""
+    version: str | None = None
+    url: str = ""
+    models: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    simulated: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+SCHEMA = "reaper-ops/report/1"
+
+
+@dataclass(frozen=True)
+class Report:
+    verb: str
+    hosts: tuple[HostReport, ...]
+
+    @property
+    def status(self) -> str:
+        """healthy, warning, error, or unknown when a host could not be checked and none is in error."""
+        states = [host.state for host in self.hosts]
+        if any(s is not None and s is not State.HEALTHY and s not in WARNINGS for s in states):
+            return "error"
+        if any(host.problem and host.state is not None for host in self.hosts):
+            return "error"
+        if any(s is None for s in states):
+            return "unknown"
+        return "warning" if any(s in WARNINGS for s in states) else "healthy"
+
+    @property
+    def exit_code(self) -> int:
+        """0 healthy, 3 a finding is an error, 4 only warnings, 5 too little could be checked."""
+        return {"healthy": 0, "error": 3, "warning": 4, "unknown": 5}[self.status]

@@ -1,0 +1,136 @@
+"""Types of single setting values: sizes, durations, versions, origins, model names."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_GO_DURATION = re.compile(r"^-?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$|^-?\d+$")
+_VERSION = re.compile(r"^\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?$")
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_GPU_UUID = re.compile(r"^(?:GPU|MIG)-[0-9a-fA-F-]{36}$|^\d+$")
+_ORIGIN_SCHEMES = (
+    "http://",
+    "https://",
+    "chrome-extension://",
+    "safari-extension://",
+    "moz-extension://",
+    "ms-browser-extension://",
+    "app://",
+    "file://",
+    "tauri://",
+    "vscode-webview://",
+    "vscode-file://",
+)
+
+
+def size(value: Any) -> int:
+    """Bytes from ``8G``, ``512MiB`` or a number; units are powers of 1024, as in systemd and Docker."""
+    if isinstance(value, bool):
+        raise ValueError("is a boolean, not a size such as 8G")
+    if isinstance(value, int):
+        number = value
+    else:
+        match = _SIZE.match(str(value))
+        if not match:
+            raise ValueError(f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G")
+        number = int(float(match[1]) * _UNITS[match[2].upper()])
+    if number <= 0:
+        raise ValueError("must be more than 0 bytes")
+    return number
+
+
+def not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("is a boolean, not a number")
+    return value
+
+
+def duration(value: Any) -> str:
+    """A Go duration (``10m``, ``1h30m``) or whole seconds; negative keeps a model for ever."""
+    if isinstance(value, bool) or not _GO_DURATION.match(str(value)):
+        raise ValueError(
+            f"{value!r} is not a duration that Ollama reads; write 10m, 1h30m, seconds, or -1 for ever"
+        )
+    return str(value)
+
+
+def version(value: str) -> str:
+    text = value.removeprefix("v")
+    if text == "latest":
+        raise ValueError("'latest' is refused: it installs a different server on each day; pin a version")
+    if not _VERSION.match(text):
+        raise ValueError(f"{value!r} is not a version such as 0.32.14")
+    return text
+
+
+def sha256(value: str) -> str:
+    if not _SHA256.match(value.lower()):
+        raise ValueError(f"{value!r} is not a SHA-256 in hex (64 characters)")
+    return value.lower()
+
+
+def gpu_id(value: Any) -> str:
+    if not _GPU_UUID.match(str(value)):
+        raise ValueError(f"{value!r} is not a GPU UUID; `nvidia-smi -L` prints them as GPU-xxxxxxxx-…")
+    return str(value)
+
+
+def origin(value: str) -> str:
+    """An entry of OLLAMA_ORIGINS that does not panic the server at start (gin-contrib/cors validates it)."""
+    if not value.strip():
+        raise ValueError("an empty origin panics the server at start; remove it")
+    if value.count("*") > 1:
+        raise ValueError(f"{value!r} has more than one *, which panics the server at start")
+    if "*" not in value and not value.startswith(_ORIGIN_SCHEMES):
+        raise ValueError(f"{value!r} has no scheme, which panics the server at start; write https://{value}")
+    return value
+
+
+_MODEL_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")
+_MODEL_NAMESPACE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}$")
+_MODEL_HOST = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}$")
+
+
+def model_name(value: str) -> str:
+    """``[host[:port]/][namespace/]model[:tag]`` or ``@set``; a host needs all three parts (types/model/name.go)."""
+    if value.startswith("@"):
+        return value
+    if "://" in value:
+        raise ValueError(f"{value!r} has a scheme; Ollama drops it: list the host in ollama_insecure_registries")
+    path, _, tag = value.rpartition(":") if ":" in value.rsplit("/", 1)[-1] else (value, "", "latest")
+    parts = path.split("/")
+    good = _MODEL_PART.match(parts[-1]) and _MODEL_PART.match(tag)
+    if len(parts) == 2:
+        good = good and _MODEL_NAMESPACE.match(parts[0])
+    elif len(parts) == 3:
+        good = good and _MODEL_NAMESPACE.match(parts[1]) and _MODEL_HOST.match(parts[0])
+    if not good or len(parts) > 3:
+        hint = "; a registry host needs host/namespace/model:tag" if ":" in parts[0] else ""
+        raise ValueError(f"{value!r} is not a model name such as llama3:8b{hint}")
+    if tag == "cloud" or tag.endswith("-cloud"):
+        raise ValueError(f"{value!r} is a cloud model: it runs at ollama.com, not on this host")
+    return f"{path}:{tag}"
+
+
+Size = Annotated[int, BeforeValidator(size)]
+Count = Annotated[int, BeforeValidator(not_bool)]
+Duration = Annotated[str, BeforeValidator(duration)]
+Version = Annotated[str, AfterValidator(version)]
+Sha256 = Annotated[str, AfterValidator(sha256)]
+GpuId = Annotated[str, BeforeValidator(gpu_id)]
+Origin = Annotated[str, AfterValidator(origin)]
+ModelName = Annotated[str, AfterValidator(model_name)]
+
+
+def human_bytes(count: int | float) -> str:
+    """Decimal units as Ollama prints them: 4.7 GB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(count) < 1000 or unit == "TB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
