@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,29 +60,37 @@ def stream(
 
     Ctrl-C is passed on to the whole process group, which is then waited for, so nothing is left running.
     """
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+    with tempfile.TemporaryFile("w+", errors="replace") as stderr:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+        lines = _pump(process, on_line)
+        stderr.seek(0)
+        return Result(tuple(argv), process.returncode, "".join(lines), stderr.read())
+
+
+def _pump(process: subprocess.Popen[str], on_line: Callable[[str], None]) -> list[str]:
     assert process.stdout is not None
     lines: list[str] = []
     try:
         for line in process.stdout:
             lines.append(line)
             on_line(line.rstrip("\n"))
-        _, stderr = process.communicate()
     except BaseException:
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate()
+        process.stdout.close()
         raise
-    return Result(tuple(argv), process.returncode, "".join(lines), stderr)
+    finally:
+        process.wait()
+    return lines

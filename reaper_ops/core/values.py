@@ -37,7 +37,9 @@ def size(value: Any) -> int:
     else:
         match = _SIZE.match(str(value))
         if not match:
-            raise ValueError(f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G")
+            raise ValueError(
+                f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G"
+            )
         number = int(float(match[1]) * _UNITS[match[2].upper()])
     if number <= 0:
         raise ValueError("must be more than 0 bytes")
@@ -101,7 +103,9 @@ def model_name(value: str) -> str:
     if value.startswith("@"):
         return value
     if "://" in value:
-        raise ValueError(f"{value!r} has a scheme; Ollama drops it: list the host in ollama_insecure_registries")
+        raise ValueError(
+            f"{value!r} has a scheme; Ollama drops it: list the host in ollama_insecure_registries"
+        )
     path, _, tag = value.rpartition(":") if ":" in value.rsplit("/", 1)[-1] else (value, "", "latest")
     parts = path.split("/")
     good = _MODEL_PART.match(parts[-1]) and _MODEL_PART.match(tag)

@@ -1,0 +1,66 @@
+# GNU General Public License v3.0 or later (see playbooks/COPYING)
+"""Prints what happens as JSON lines, so that nobody has to scrape text."""
+
+from __future__ import annotations
+
+import json
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: reaper_events
+type: stdout
+short_description: results as JSON lines
+description: One JSON object a line for each result of a task on a host; used by reaper-ops.
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "reaper_events"
+
+    def _say(self, event: str, **fields: object) -> None:
+        self._display.display(json.dumps({"event": event, **fields}, default=str))
+
+    def _result(self, event: str, result, **fields: object) -> None:
+        kept = {k: v for k, v in result._result.items() if k not in {"invocation", "ansible_facts"}}
+        self._say(
+            event,
+            host=result._host.get_name(),
+            task=result._task.get_name().split(" : ")[-1],
+            role=result._task._role.get_name() if result._task._role else "",
+            id=result._task.vars.get("reaper_id", ""),
+            result=kept,
+            **fields,
+        )
+
+    def v2_playbook_on_task_start(self, task, is_conditional) -> None:
+        role = task._role.get_name() if task._role else ""
+        self._say("task", task=task.get_name().split(" : ")[-1], role=role)
+
+    def v2_runner_on_start(self, host, task) -> None:
+        self._say(
+            "start",
+            host=host.get_name(),
+            task=task.get_name().split(" : ")[-1],
+            id=task.vars.get("reaper_id", ""),
+        )
+
+    def v2_runner_on_ok(self, result) -> None:
+        self._result("changed" if result._result.get("changed") else "ok", result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False) -> None:
+        self._result("failed", result, ignored=bool(ignore_errors))
+
+    def v2_runner_on_unreachable(self, result) -> None:
+        self._result("unreachable", result)
+
+    def v2_runner_on_skipped(self, result) -> None:
+        return
+
+    def v2_on_file_diff(self, result) -> None:
+        return
+
+    def v2_playbook_on_stats(self, stats) -> None:
+        self._say("stats", hosts={host: stats.summarize(host) for host in stats.processed})

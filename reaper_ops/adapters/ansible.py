@@ -1,0 +1,184 @@
+"""The one way to Ansible: its inventory, and playbooks whose results come back as events."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reaper_ops import assets
+from reaper_ops.adapters import process
+from reaper_ops.core import inventory as core_inventory
+from reaper_ops.core.inventory import Inventory
+from reaper_ops.errors import CommandError, ReaperError
+
+Event = Mapping[str, Any]
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where hosts come from: the options that are handed to every Ansible program as they are."""
+
+    inventory: tuple[str, ...]
+    limit: str | None = None
+    extra_vars: tuple[str, ...] = ()
+    vault_password_files: tuple[str, ...] = ()
+    become_password_file: str | None = None
+
+    def argv(self, *, limit: str | None = None) -> list[str]:
+        words: list[str] = []
+        for path in self.inventory:
+            words += ["-i", path]
+        chosen = limit if limit is not None else self.limit
+        if chosen is not None:
+            words += ["--limit", chosen]
+        for item in self.extra_vars:
+            words += ["-e", item]
+        for path in self.vault_password_files:
+            words += ["--vault-password-file", path]
+        return words
+
+
+@dataclass(frozen=True)
+class Run:
+    """One playbook run: results per host in order, and which hosts could not be reached or failed."""
+
+    results: tuple[Event, ...]
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, host: str) -> tuple[Event, ...]:
+        return tuple(event for event in self.results if event["host"] == host)
+
+
+def _environment() -> dict[str, str]:
+    ours = {
+        "ANSIBLE_CALLBACK_PLUGINS": str(assets.playbook("callback_plugins")),
+        "ANSIBLE_STDOUT_CALLBACK": "reaper_events",
+        "REAPER_OPS_EVENTS": "1",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "ANSIBLE_GATHERING": "explicit",
+    }
+    defaults = {
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_FORKS": str(min(50, 10 * (os.cpu_count() or 1))),
+        "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
+    }
+    return {**{k: os.environ.get(k, v) for k, v in defaults.items()}, **ours}
+
+
+def listing(source: Source, *, export: bool = False) -> Mapping[str, Any]:
+    """`ansible inventory --list`: merged variables per host; with `export` as written, group by group."""
+    if source.limit is not None and not source.limit.strip(" ,:"):
+        raise ReaperError("--limit", "is empty", "name hosts or groups, or leave it out to mean all hosts")
+    argv = [sys.executable, "-m", "ansible", "inventory", "--list", *source.argv()]
+    if export:
+        argv.append("--export")
+    result = process.run(argv, env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"})
+    if result.rc != 0:
+        raise ReaperError(", ".join(source.inventory), _complaint(result.stderr), "fix the inventory")
+    try:
+        found: Mapping[str, Any] = json.loads(result.stdout)
+    except ValueError:
+        raise CommandError("ansible inventory", "printed no JSON", _complaint(result.stderr)) from None
+    if not core_inventory.host_variables(found):
+        what = f"--limit {source.limit}" if source.limit is not None else ", ".join(source.inventory)
+        raise ReaperError(what, "no host matches", "`ansible-inventory --graph` shows the hosts and groups")
+    return found
+
+
+def inventory(source: Source) -> Inventory:
+    """Hosts with their settings, evaluated by Ansible where they hold Jinja or inline vault values."""
+    found = listing(source)
+    waiting = core_inventory.needs_templating(found)
+    return core_inventory.parse(found, _evaluate(source, waiting) if waiting else None)
+
+
+def _evaluate(source: Source, hosts: tuple[str, ...]) -> dict[str, Mapping[str, Any]]:
+    run = playbook("settings.yml", source, limit=",".join(hosts) if len(hosts) < 500 else None)
+    problems = {**run.unreachable, **run.failed}
+    if problems:
+        host, message = next(iter(problems.items()))
+        raise ReaperError(host, message, "a template or a vault value of this host cannot be evaluated")
+    return {event["host"]: event["result"].get("variables", {}) for event in run.results if "result" in event}
+
+
+def playbook(
+    name: str,
+    source: Source,
+    *,
+    on_event: OnEvent | None = None,
+    limit: str | None = None,
+    check: bool = False,
+    diff: bool = False,
+    variables: Mapping[str, Any] | None = None,
+) -> Run:
+    """Runs one of our playbooks. Trouble on a host is in the Run; a run that broke raises CommandError."""
+    argv = [
+        sys.executable,
+        "-m",
+        "ansible",
+        "playbook",
+        str(assets.playbook(name)),
+        *source.argv(limit=limit),
+    ]
+    argv += ["--check"] if check else []
+    argv += ["--diff"] if diff else []
+    if variables:
+        argv += ["-e", json.dumps(variables)]
+    env = _environment()
+    if source.become_password_file:
+        env["ANSIBLE_BECOME_PASSWORD_FILE"] = source.become_password_file
+    events: list[Event] = []
+
+    def take(line: str) -> None:
+        event = _event(line)
+        if event is not None:
+            events.append(event)
+            if on_event:
+                on_event(event)
+
+    result = process.stream(argv, take, env=env)
+    run = _collect(events)
+    if not any(event["event"] == "stats" for event in events):
+        raise CommandError(f"ansible playbook {name}", _complaint(result.stderr + result.stdout), "")
+    return run
+
+
+def _event(line: str) -> Event | None:
+    if not line.startswith('{"event"'):
+        return None
+    try:
+        event: Event = json.loads(line)
+    except ValueError:
+        return None
+    return event
+
+
+def _collect(events: list[Event]) -> Run:
+    results = tuple(event for event in events if event["event"] in {"ok", "changed", "skipped", "failed"})
+    failed = {e["host"]: _message(e) for e in events if e["event"] == "failed" and not e.get("ignored")}
+    unreachable = {e["host"]: _message(e) for e in events if e["event"] == "unreachable"}
+    return Run(results, unreachable, failed)
+
+
+def _message(event: Event) -> str:
+    result = event.get("result", {})
+    text = str(result.get("msg") or result.get("stderr") or result.get("exception") or "no message").strip()
+    return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text
+
+
+def _complaint(stderr: str) -> str:
+    """The line of Ansible's output that says what is wrong."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    for line in lines:
+        match = re.match(r"(?:\[?(?:ERROR|FATAL|fatal)\]?[:!]*|ansible: error:)\s*(.+)", line)
+        if match:
+            return match[1]
+    return lines[-1] if lines else "no message"

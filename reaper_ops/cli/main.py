@@ -1,0 +1,43 @@
+"""The program: a lazy table of verbs, and the one place where errors are shown."""
+
+from __future__ import annotations
+
+import sys
+
+from reaper_ops import __version__
+
+VERBS = {
+    "hosts": "reaper_ops.cli.hosts:command",
+    "plan": "reaper_ops.cli.plan:command",
+    "up": "reaper_ops.cli.up:command",
+    "down": "reaper_ops.cli.down:command",
+    "render": "reaper_ops.cli.render:command",
+    "probe": "reaper_ops.cli.probe:command",
+    "verify": "reaper_ops.cli.verify:command",
+    "auth": "reaper_ops.cli.auth:command",
+    "lab": "reaper_ops.cli.lab:command",
+    "init": "reaper_ops.cli.init:command",
+    "schema": "reaper_ops.cli.schema:command",
+}
+HELP = {
+    "hosts": "Show each host's effective settings and where each came from.",
+    "plan": "Show what `up` would change on each host, and why. Changes nothing.",
+    "up": "Bring hosts to their wish: show the plan, ask, apply it, and prove the result.",
+    "down": "Remove from hosts what reaper_ops installed, and nothing else.",
+    "render": "Print the exact files for each host.",
+    "probe": "Say how each host answers: its state, the evidence, the next step.",
+    "verify": "Check the wish on the hosts by independent tests (testinfra).",
+    "auth": "Confirm a connection to an Ollama server and remember its URL.",
+    "lab": "A simulated fleet on loopback, to rehearse with.",
+    "init": "Write a commented example inventory.",
+    "schema": "Print the JSON Schema of the settings.",
+}
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--version"]:
+        print(f"reaper-ops {__version__}")  # noqa: T201 - before click is imported, for speed
+        return
+    from reaper_ops.cli.program import run
+
+    sys.exit(run(sys.argv[1:]))

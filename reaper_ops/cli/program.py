@@ -1,0 +1,75 @@
+"""The click program around the verbs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+
+import click
+
+from reaper_ops import __version__
+from reaper_ops.cli.main import HELP, VERBS
+from reaper_ops.errors import CommandError, ReaperError
+
+
+class LazyGroup(click.Group):
+    """Imports a verb when it runs; the list of verbs needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, HELP[verb]) for verb in VERBS])
+
+
+@click.command(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(__version__, prog_name="reaper-ops", message="%(prog)s %(version)s")
+def program() -> None:
+    """Provision Ollama hosts, keep them healthy, and name the cause when they are not.
+
+    Exit codes: 0 healthy, 1 the run broke, 2 fix the input, 3 a finding is an error, 4 only warnings,
+    5 too little could be checked.
+    """
+
+
+def run(argv: list[str]) -> int:
+    """Runs the program; every error ends here as one message and an exit code."""
+    try:
+        return int(program.main(args=argv, prog_name="reaper-ops", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; nothing is lost: the next run completes what this one began", err=True)
+        return 1
+    except ReaperError as error:
+        for line in str(error).splitlines():
+            click.echo(f"error: {line}", err=True)
+        return error.exit_code
+    except Exception:
+        if os.environ.get("REAPER_OPS_DEBUG"):
+            raise
+        return _unexpected()
+
+
+def _unexpected() -> int:
+    with tempfile.NamedTemporaryFile("w", prefix="reaper-ops-", suffix=".log", delete=False) as log:
+        log.write(traceback.format_exc())
+    problem = f"{sys.exc_info()[0].__name__ if sys.exc_info()[0] else 'error'}: {sys.exc_info()[1]}"
+    click.echo(f"error: this is a defect of reaper_ops: {problem}; the details are in {log.name}", err=True)
+    return CommandError.exit_code
