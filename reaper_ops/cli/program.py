@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import tempfile
 import traceback
 
@@ -33,9 +32,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, HELP[verb]) for verb in VERBS])
 
 
-@click.command(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="reaper-ops", message="%(prog)s %(version)s")
 def program() -> None:
     """Provision Ollama hosts, keep them healthy, and name the cause when they are not.
@@ -61,15 +58,15 @@ def run(argv: list[str]) -> int:
         for line in str(error).splitlines():
             click.echo(f"error: {line}", err=True)
         return error.exit_code
-    except Exception:
+    except Exception as error:
         if os.environ.get("REAPER_OPS_DEBUG"):
             raise
-        return _unexpected()
+        return _unexpected(error)
 
 
-def _unexpected() -> int:
+def _unexpected(error: Exception) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="reaper-ops-", suffix=".log", delete=False) as log:
         log.write(traceback.format_exc())
-    problem = f"{sys.exc_info()[0].__name__ if sys.exc_info()[0] else 'error'}: {sys.exc_info()[1]}"
+    problem = f"{type(error).__name__}: {error}"
     click.echo(f"error: this is a defect of reaper_ops: {problem}; the details are in {log.name}", err=True)
     return CommandError.exit_code

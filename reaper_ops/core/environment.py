@@ -55,11 +55,7 @@ def check(version: str, variables: Mapping[str, str | int | bool]) -> None:
             close = difflib.get_close_matches(name, list(table), n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"ollama_env/{name}: Ollama {version} does not know this variable{hint}")
-        if (
-            table[name]["kind"] == "bool"
-            and not isinstance(value, bool)
-            and str(value) not in GO_TRUE + GO_FALSE
-        ):
+        if table[name]["kind"] == "bool" and not isinstance(value, bool) and str(value) not in GO_TRUE + GO_FALSE:
             raise ValueError(
                 f"ollama_env/{name}: Ollama reads {value!r} as true (Go's boolean rule); write true or false"
             )

@@ -71,9 +71,7 @@ def host_variables(listing: Listing) -> Mapping[str, Mapping[str, Any]]:
 
 
 def groups_of(listing: Listing, host: str) -> tuple[str, ...]:
-    return tuple(
-        name for name, group in listing.items() if name != "_meta" and host in group.get("hosts", ())
-    )
+    return tuple(name for name, group in listing.items() if name != "_meta" and host in group.get("hosts", ()))
 
 
 CONNECTION = ("ansible_connection", "ansible_host", "reaper_ignore")
@@ -81,9 +79,7 @@ CONNECTION = ("ansible_connection", "ansible_host", "reaper_ignore")
 
 def needs_templating(listing: Listing) -> tuple[str, ...]:
     """Hosts with a setting that holds Jinja or an inline vault value: Ansible must evaluate it."""
-    return tuple(
-        host for host, variables in host_variables(listing).items() if _unevaluated(_ours(variables))
-    )
+    return tuple(host for host, variables in host_variables(listing).items() if _unevaluated(_ours(variables)))
 
 
 def _ours(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,10 +29,9 @@ PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_
 def newest_release() -> str:
     """The newest version whose archives for both architectures have a known checksum."""
     releases = assets.data("releases.json")["releases"]
-    whole = [
-        v for v, files in releases.items() if len({name.split("-")[2].split(".")[0] for name in files}) >= 2
-    ]
-    return max(whole, key=environment.version_key)
+    whole = [v for v, files in releases.items() if len({name.split("-")[2].split(".")[0] for name in files}) >= 2]
+    newest: str = max(whole, key=environment.version_key)
+    return newest
 
 
 class Settings(BaseModel):
@@ -66,42 +65,30 @@ class Settings(BaseModel):
         "loopback",
         description="loopback: only the host itself; open: anyone who reaches the port (Ollama has no authentication)",
     )
-    ollama_models_dir: str | None = Field(
-        None, description="model store; the runtime's own place when not given"
-    )
+    ollama_models_dir: str | None = Field(None, description="model store; the runtime's own place when not given")
     ollama_home: str | None = Field(
         None,
         description="base directory of runtime `process`; ~/.local/share/reaper_ops/ollama when not given",
     )
-    ollama_models: tuple[ModelName, ...] = Field(
-        (), description="models that must be there; `@name` pulls in a set"
-    )
+    ollama_models: tuple[ModelName, ...] = Field((), description="models that must be there; `@name` pulls in a set")
     ollama_model_sets: dict[str, tuple[ModelName, ...]] = Field(
         default_factory=dict, description="named lists of models; sets may name other sets"
     )
     ollama_insecure_registries: tuple[str, ...] = Field(
         (), description="registry hosts (host:port) that are asked over plain HTTP"
     )
-    ollama_keep_alive: Duration | None = Field(
-        None, description="how long an idle model stays loaded (default 5m)"
-    )
+    ollama_keep_alive: Duration | None = Field(None, description="how long an idle model stays loaded (default 5m)")
     ollama_num_parallel: Count | None = Field(None, ge=1, description="parallel requests per model")
     ollama_max_loaded_models: Count | None = Field(None, ge=1, description="models in memory at once")
-    ollama_max_queue: Count | None = Field(
-        None, ge=1, description="waiting requests before the server says 503"
-    )
+    ollama_max_queue: Count | None = Field(None, ge=1, description="waiting requests before the server says 503")
     ollama_context_length: Count | None = Field(
         None, ge=256, description="default context in tokens; chosen by VRAM when not given"
     )
     ollama_flash_attention: bool | None = Field(None, description="force flash attention on or off")
-    ollama_kv_cache_type: Literal["f16", "q8_0", "q4_0"] | None = Field(
-        None, description="type of the KV cache"
-    )
+    ollama_kv_cache_type: Literal["f16", "q8_0", "q4_0"] | None = Field(None, description="type of the KV cache")
     ollama_origins: tuple[Origin, ...] = Field((), description="further browser origins (CORS)")
     ollama_https_proxy: str | None = Field(None, description="proxy for pulls (HTTPS_PROXY)")
-    ollama_no_proxy: tuple[str, ...] = Field(
-        (), description="hosts that the proxy is not used for (NO_PROXY)"
-    )
+    ollama_no_proxy: tuple[str, ...] = Field((), description="hosts that the proxy is not used for (NO_PROXY)")
     ollama_memory_max: Size | None = Field(None, description="hard memory limit of the service or container")
     ollama_env: dict[str, str | int | bool] = Field(
         default_factory=dict, description="further OLLAMA_* variables, checked against the pinned version"
@@ -112,17 +99,11 @@ class Settings(BaseModel):
     ollama_adopt: bool = Field(
         False, description="take over an Ollama unit that reaper_ops did not write, by a drop-in"
     )
-    gpu_vendor: Literal["auto", "nvidia", "amd", "none"] = Field(
-        "auto", description="which GPU the server shall use"
-    )
+    gpu_vendor: Literal["auto", "nvidia", "amd", "none"] = Field("auto", description="which GPU the server shall use")
     gpu_devices: tuple[GpuId, ...] = Field((), description="GPU UUIDs to use; all when empty")
     gpu_require: bool = Field(False, description="a host on which the GPU is not used fails")
-    gpu_install_driver: bool = Field(
-        False, description="install NVIDIA's kernel driver from the distribution"
-    )
-    swap_kind: Literal["none", "file", "zram"] = Field(
-        "none", description="none leaves the host's swap alone"
-    )
+    gpu_install_driver: bool = Field(False, description="install NVIDIA's kernel driver from the distribution")
+    swap_kind: Literal["none", "file", "zram"] = Field("none", description="none leaves the host's swap alone")
     swap_size: Size = Field(8 << 30, description="size of the swap")
     swap_path: str = Field("/swapfile", description="path of the swap file")
     swap_swappiness: Count = Field(10, ge=0, le=200, description="vm.swappiness, set together with the swap")
@@ -141,9 +122,7 @@ class Settings(BaseModel):
         try:
             ipaddress.ip_address(value.strip("[]"))
         except ValueError:
-            raise ValueError(
-                f"{value!r} is not an IP address; write 127.0.0.1, 0.0.0.0 or the host's own"
-            ) from None
+            raise ValueError(f"{value!r} is not an IP address; write 127.0.0.1, 0.0.0.0 or the host's own") from None
         return value.strip("[]")
 
     @field_validator("ollama_models_dir", "ollama_home", "swap_path", "lab_facts_root")
@@ -160,9 +139,7 @@ class Settings(BaseModel):
             return value
         _, _, tag = value.rsplit("/", 1)[-1].partition(":")
         if tag in {"", "latest", "rocm"}:
-            raise ValueError(
-                f"{value!r} moves; name a version tag or a digest, such as ollama/ollama:0.32.14"
-            )
+            raise ValueError(f"{value!r} moves; name a version tag or a digest, such as ollama/ollama:0.32.14")
         return value
 
     @field_validator("ollama_base_url", "ollama_https_proxy")
@@ -181,9 +158,7 @@ class Settings(BaseModel):
                 "Ollama has no authentication: set `exposure: open` if that is meant"
             )
         if self.exposure == "open" and loopback:
-            raise ValueError(
-                "exposure is open, but ollama_bind is a loopback address; set `ollama_bind: 0.0.0.0`"
-            )
+            raise ValueError("exposure is open, but ollama_bind is a loopback address; set `ollama_bind: 0.0.0.0`")
         if self.gpu_require and self.gpu_vendor == "none":
             raise ValueError("gpu_require is true, but gpu_vendor is none")
         if self.gpu_devices and self.gpu_vendor in {"none", "amd"}:
@@ -210,9 +185,7 @@ class Settings(BaseModel):
             if key in inside:
                 raise ValueError(f"model set @{key} contains itself: {' -> '.join((*inside, key))}")
             if key not in self.ollama_model_sets:
-                raise ValueError(
-                    f"model set @{key} is not in ollama_model_sets{_suggest(key, self.ollama_model_sets)}"
-                )
+                raise ValueError(f"model set @{key} is not in ollama_model_sets{_suggest(key, self.ollama_model_sets)}")
             found += self._expand(self.ollama_model_sets[key], (*inside, key))
         return found
 

@@ -37,9 +37,7 @@ def size(value: Any) -> int:
     else:
         match = _SIZE.match(str(value))
         if not match:
-            raise ValueError(
-                f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G"
-            )
+            raise ValueError(f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G")
         number = int(float(match[1]) * _UNITS[match[2].upper()])
     if number <= 0:
         raise ValueError("must be more than 0 bytes")
@@ -55,9 +53,7 @@ def not_bool(value: Any) -> Any:
 def duration(value: Any) -> str:
     """A Go duration (``10m``, ``1h30m``) or whole seconds; negative keeps a model for ever."""
     if isinstance(value, bool) or not _GO_DURATION.match(str(value)):
-        raise ValueError(
-            f"{value!r} is not a duration that Ollama reads; write 10m, 1h30m, seconds, or -1 for ever"
-        )
+        raise ValueError(f"{value!r} is not a duration that Ollama reads; write 10m, 1h30m, seconds, or -1 for ever")
     return str(value)
 
 
@@ -103,9 +99,7 @@ def model_name(value: str) -> str:
     if value.startswith("@"):
         return value
     if "://" in value:
-        raise ValueError(
-            f"{value!r} has a scheme; Ollama drops it: list the host in ollama_insecure_registries"
-        )
+        raise ValueError(f"{value!r} has a scheme; Ollama drops it: list the host in ollama_insecure_registries")
     path, _, tag = value.rpartition(":") if ":" in value.rsplit("/", 1)[-1] else (value, "", "latest")
     parts = path.split("/")
     good = _MODEL_PART.match(parts[-1]) and _MODEL_PART.match(tag)
