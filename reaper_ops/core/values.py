@@ -132,3 +132,17 @@ def human_bytes(count: int | float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
+
+
+def full_model_name(name: str) -> str:
+    """``host/namespace/model:tag`` with Ollama's defaults, in lower case, as its look-up compares (routes.go)."""
+    path, tag = name, "latest"
+    if ":" in name.rsplit("/", 1)[-1]:
+        path, _, tag = name.rpartition(":")
+    parts = path.split("/")
+    whole = ["registry.ollama.ai", "library"][: max(0, 3 - len(parts))] + parts
+    return f"{'/'.join(whole)}:{tag}".lower()
+
+
+def same_model(one: str, other: str) -> bool:
+    return full_model_name(one) == full_model_name(other)

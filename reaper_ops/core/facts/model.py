@@ -215,6 +215,7 @@ class Facts:
     packages: Mapping[str, str | None] = field(default_factory=dict)
     tools: Mapping[str, str | None] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
+    models_on_disk: tuple[str, ...] | None = None
     user_groups: tuple[str, ...] | None = None
     manifest: Mapping[str, object] | None = None
     exchanges: tuple[Exchange, ...] = ()

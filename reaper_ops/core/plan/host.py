@@ -1,0 +1,118 @@
+"""Plans for the host below Ollama: packages, swap, GPU, Docker."""
+
+from __future__ import annotations
+
+from reaper_ops.core import release
+from reaper_ops.core.facts.model import Swap
+from reaper_ops.core.plan.model import Action, Case
+from reaper_ops.core.values import human_bytes
+
+NO_SWAP_FILE = {
+    "zfs": "a swap file on ZFS can deadlock",
+    "overlay": "overlay file systems cannot hold a swap file",
+    "tmpfs": "tmpfs lives in memory itself",
+    "nfs": "network file systems cannot hold a swap file",
+    "nfs4": "network file systems cannot hold a swap file",
+    "cifs": "network file systems cannot hold a swap file",
+    "fuse": "FUSE file systems cannot hold a swap file",
+}
+DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin")
+DOCKER_DEBIAN = ("docker.io", "docker-cli", "docker-compose")
+DOCKER_UBUNTU = ("docker.io", "docker-compose-v2")
+COMPOSE_MIN = 2
+
+
+def baseline(case: Case) -> list[Action]:
+    if case.settings.ollama_runtime != "systemd":
+        return []
+    wanted = ["ca-certificates"]
+    if release.suffix(case.settings.ollama_version) == ".tar.zst" and not case.facts.tools.get("zstd"):
+        wanted.append("zstd")
+    return case.missing_packages("baseline/packages", wanted)
+
+
+def swap(case: Case) -> list[Action]:
+    kind = case.settings.swap_kind
+    if kind == "none":
+        return []
+    actions = _swap_file(case) if kind == "file" else _swap_zram(case)
+    return actions + [a for a in case.file_actions("swap/") if a.id == "swap/sysctl"]
+
+
+def _swap_file(case: Case) -> list[Action]:
+    path, size = case.settings.swap_path, case.settings.swap_size
+    row = next((row for row in case.facts.swaps or () if row.path == path), None)
+    problem = _swap_difference(case, row, path, size)
+    return [Action("swap/file", path, problem)] if problem else []
+
+
+def _swap_difference(case: Case, row: Swap | None, path: str, size: int) -> str:
+    if row is None:
+        return f"no active swap there; {human_bytes(size)} wished"
+    if abs(row.size - size) > 1 << 20:
+        return f"is {human_bytes(row.size)}; {human_bytes(size)} wished"
+    fstab = case.facts.files.get("/etc/fstab")
+    lines = (fstab.content or "").splitlines() if fstab else []
+    if not any(line.split()[:1] == [path] for line in lines):
+        return "is active but not in /etc/fstab, so it is gone after a reboot"
+    return ""
+
+
+def _swap_zram(case: Case) -> list[Action]:
+    package = "systemd-zram-generator" if case.facts.system.family == "debian" else "zram-generator"
+    actions = case.missing_packages("swap/package", [package])
+    actions += [a for a in case.file_actions("swap/") if a.id == "swap/zram"]
+    active = any(row.path.startswith("/dev/zram") for row in case.facts.swaps or ())
+    if actions or not active:
+        actions.append(Action("swap/zram-start", "/dev/zram0", "is to run with these settings"))
+    return actions
+
+
+def gpu(case: Case) -> list[Action]:
+    if case.gpu_vendor() != "nvidia" or case.settings.ollama_runtime == "process":
+        return []
+    actions: list[Action] = []
+    if case.settings.gpu_install_driver and case.facts.gpu.driver is None:
+        actions.append(Action("gpu/driver", "nvidia-driver", "an NVIDIA card is there, no driver is loaded"))
+    actions += case.file_actions("gpu/")
+    if case.settings.ollama_runtime == "docker":
+        actions += _gpu_docker(case)
+    return actions
+
+
+def _gpu_docker(case: Case) -> list[Action]:
+    gpu_facts, docker = case.facts.gpu, case.facts.docker
+    actions: list[Action] = []
+    if gpu_facts.toolkit is None:
+        actions.append(Action("gpu/repository", "libnvidia-container", "the toolkit comes from NVIDIA's repository"))
+        actions.append(Action("gpu/toolkit", "nvidia-container-toolkit", "is not installed"))
+    form = case.wish.context["gpu"]["form"]
+    if form == "cdi" and not gpu_facts.cdi:
+        actions.append(Action("gpu/cdi", "/etc/cdi/nvidia.yaml", "no CDI specification names the GPUs"))
+    if form in {"gpus", "deploy"} and "nvidia" not in (docker.runtimes if docker else ()):
+        actions.append(Action("gpu/daemon", "/etc/docker/daemon.json", "the engine does not know the NVIDIA runtime"))
+    return actions
+
+
+def docker_packages(case: Case) -> tuple[str, ...]:
+    system = case.facts.system
+    if case.settings.docker_source == "docker":
+        return DOCKER_CE
+    if system.os_id == "ubuntu":
+        return DOCKER_UBUNTU
+    return DOCKER_DEBIAN
+
+
+def docker(case: Case) -> list[Action]:
+    if case.settings.ollama_runtime != "docker":
+        return []
+    there = case.facts.docker
+    actions: list[Action] = []
+    if case.settings.docker_install and (there is None or there.engine is None or there.compose is None):
+        missing = case.missing_packages("docker/packages", docker_packages(case))
+        if missing and case.settings.docker_source == "docker":
+            actions.append(Action("docker/repository", "docker", "packages come from Docker's own repository"))
+        actions += missing
+    if actions or there is None or not there.running:
+        actions.append(Action("docker/service", "docker.service", "the engine is not running"))
+    return actions

@@ -1,0 +1,127 @@
+"""Plans for the Ollama server itself, by runtime, and for its models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from reaper_ops.core import release
+from reaper_ops.core.plan.model import Action, Case
+from reaper_ops.core.values import same_model
+
+CONFIG = "REAPER_OPS_CONFIG"
+
+
+def native(case: Case) -> list[Action]:
+    actions: list[Action] = []
+    if case.facts.user_groups is None:
+        actions.append(Action("ollama/user", case.wish.context["user"], "the server's user does not exist"))
+    actions += _release(case)
+    actions += _bin_link(case)
+    actions += _models_dir(case)
+    actions += case.file_actions("ollama/")
+    unit = case.facts.unit
+    if unit is None or not unit.enabled:
+        actions.append(Action("ollama/enable", "ollama.service", "is not enabled at boot"))
+    return actions + _run(case, "ollama.service", bool(unit and unit.active))
+
+
+def process(case: Case) -> list[Action]:
+    actions = _release(case) + case.file_actions("ollama/")
+    return actions + _run(case, "ollama serve", case.facts.process is not None)
+
+
+def container(case: Case) -> list[Action]:
+    actions = _models_dir(case) + case.file_actions("ollama/")
+    there = case.facts.container
+    want = case.wish.context["config_hash"]
+    if there is None or there.state != "running":
+        actions.append(Action("ollama/container", "ollama", f"the container is {there.state if there else 'missing'}"))
+    elif there.environ.get(CONFIG) != want:
+        actions.append(Action("ollama/container", "ollama", "runs from an older configuration"))
+    return actions
+
+
+RUNTIMES = {"systemd": native, "process": process, "docker": container}
+
+
+def server(case: Case) -> list[Action]:
+    return RUNTIMES[case.settings.ollama_runtime](case)
+
+
+def _release(case: Case) -> list[Action]:
+    context, version = case.wish.context, case.settings.ollama_version
+    link = case.facts.files.get(context["paths"]["link"])
+    linked = bool(link and link.link and link.link.rstrip("/").endswith(f"/{version}"))
+    if version in case.facts.releases and linked:
+        return []
+    if version in case.facts.releases:
+        return [Action("ollama/release", version, "is unpacked, but not the current one")]
+    arch = context["arch"]
+    amd = case.gpu_vendor() == "amd"
+    wanted = release.archives(case.settings, arch, amd=amd, jetpack=case.facts.system.jetpack)
+    return [
+        Action("ollama/release", archive.url, f"version {version} is not on the host", bytes=_size(case, archive.name))
+        for archive in wanted
+    ]
+
+
+def _size(case: Case, name: str) -> int | None:
+    return case.wish.sizes.get(name)
+
+
+def _bin_link(case: Case) -> list[Action]:
+    paths = case.wish.context["paths"]
+    there = case.facts.files.get(paths["bin_link"])
+    target = f"{paths['link']}/bin/ollama"
+    if there is None or (there.link is None and there.content is None):
+        return [Action("ollama/link", paths["bin_link"], "is missing")]
+    if there.link is not None and there.link != target and there.link.startswith(context_prefix(paths["link"])):
+        return [Action("ollama/link", paths["bin_link"], f"points to {there.link}")]
+    return []
+
+
+def context_prefix(link: str) -> str:
+    return link.rsplit("/", 1)[0] + "/"
+
+
+def _models_dir(case: Case) -> list[Action]:
+    wanted = case.settings.ollama_models_dir
+    if wanted is None:
+        return []
+    there = case.facts.files.get(wanted)
+    return [] if there is not None else [Action("ollama/models-dir", wanted, "is missing")]
+
+
+def _run(case: Case, what: str, active: bool) -> list[Action]:
+    process_ = case.facts.process
+    if not active or process_ is None:
+        return [Action("ollama/start", what, "is not running")]
+    if process_.environ.get(CONFIG) != case.wish.context["config_hash"]:
+        return [Action("ollama/restart", what, "runs from an older configuration")]
+    return []
+
+
+def models(case: Case) -> list[Action]:
+    there = present_models(case)
+    return [
+        Action("models/pull", name, "is not on the host", bytes=_size(case, name))
+        for name in case.settings.models()
+        if not any(same_model(name, other) for other in there)
+    ]
+
+
+def present_models(case: Case) -> Sequence[str]:
+    """Models in /api/tags, or in the store on disk while the server does not answer."""
+    for exchange in case.facts.exchanges:
+        if exchange.path == "/api/tags" and exchange.status == 200:
+            return _names(exchange.body)
+    return case.facts.models_on_disk or ()
+
+
+def _names(body: str) -> list[str]:
+    try:
+        rows = json.loads(body).get("models") or []
+        return [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
+    except (ValueError, AttributeError, TypeError):
+        return []
