@@ -1,0 +1,51 @@
+# GNU General Public License v3.0 or later (see playbooks/COPYING)
+"""Reads a host and computes, on the controller, what differs from its wish.
+
+Gives the fact ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host.
+"""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset({"read_only"})
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        try:
+            from reaper_ops.core import facts, settings, wish
+        except ImportError as error:
+            raise AnsibleError(
+                f"reaper_ops is not installed for the Python that runs Ansible ({error}); "
+                "run the ansible-playbook of the environment in which reaper-ops is installed"
+            ) from error
+        host = task_vars["inventory_hostname"]
+        ignored = self._templar.template(task_vars.get("reaper_ignore", []))
+        variables = {
+            name: self._templar.template(value)
+            for name, value in task_vars.items()
+            if name.startswith(PREFIXES) and name not in ignored
+        }
+        wanted, errors = settings.parse(host, variables)
+        if wanted is None:
+            return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
+        answers = self._execute_module(
+            module_name="reaper_read",
+            module_args={"asks": facts.asks(wanted), "root": wanted.lab_facts_root or ""},
+            task_vars=task_vars,
+        )
+        if answers.get("failed") or "answers" not in answers:
+            return {**result, **answers, "failed": True}
+        if self._task.args.get("read_only"):
+            return {**result, "changed": False, "answers": answers["answers"]}
+        found = facts.parse(host, wanted, answers["answers"])
+        intent = wish.derive(wanted, found)
+        if intent.plan.blockers:
+            return {**result, "failed": True, "msg": "; ".join(intent.plan.blockers)}
+        return {**result, "changed": False, "ansible_facts": {"reaper": intent.for_roles()}}
