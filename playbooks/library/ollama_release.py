@@ -1,0 +1,355 @@
+#!/usr/bin/python
+"""Installs one verified release of Ollama beside the others and switches a link to it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_fetch import CHUNK, UNPACKED_FACTOR, download, fetch, require_space
+from ansible.module_utils.reaper_files import Trouble, read_json, remove, sync_directory, write_atomic
+from ansible.module_utils.reaper_unpack import audit_links, unpack
+
+DOCUMENTATION = r"""
+module: ollama_release
+short_description: Install a release of Ollama, verified before it is unpacked
+description:
+  - Downloads (with resume) or takes archives, compares their SHA-256 first, unpacks them into one directory
+    per version and switches a link to it in one step. A run that was killed is completed by the next.
+options:
+  version: {description: Version; with I(state=absent) all versions when not given., type: str}
+  archives:
+    description: The base archive, then add-ons that are unpacked over it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      url: {description: Where to download the archive; proxies are taken from the environment., type: str}
+      path: {description: Archive on the host; wins over I(url)., type: path}
+      sha256: {description: Expected SHA-256., type: str}
+      sha256_from: {description: Who vouches for it., type: str, choices: [table, user], default: table}
+      checksum_url: {description: The release's own checksum file; used without I(sha256)., type: str}
+  dest: {description: Directory of all versions., type: path, default: /opt/ollama}
+  link: {description: Link to the version in use; C(current) in I(dest) when not given., type: path}
+  keep: {description: Old versions to keep; the previous one always stays., type: int, default: 1}
+  state: {description: Whether the version is there., type: str, choices: [present, absent], default: present}
+author: [reaper_ops (@reaper-ops)]
+"""
+EXAMPLES = r"""
+- name: Ollama 0.32.14
+  ollama_release:
+    version: 0.32.14
+    archives:
+      - url: https://mirror.example/v0.32.14/ollama-linux-amd64.tar.zst
+        sha256: c620917a71e146ab3a7f893084f066069c4c65d144ef8379a91c3cbe8b27de8f
+"""
+RETURN = r"""
+path: {description: Directory of the version., type: str, returned: always}
+verified_by: {description: The weakest witness; table or user or release-file., type: str, returned: present}
+archives: {description: SHA-256 of each archive., type: dict, returned: present}
+previous: {description: Version that the link named before., type: str, returned: always}
+pruned: {description: Versions removed., type: list, elements: str, returned: always}
+bytes: {description: Bytes downloaded., type: int, returned: always}
+"""
+MARKER = ".reaper_ops.json"
+LEFT_BY_KILL = re.compile(r"^\.(.+)\.(tmp|old)-\d+$")
+WITNESSES = ("table", "user", "release-file")
+
+
+def archive_name(archive):
+    return os.path.basename((archive["path"] or archive["url"].split("?")[0]).rstrip("/"))
+
+
+def read_marker(directory):
+    return read_json(os.path.join(directory, MARKER))
+
+
+def complete(directory, archives):
+    """Whether `directory` holds exactly these archives; a given checksum must be the recorded one."""
+    have = (read_marker(directory) or {}).get("archives", {})
+    if set(have) != {archive_name(archive) for archive in archives}:
+        return False
+    return all(have[archive_name(a)] == (a["sha256"] or have[archive_name(a)]).lower() for a in archives)
+
+
+def versions(dest):
+    """Our versions in `dest`, the most recently activated first."""
+    try:
+        names = [name for name in os.listdir(dest) if not name.startswith(".")]
+    except OSError:
+        return []
+    found = {}
+    for name in names:
+        marker = os.path.join(dest, name, MARKER)
+        if not os.path.islink(os.path.join(dest, name)) and os.path.isfile(marker):
+            found[name] = os.stat(marker).st_mtime_ns
+    return sorted(found, key=lambda name: -found[name])
+
+
+def linked(link):
+    return os.path.basename(os.readlink(link)) if os.path.islink(link) else None
+
+
+def link_target(link, directory):
+    parent = os.path.dirname(link)
+    inside = os.path.commonpath([parent, directory]) == parent
+    return os.path.relpath(directory, parent) if inside else directory
+
+
+def switch(link, target):
+    temporary = "%s.tmp-%d" % (link, os.getpid())
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
+    sync_directory(os.path.dirname(link))
+
+
+def digest(path):
+    total = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(CHUNK), b""):
+            total.update(block)
+    return total.hexdigest()
+
+
+def wanted_digest(archive):
+    """The expected SHA-256 and who vouches for it."""
+    name = archive_name(archive)
+    if archive["sha256"]:
+        return archive["sha256"].lower(), archive["sha256_from"]
+    if not archive["checksum_url"]:
+        raise Trouble("%s: no checksum is known; set ollama_release_sha256" % name)
+    try:
+        with fetch(archive["checksum_url"]) as answer:
+            text = answer.read(CHUNK).decode("utf-8", "replace")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Trouble(
+            "%s: cannot be read: %s; set ollama_release_sha256" % (archive["checksum_url"], error)
+        ) from None
+    for line in text.splitlines():
+        match = re.match(r"^([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+?)\s*$", line)
+        if match and match.group(2) == name:
+            return match.group(1).lower(), "release-file"
+    raise Trouble("%s: does not list %s; set ollama_release_sha256" % (archive["checksum_url"], name))
+
+
+def obtain(archive, dest, version):
+    """The verified archive: its path, its SHA-256, the witness and the bytes downloaded."""
+    name = archive_name(archive)
+    want, witness = wanted_digest(archive)
+    if archive["path"]:
+        if not os.path.isfile(archive["path"]):
+            raise Trouble("%s: no such file; put the archive there" % archive["path"])
+        path, received = archive["path"], 0
+        require_space(dest, UNPACKED_FACTOR * os.path.getsize(path), name)
+        got = digest(path)
+    else:
+        path = os.path.join(dest, ".%s-%s.part" % (version, name))
+        resumed = os.path.exists(path)
+        received = download(archive["url"], path, dest)
+        got = digest(path)
+        if got != want and resumed:
+            os.unlink(path)
+            received += download(archive["url"], path, dest)
+            got = digest(path)
+    if got != want:
+        if not archive["path"]:
+            os.unlink(path)
+        raise Trouble(
+            "%s: SHA-256 is %s, expected %s (%s); nothing was unpacked: the file is damaged or foreign"
+            % (archive["path"] or archive["url"], got, want, witness)
+        )
+    return path, want, witness, received
+
+
+def install(params, directory):
+    """Unpacks every archive beside `directory`, proves it with the marker and renames it into place."""
+    dest, version = params["dest"], params["version"]
+    if os.path.lexists(directory) and not read_marker(directory):
+        raise Trouble("%s: is there, but not written by reaper_ops; move it away" % directory)
+    parts = [obtain(archive, dest, version) for archive in params["archives"]]
+    temporary = os.path.realpath(os.path.join(dest, ".%s.tmp-%d" % (version, os.getpid())))
+    os.mkdir(temporary, 0o755)
+    try:
+        for path, _, _, _ in parts:
+            unpack(path, temporary)
+        audit_links(temporary)
+        if not os.access(os.path.join(temporary, "bin", "ollama"), os.X_OK):
+            raise Trouble("%s: the archives hold no program bin/ollama; check the list of archives" % version)
+        write_marker(temporary, params, parts)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    retire(dest, version)
+    os.rename(temporary, directory)
+    sync_directory(dest)
+    return sum(part[3] for part in parts)
+
+
+def write_marker(directory, params, parts):
+    names = [archive_name(archive) for archive in params["archives"]]
+    marker = {
+        "version": params["version"],
+        "archives": {name: parts[at][1] for at, name in enumerate(names)},
+        "verified_by": max((part[2] for part in parts), key=WITNESSES.index),
+    }
+    write_atomic(os.path.join(directory, MARKER), json.dumps(marker, indent=1, sort_keys=True) + "\n")
+
+
+def retire(dest, version):
+    """Takes a version out in one step; what it left is removed as stale, by this run or the next."""
+    directory = os.path.join(dest, version)
+    if os.path.lexists(directory):
+        os.rename(directory, os.path.join(dest, ".%s.old-%d" % (version, os.getpid())))
+
+
+def stale(params, wanted=None):
+    """What earlier, killed runs left; partial downloads of the wanted version are for resume."""
+    dest, link = params["dest"], params["link"]
+    names = os.listdir(dest) if os.path.isdir(dest) else []
+    left = [name for name in names if LEFT_BY_KILL.match(name)]
+    left += [n for n in names if re.match(r"^\..*\.part$", n) and not n.startswith(".%s-" % wanted)]
+    return [os.path.join(dest, name) for name in left] + glob.glob(glob.escape(link) + ".tmp-*")
+
+
+def prunable(params, current, previous):
+    others = [name for name in versions(params["dest"]) if name not in (current, previous)]
+    return others[max(params["keep"], 1) - (1 if previous else 0) :]
+
+
+def previous_version(params, before):
+    """What the link named before, or else the version that was in use most recently."""
+    if before not in (None, params["version"]):
+        return before
+    return next((name for name in versions(params["dest"]) if name != params["version"]), None)
+
+
+def present(module):
+    params = module.params
+    directory = os.path.join(params["dest"], params["version"])
+    target = link_target(params["link"], directory)
+    before = linked(params["link"])
+    unpacked = complete(directory, params["archives"])
+    switched = not os.path.islink(params["link"]) or os.readlink(params["link"]) != target
+    previous = previous_version(params, before)
+    doomed = prunable(params, params["version"], previous)
+    result = {"path": directory, "previous": previous, "pruned": doomed, "bytes": 0}
+    result["changed"] = not unpacked or switched or bool(doomed)
+    names = sorted(archive_name(archive) for archive in params["archives"])
+    result["diff"] = {
+        "before": json.dumps({"link": before, "archives": names if unpacked else []}) + "\n",
+        "after": json.dumps({"link": params["version"], "archives": names}) + "\n",
+    }
+    if not module.check_mode:
+        wanted = None if unpacked else params["version"]
+        result["bytes"] = bring(params, directory, wanted, target if switched else None, doomed)
+    marker = read_marker(directory) or {}
+    result["archives"] = marker.get("archives", {archive_name(a): a["sha256"] for a in params["archives"]})
+    result["verified_by"] = marker.get("verified_by")
+    return result
+
+
+def bring(params, directory, wanted, target, doomed):
+    with alone(params["dest"]):
+        for path in stale(params, wanted):
+            remove(path)
+        received = install(params, directory) if wanted else 0
+        if target:
+            os.utime(os.path.join(directory, MARKER))
+            if os.path.isdir(params["link"]) and not os.path.islink(params["link"]):
+                raise Trouble("%s: is a directory, not a link; move it away" % params["link"])
+            switch(params["link"], target)
+        for name in doomed:
+            retire(params["dest"], name)
+        for path in stale(params):
+            remove(path)
+        return received
+
+
+@contextlib.contextmanager
+def alone(dest):
+    os.makedirs(dest, mode=0o755, exist_ok=True)
+    handle = os.open(dest, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Trouble("%s: another run installs here; wait for it to end" % dest) from None
+    finally:
+        os.close(handle)
+
+
+def absent(module):
+    params = module.params
+    dest, link = params["dest"], params["link"]
+    doomed = [name for name in versions(dest) if params["version"] in (None, name)]
+    before = linked(link)
+    ours = before and os.path.realpath(link) == os.path.realpath(os.path.join(dest, before))
+    paths = [link] if ours and (before in doomed or not os.path.exists(link)) else []
+    rest = [] if params["version"] else stale(params)
+    if not module.check_mode and (paths or doomed or rest):
+        with alone(dest):
+            for path in paths:
+                os.unlink(path)
+            for name in doomed:
+                retire(dest, name)
+            for path in stale(params):
+                remove(path)
+            with contextlib.suppress(OSError):
+                os.rmdir(dest)
+    gone = paths + [os.path.join(dest, name) for name in doomed] + rest
+    result = {"changed": bool(gone), "path": dest, "pruned": doomed, "bytes": 0, "previous": before}
+    result["diff"] = {"before": "".join(path + "\n" for path in gone), "after": ""}
+    return result
+
+
+def main():
+    archive = {
+        "url": {"type": "str"},
+        "path": {"type": "path"},
+        "sha256": {"type": "str"},
+        "sha256_from": {"type": "str", "choices": ["table", "user"], "default": "table"},
+        "checksum_url": {"type": "str"},
+    }
+    module = AnsibleModule(
+        {
+            "version": {"type": "str"},
+            "archives": {
+                "type": "list",
+                "elements": "dict",
+                "options": archive,
+                "required_one_of": [("url", "path")],
+                "default": [],
+            },
+            "dest": {"type": "path", "default": "/opt/ollama"},
+            "link": {"type": "path"},
+            "keep": {"type": "int", "default": 1},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    os.umask(0o022)
+    params["link"] = params["link"] or os.path.join(params["dest"], "current")
+    if params["state"] == "present" and not (params["version"] and params["archives"]):
+        module.fail_json(msg="ollama_release: state present needs version and archives")
+    try:
+        module.exit_json(**(present if params["state"] == "present" else absent)(module))
+    except Trouble as trouble:
+        module.fail_json(msg=str(trouble))
+    except OSError as error:
+        place = error.filename or params["dest"]
+        module.fail_json(msg="%s: %s; see the free space and permissions there" % (place, error.strerror))
+
+
+if __name__ == "__main__":
+    main()
