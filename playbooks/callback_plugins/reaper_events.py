@@ -15,6 +15,11 @@ description: One JSON object a line for each result of a task on a host; used by
 """
 
 
+def _id(task) -> str:
+    """The action id that a task carries as its tag, such as ollama/unit."""
+    return next((tag for tag in task.tags if "/" in str(tag)), "")
+
+
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -30,7 +35,7 @@ class CallbackModule(CallbackBase):
             host=result._host.get_name(),
             task=result._task.get_name().split(" : ")[-1],
             role=result._task._role.get_name() if result._task._role else "",
-            id=result._task.vars.get("reaper_id", ""),
+            id=_id(result._task),
             result=kept,
             **fields,
         )
@@ -44,7 +49,7 @@ class CallbackModule(CallbackBase):
             "start",
             host=host.get_name(),
             task=task.get_name().split(" : ")[-1],
-            id=task.vars.get("reaper_id", ""),
+            id=_id(task),
         )
 
     def v2_runner_on_ok(self, result) -> None:

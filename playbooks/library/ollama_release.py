@@ -132,9 +132,7 @@ def wanted_digest(archive):
         with fetch(archive["checksum_url"]) as answer:
             text = answer.read(CHUNK).decode("utf-8", "replace")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Trouble(
-            "%s: cannot be read: %s; set ollama_release_sha256" % (archive["checksum_url"], error)
-        ) from None
+        raise Trouble("%s: cannot be read: %s; set ollama_release_sha256" % (archive["checksum_url"], error)) from None
     for line in text.splitlines():
         match = re.match(r"^([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+?)\s*$", line)
         if match and match.group(2) == name:

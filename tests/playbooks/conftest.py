@@ -62,9 +62,7 @@ class Module:
         process.stdin = None
         return Started(process)
 
-    def __call__(
-        self, *, check: bool = False, env: Mapping[str, str] | None = None, **args: Any
-    ) -> dict[str, Any]:
+    def __call__(self, *, check: bool = False, env: Mapping[str, str] | None = None, **args: Any) -> dict[str, Any]:
         return self.start(check=check, env=env, **args).end()
 
     def fails(self, **args: Any) -> str:

@@ -165,9 +165,7 @@ def test_addon_is_unpacked_over_the_base_and_tgz_is_read(module: Any, server: Se
     assert left_over(dest) == []
 
 
-def test_release_file_with_dot_slash_names_is_the_weakest_witness(
-    module: Any, server: Server, dest: Path
-) -> None:
+def test_release_file_with_dot_slash_names_is_the_weakest_witness(module: Any, server: Server, dest: Path) -> None:
     known = server.put("ollama-linux-amd64.tar.zst", zst(base()))
     addon = server.put("ollama-linux-amd64-rocm.tar.zst", zst(tar([("lib/ollama/rocm/x", b"x", "file")])))
     listing = f"{addon['sha256']}  ./ollama-linux-amd64-rocm.tar.zst\n{'0' * 64}  ./install.sh\n"

@@ -12,6 +12,7 @@ class System:
 
     os_id: str = ""
     version_id: str = ""
+    codename: str = ""
     like: tuple[str, ...] = ()
     arch: str = ""
     kernel: str = ""

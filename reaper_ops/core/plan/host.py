@@ -113,6 +113,8 @@ def docker(case: Case) -> list[Action]:
         if missing and case.settings.docker_source == "docker":
             actions.append(Action("docker/repository", "docker", "packages come from Docker's own repository"))
         actions += missing
-    if actions or there is None or not there.running:
-        actions.append(Action("docker/service", "docker.service", "the engine is not running"))
+    started_by_package = bool(actions) and case.facts.system.family == "debian"
+    if (there is None or not there.running) and not started_by_package:
+        actions.append(Action("docker/enable", "docker.service", "is not enabled at boot"))
+        actions.append(Action("docker/start", "docker.service", "the engine is not running"))
     return actions

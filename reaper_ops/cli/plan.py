@@ -1,0 +1,30 @@
+"""`reaper-ops plan`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.flows.plan import Planned
+from reaper_ops.formats import plan_json, plan_text
+
+
+@click.command("plan")
+@source_options
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("--no-diff", is_flag=True, help="leave out the differences of files")
+def command(output: str, no_diff: bool, **kwargs: Any) -> int:
+    """Show what `up` would change on each host, and why. Changes nothing."""
+    from reaper_ops.flows import plan
+
+    planned = plan.plan(source_from(kwargs))
+    click.echo(as_output(planned, output, diffs=not no_diff))
+    return planned.exit_code
+
+
+def as_output(planned: Planned, output: str, *, diffs: bool = True) -> str:
+    if output == "json":
+        return plan_json.render(planned.plans, planned.problems)
+    return plan_text.render(planned.plans, planned.problems, diffs=diffs)

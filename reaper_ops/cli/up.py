@@ -1,0 +1,56 @@
+"""`reaper-ops up`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.cli.plan import as_output
+from reaper_ops.errors import ReaperError
+from reaper_ops.flows.plan import Planned
+
+
+@click.command("up")
+@source_options
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("-y", "--yes", is_flag=True, help="apply the plan without asking (for machines)")
+@click.option("--check", is_flag=True, help="show the plan and stop: the same as `plan`")
+@click.option("--no-diff", is_flag=True, help="leave out the differences of files")
+def command(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int:
+    """Bring hosts to their wish: show the plan, ask, apply it, and prove the result."""
+    source = source_from(kwargs)
+    if check:
+        from reaper_ops.flows import plan
+
+        planned = plan.plan(source)
+        click.echo(as_output(planned, output, diffs=not no_diff))
+        return planned.exit_code
+    return run(source, output, yes=yes, diffs=not no_diff)
+
+
+def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> int:
+    from reaper_ops.flows import up
+    from reaper_ops.formats import FORMATS
+    from reaper_ops.formats.progress import choose
+
+    def confirm(planned: Planned) -> bool:
+        click.echo(as_output(planned, "text", diffs=diffs), err=output == "json")
+        return yes or _ask(len(planned.to_apply))
+
+    with choose(output) as progress:
+        outcome = up.up(source, confirm=confirm, on_event=progress)
+    if outcome.planned.to_apply and not outcome.applied:
+        click.echo("nothing was changed", err=True)
+        return 1
+    click.echo(FORMATS[output](outcome.report))
+    return outcome.report.exit_code
+
+
+def _ask(hosts: int) -> bool:
+    if not sys.stdin.isatty():
+        raise ReaperError("up", "nobody is there to ask", "give --yes to apply the plan as shown")
+    return click.confirm(f"apply this to {hosts} hosts?", default=False, err=True)

@@ -1,0 +1,81 @@
+"""Wish and facts together: the context of the templates, the files, the plan, and what we will own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reaper_ops import assets
+from reaper_ops.core import ownership, release, render
+from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.plan import Desired, Plan, Wish, plan
+from reaper_ops.core.plan.download import Download, of_model
+from reaper_ops.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Intent:
+    settings: Settings
+    facts: Facts
+    context: Mapping[str, Any]
+    files: tuple[Desired, ...]
+    plan: Plan
+
+    def for_roles(self) -> dict[str, Any]:
+        """The variable `reaper` of the roles and templates."""
+        system = self.facts.system
+        return {
+            **self.context,
+            "todo": list(self.plan.todo),
+            "plan": self.plan.targets(),
+            "owned": ownership.entries(self.settings, self.facts, self.context, self.files, self.plan),
+            "templates": str(assets.templates()),
+            "family": system.family,
+            "os_id": system.os_id,
+            "codename": system.codename,
+            "rpm_distribution": "fedora" if system.os_id == "fedora" else "centos",
+            "start_timeout": self.settings.ollama_start_timeout,
+            "insecure_registries": list(self.settings.ollama_insecure_registries),
+            "proxy": self.settings.ollama_https_proxy or "",
+            "archives": self.archives(),
+        }
+
+    def archives(self) -> list[dict[str, str]]:
+        """Arguments of the module ollama_release; `source` is a file on the controller that is copied first."""
+        rows = []
+        for archive in self._wanted_archives():
+            row = {"name": archive.name, "proof": archive.proof}
+            if archive.url.startswith("/"):
+                row |= {"source": archive.url, "path": f"/var/tmp/{archive.name}"}  # noqa: S108 - a place on the host
+            else:
+                row["url"] = archive.url
+            row |= {"sha256": archive.sha256} if archive.sha256 else {"checksum_url": archive.checksum_url or ""}
+            rows.append(row)
+        return rows
+
+    def _wanted_archives(self) -> tuple[release.Archive, ...]:
+        if self.settings.ollama_runtime == "docker":
+            return ()
+        vendor = self.context["gpu"]["vendor"]
+        return release.archives(
+            self.settings, self.context["arch"], amd=vendor == "amd", jetpack=self.facts.system.jetpack
+        )
+
+    def downloads(self) -> tuple[Download, ...]:
+        """What the plan fetches from elsewhere, for asking its size."""
+        found: list[Download] = []
+        if "ollama/release" in self.plan.todo:
+            found += [Download(archive.name, archive.url) for archive in self._wanted_archives()]
+        models = self.plan.targets().get("models/pull", [])
+        return tuple(found + [of_model(self.settings, name) for name in models])
+
+
+def derive(settings: Settings, facts: Facts, sizes: Mapping[str, int] | None = None) -> Intent:
+    """Everything that follows from a host's wish and facts. Pure: the same input gives the same plan anywhere."""
+    context = render.context(settings, facts)
+    files = tuple(
+        Desired(target.id, target.path, render.text(target, context), target.mode)
+        for target in render.targets(settings, facts)
+    )
+    return Intent(settings, facts, context, files, plan(settings, facts, Wish(context, files, sizes or {})))

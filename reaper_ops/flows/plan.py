@@ -1,0 +1,62 @@
+"""`plan`: what `up` would change on each host, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reaper_ops.adapters import ansible, sizes
+from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core import wish
+from reaper_ops.core.inventory import Inventory
+from reaper_ops.core.plan import Plan
+from reaper_ops.flows.gather import Gathered, gather
+
+
+@dataclass(frozen=True)
+class Planned:
+    """plans of the hosts that could be read, in inventory order; problems of the others."""
+
+    inventory: Inventory
+    gathered: Gathered
+    plans: tuple[Plan, ...]
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self.gathered.problems
+
+    @property
+    def to_apply(self) -> tuple[str, ...]:
+        return tuple(plan.host for plan in self.plans if plan.actions and not plan.blockers)
+
+    @property
+    def exit_code(self) -> int:
+        """3 when a host is blocked, 5 when one could not be read, 4 for warnings, else 0."""
+        if any(plan.blockers for plan in self.plans):
+            return 3
+        if self.problems:
+            return 5
+        return 4 if any(plan.warnings for plan in self.plans) else 0
+
+
+def plan(source: Source, on_event: OnEvent | None = None) -> Planned:
+    inventory = ansible.inventory(source)
+    managed = [host.name for host in inventory.hosts if host.settings.ollama_managed]
+    gathered = gather(source, inventory, managed, on_event)
+    return compute(inventory, gathered)
+
+
+def compute(inventory: Inventory, gathered: Gathered) -> Planned:
+    """Plans from facts; a second look with sizes is taken only where something is to be downloaded."""
+    intents = {
+        host.name: wish.derive(host.settings, gathered.facts[host.name])
+        for host in inventory.hosts
+        if host.name in gathered.facts
+    }
+    wanted = {name for intent in intents.values() for name in intent.downloads()}
+    known = sizes.look_up(wanted) if wanted else {}
+    plans = tuple(
+        wish.derive(inventory.by_name[name].settings, gathered.facts[name], known).plan if known else intent.plan
+        for name, intent in intents.items()
+    )
+    return Planned(inventory, gathered, plans)

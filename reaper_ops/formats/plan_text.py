@@ -1,0 +1,49 @@
+"""A plan for people: per host the changes, each with its reason, files as diffs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reaper_ops.core.plan import Action, Plan
+from reaper_ops.core.values import human_bytes
+
+
+def render(plans: Sequence[Plan], problems: Mapping[str, str], *, diffs: bool = True) -> str:
+    lines: list[str] = []
+    for plan in plans:
+        lines += _host(plan, diffs)
+    lines += [f"{host}: could not be read: {text}" for host, text in problems.items()]
+    return "\n".join([*lines, "", _summary(plans, problems)])
+
+
+def _host(plan: Plan, diffs: bool) -> list[str]:
+    if plan.blockers:
+        head = f"{plan.host}: cannot be changed"
+    elif plan.is_empty:
+        head = f"{plan.host}: as wished, nothing to do"
+    else:
+        head = f"{plan.host}: {len(plan.actions)} change{'s' if len(plan.actions) != 1 else ''}"
+    lines = [head, *(f"  error: {text}" for text in plan.blockers)]
+    lines += [line for action in plan.actions for line in _action(action, diffs)]
+    return lines + [f"  warning: {text}" for text in plan.warnings]
+
+
+def _action(action: Action, diffs: bool) -> list[str]:
+    size = f" ({human_bytes(action.bytes)})" if action.bytes else ""
+    lines = [f"  {action.id:<20} {action.target}: {action.reason}{size}"]
+    if diffs and action.diff:
+        lines += [f"      {line}" for line in action.diff.splitlines()]
+    return lines
+
+
+def _summary(plans: Sequence[Plan], problems: Mapping[str, str]) -> str:
+    changes = sum(len(plan.actions) for plan in plans if not plan.blockers)
+    downloads = sum(action.bytes or 0 for plan in plans if not plan.blockers for action in plan.actions)
+    hosts = sum(1 for plan in plans if plan.actions and not plan.blockers)
+    text = f"plan: {changes} changes on {hosts} of {len(plans) + len(problems)} hosts"
+    if downloads:
+        text += f", {human_bytes(downloads)} to download"
+    blocked = sum(1 for plan in plans if plan.blockers)
+    if blocked or problems:
+        text += f"; {blocked + len(problems)} hosts cannot be changed"
+    return text

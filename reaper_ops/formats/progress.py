@@ -1,0 +1,114 @@
+"""What happens, as it happens: a live view on a terminal, plain lines in a pipe, JSON lines for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+from reaper_ops.core.values import human_bytes
+
+Event = Mapping[str, Any]
+
+
+class Progress(Protocol):
+    def __enter__(self) -> Progress: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+def choose(output: str) -> Progress:
+    if output == "json":
+        return JsonLines()
+    if sys.stderr.isatty():
+        return Live()
+    return Plain()
+
+
+class _Quiet:
+    def __enter__(self) -> _Quiet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class JsonLines(_Quiet):
+    """Events of hosts on standard error, one JSON object a line; the report alone is on standard output."""
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] in {"start", "changed", "failed", "unreachable", "progress"}:
+            kept = {k: v for k, v in event.items() if k != "result"}
+            sys.stderr.write(json.dumps(kept) + "\n")
+
+
+class Plain(_Quiet):
+    """A line for each change and each trouble; downloads every ten per cent."""
+
+    def __init__(self) -> None:
+        self._tenths: dict[tuple[str, str], int] = {}
+
+    def __call__(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "changed":
+            self._line(event["host"], f"{event['task']}: changed")
+        elif kind in {"failed", "unreachable"}:
+            self._line(event["host"], f"{kind}: {event.get('result', {}).get('msg', '')}")
+        elif kind == "progress" and event.get("total"):
+            key = (event["host"], event["model"])
+            tenth = int(10 * event.get("completed", 0) / event["total"])
+            if self._tenths.get(key) != tenth:
+                self._tenths[key] = tenth
+                self._line(event["host"], f"{event['model']} {10 * tenth} % of {human_bytes(event['total'])}")
+
+    def _line(self, host: str, text: str) -> None:
+        sys.stderr.write(f"{host}: {text}\n")
+
+
+class Live:
+    """One line per host with its current step; pulls show a bar."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.fields[host]:<18}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._rows: dict[str, Any] = {}
+
+    def __enter__(self) -> Live:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        host = event.get("host")
+        if not host:
+            return
+        if host not in self._rows:
+            self._rows[host] = self._bars.add_task("", total=None, host=host)
+        row = self._rows[host]
+        if event["event"] == "progress" and event.get("total"):
+            done, total = event.get("completed", 0), event["total"]
+            text = f"{event['model']} {human_bytes(done)} of {human_bytes(total)}"
+            self._bars.update(row, description=text, completed=done, total=total)
+        elif event["event"] == "start":
+            self._bars.update(row, description=event["task"], total=None)
+        elif event["event"] in {"failed", "unreachable"}:
+            self._bars.update(row, description=f"{event['event']}: {event.get('result', {}).get('msg', '')}"[:100])
