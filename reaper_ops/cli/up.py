@@ -38,6 +38,7 @@ def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> int:
     from reaper_ops.formats.progress import choose
 
     def confirm(planned: Planned) -> bool:
+        progress.pause()
         click.echo(as_output(planned, "text", diffs=diffs), err=output == "json")
         return yes or _ask(len(planned.to_apply))
 

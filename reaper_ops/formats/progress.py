@@ -19,6 +19,7 @@ class Progress(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
     def __call__(self, event: Event) -> None: ...
+    def pause(self) -> None: ...
 
 
 def choose(output: str) -> Progress:
@@ -36,6 +37,9 @@ class _Quiet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        return None
+
+    def pause(self) -> None:
         return None
 
 
@@ -89,18 +93,25 @@ class Live:
         self._rows: dict[str, Any] = {}
 
     def __enter__(self) -> Live:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Clears the view, so that a question can be asked; the next event shows it again."""
         self._bars.stop()
+        for row in self._rows.values():
+            self._bars.remove_task(row)
+        self._rows = {}
 
     def __call__(self, event: Event) -> None:
         host = event.get("host")
         if not host:
             return
+        self._bars.start()
         if host not in self._rows:
             self._rows[host] = self._bars.add_task("", total=None, host=host)
         row = self._rows[host]
