@@ -14,7 +14,7 @@ PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"read_only"})
+    _VALID_ARGS = frozenset({"read_only", "for_removal"})
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -46,6 +46,6 @@ class ActionModule(ActionBase):
             return {**result, "changed": False, "answers": answers["answers"]}
         found = facts.parse(host, wanted, answers["answers"])
         intent = wish.derive(wanted, found)
-        if intent.plan.blockers:
+        if intent.plan.blockers and not self._task.args.get("for_removal"):
             return {**result, "failed": True, "msg": "; ".join(intent.plan.blockers)}
         return {**result, "changed": False, "ansible_facts": {"reaper": intent.for_roles()}}

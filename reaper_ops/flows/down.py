@@ -1,0 +1,49 @@
+"""`down`: remove what the manifests on the hosts list, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reaper_ops.adapters import ansible
+from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.flows.gather import gather
+
+Manifests = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Per host what the module removed and kept; problems of hosts that could not be cleaned."""
+
+    owned: Manifests
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    applied: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.problems else 0
+
+
+def down(
+    source: Source, *, confirm: Callable[[Manifests], bool], purge_models: bool = False, on_event: OnEvent | None = None
+) -> Removed:
+    """`confirm` is shown what each manifest lists. Hosts without a manifest are left alone."""
+    inventory = ansible.inventory(source)
+    managed = [host.name for host in inventory.hosts if host.settings.ollama_managed]
+    gathered = gather(source, inventory, managed, on_event)
+    owned = {name: facts.manifest for name, facts in gathered.facts.items() if facts.manifest}
+    if not owned or not confirm(owned):
+        return Removed(owned, problems=gathered.problems)
+    run = ansible.playbook(
+        "down.yml",
+        source,
+        on_event=on_event,
+        limit=",".join(owned),
+        variables={"purge_models": purge_models},
+    )
+    results = {event["host"]: event["result"] for event in run.results if event.get("id") == "manifest/remove"}
+    problems = {**gathered.problems, **run.unreachable, **run.failed}
+    return Removed(owned, results, problems, applied=True)
