@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -33,3 +37,28 @@ def templates() -> Path:
 def data(name: str) -> Any:
     """A JSON table of the package, such as ``releases.json``."""
     return json.loads((_PACKAGE / "data" / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _jinja() -> jinja2.Environment:
+    """The options of Ansible's `template` module; an include is looked up beside its template, as there."""
+    import jinja2
+
+    class Beside(jinja2.Environment):
+        def join_path(self, template: str, parent: str) -> str:
+            return posixpath.join(posixpath.dirname(parent), template)
+
+    return Beside(
+        loader=jinja2.FileSystemLoader(templates()),
+        trim_blocks=True,
+        lstrip_blocks=False,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        auto_reload=False,
+    )
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """A template by its path under templates/."""
+    return _jinja().get_template(name)

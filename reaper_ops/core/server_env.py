@@ -1,0 +1,91 @@
+"""All variables of the server's environment, from the typed settings and `ollama_env`."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from reaper_ops.core import environment
+from reaper_ops.core.gpu_form import GpuForm
+from reaper_ops.core.layout import Layout
+from reaper_ops.core.settings import Settings
+
+ALWAYS_LOCAL = ("localhost", "127.0.0.1", "::1")
+CONTAINER_LISTEN = "0.0.0.0:11434"
+HIDDEN = "-1"
+
+
+def listen(bind: str, port: int) -> str:
+    return f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+
+
+def reachable(bind: str) -> str:
+    """The address at which the host itself reaches a server that listens on `bind`."""
+    address = ipaddress.ip_address(bind)
+    if not address.is_unspecified:
+        return bind
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def boolean(value: str | int | bool) -> str:
+    """Go reads any text but its own few words as true; 1 and 0 are always safe."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
+def build(settings: Settings, layout: Layout, gpu: GpuForm) -> dict[str, str]:
+    docker = settings.ollama_runtime == "docker"
+    values: dict[str, str] = {}
+    if not docker:
+        values["HOME"] = layout.home
+        values["OLLAMA_MODELS"] = layout.models_dir
+    values["OLLAMA_HOST"] = CONTAINER_LISTEN if docker else listen(settings.ollama_bind, settings.ollama_port)
+    values |= _typed(settings)
+    values |= {name: _safe(settings, name, value) for name, value in settings.ollama_env.items()}
+    values |= _proxy(settings)
+    values |= _visible(settings, gpu)
+    return values
+
+
+def _typed(settings: Settings) -> dict[str, str]:
+    wanted: dict[str, str | int | bool | None] = {
+        "OLLAMA_KEEP_ALIVE": settings.ollama_keep_alive,
+        "OLLAMA_NUM_PARALLEL": settings.ollama_num_parallel,
+        "OLLAMA_MAX_LOADED_MODELS": settings.ollama_max_loaded_models,
+        "OLLAMA_MAX_QUEUE": settings.ollama_max_queue,
+        "OLLAMA_CONTEXT_LENGTH": settings.ollama_context_length,
+        "OLLAMA_FLASH_ATTENTION": settings.ollama_flash_attention,
+        "OLLAMA_KV_CACHE_TYPE": settings.ollama_kv_cache_type,
+        "OLLAMA_ORIGINS": ",".join(settings.ollama_origins) or None,
+    }
+    return {name: boolean(value) for name, value in wanted.items() if value is not None}
+
+
+def _safe(settings: Settings, name: str, value: str | int | bool) -> str:
+    row = environment.known(settings.ollama_version).get(name, {})
+    if row.get("kind") == "bool":
+        return boolean(str(boolean(value)) in environment.GO_TRUE)
+    return boolean(value)
+
+
+def _proxy(settings: Settings) -> dict[str, str]:
+    values: dict[str, str] = {}
+    if settings.ollama_https_proxy:
+        values["HTTPS_PROXY"] = settings.ollama_https_proxy
+    if settings.ollama_https_proxy or settings.ollama_no_proxy:
+        values["NO_PROXY"] = ",".join(dict.fromkeys((*ALWAYS_LOCAL, *settings.ollama_no_proxy)))
+    return values
+
+
+def _visible(settings: Settings, gpu: GpuForm) -> dict[str, str]:
+    """A container sees only what it is given; elsewhere the GPU libraries are told which devices to use."""
+    if settings.gpu_vendor == "none" and settings.ollama_runtime == "process":
+        names = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
+        return dict.fromkeys(names, HIDDEN)
+    if not settings.gpu_devices:
+        return {}
+    if gpu.vendor == "amd":
+        return {"ROCR_VISIBLE_DEVICES": ",".join(settings.gpu_devices)}
+    if settings.ollama_runtime == "docker":
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(settings.gpu_devices)}
