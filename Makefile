@@ -1,0 +1,65 @@
+# `make help` lists the targets. Nothing outside the checkout is needed but make and Python >= 3.11.
+export LC_ALL := C.UTF-8
+
+VENV   := .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+RUN    := $(VENV)/bin
+PYTEST := $(RUN)/python -m pytest
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev up test lint types layers playbooks unit prepare fleet bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml .ci/environment.py
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) .ci/environment.py $(VENV)
+	$(RUN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(RUN)/python -m pip install --quiet --group dev
+	@touch $@
+
+install: $(VENV)/.installed ## create .venv and install reaper_ops in it
+
+dev: $(VENV)/.dev ## the same with the tools for development
+
+up: install ## the main job, on the embedded lab fleet (simulated Ollama; needs no root, Docker, GPU or network)
+	$(RUN)/reaper-ops lab up $(ARGS)
+
+test: lint types playbooks prepare ## everything; as root on Debian the real-host tests too
+	$(PYTEST) $(ARGS)
+
+lint: dev ## ruff and yamllint
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/yamllint --strict .
+
+types: dev ## mypy, strict, on the package
+	$(RUN)/mypy
+
+layers: dev ## import contracts
+	$(RUN)/lint-imports
+
+playbooks: dev ## ansible-lint, production profile
+	PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/ansible-lint --offline --profile production
+
+unit: dev ## tests that need neither root nor Docker
+	$(PYTEST) -m "not fleet and not vm" $(ARGS)
+
+prepare: dev ## as root on Debian: install what the real-host tests need
+	$(RUN)/python tests/fleet/prepare.py
+
+fleet: prepare ## only the tests on real systemd hosts
+	$(PYTEST) -m "fleet or vm" $(ARGS)
+
+bench: dev ## measure speed against the yardsticks
+	$(RUN)/python -m bench $(ARGS)
+
+clean: ## remove .venv, caches and build output
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .ansible
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

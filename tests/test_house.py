@@ -1,0 +1,31 @@
+"""The budgets of the house: small files, small functions, no rooms without a purpose."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted((ROOT / "reaper_ops").rglob("*.py"))
+FORBIDDEN = {"utils", "helpers", "common", "base", "misc"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_keeps_the_budgets(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 40]
+    assert path.stem not in FORBIDDEN
+    assert source.count("\n") <= 400
+    assert not long
+
+
+def test_few_comments() -> None:
+    lines = [line for path in MODULES for line in path.read_text(encoding="utf-8").splitlines()]
+    comments = [line for line in lines if line.lstrip().startswith("#")]
+    assert len(comments) < 0.03 * len(lines)
+
+
+def test_licences_ship_with_what_they_cover() -> None:
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "GNU GENERAL PUBLIC LICENSE" in (ROOT / "playbooks" / "COPYING").read_text(encoding="utf-8")
