@@ -29,7 +29,7 @@ class Intent:
             **self.context,
             "todo": list(self.plan.todo),
             "plan": self.plan.targets(),
-            "owned": ownership.entries(self.settings, self.facts, self.context, self.files, self.plan),
+            "owned": ownership.entries(self.settings, self.context, self.files, self.plan),
             "templates": str(assets.templates()),
             "family": system.family,
             "os_id": system.os_id,

@@ -1,0 +1,73 @@
+"""What reaper_ops owns on a host: only what it brought, so that `down` removes that and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reaper_ops.core.plan import Desired, Plan
+from reaper_ops.core.settings import Settings
+
+Entries = dict[str, Any]
+PACKAGES = ("baseline/packages", "swap/package", "docker/packages", "gpu/toolkit", "gpu/driver")
+
+
+def entries(settings: Settings, context: Mapping[str, Any], files: Sequence[Desired], plan: Plan) -> Entries:
+    """The manifest's entries that this plan adds; what was there before us is never among them."""
+    todo, targets = set(plan.todo), plan.targets()
+    found: Entries = {
+        "files": {file.path: hashlib.sha256(file.content.encode()).hexdigest() for file in files},
+        "packages": [name for id_ in PACKAGES for name in targets.get(id_, [])],
+    }
+    if "swap/file" in todo:
+        found |= {"swap": [settings.swap_path], "fstab": [settings.swap_path]}
+    more = RUNTIMES[settings.ollama_runtime](settings, context, todo)
+    return {**found, **more, "files": {**found["files"], **more.get("files", {})}}
+
+
+def _systemd(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> Entries:
+    paths = context["paths"]
+    found: Entries = {
+        "links": {paths["bin_link"]: f"{paths['link']}/bin/ollama"} if "ollama/link" in todo else {},
+        "releases": [paths["release_dest"].rsplit("/", 1)[0]],
+        "directories": [f"{paths['unit']}.d", *_models(settings, context, todo)],
+        "models": [context["models_dir"]],
+    }
+    if not context["adopt"]:
+        found["units"] = ["ollama.service"]
+    if "ollama/user" in todo:
+        found |= {"users": [context["user"]], "groups": [context["group"]], "state": [context["home"]]}
+    return found
+
+
+def _process(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> Entries:
+    paths = context["paths"]
+    return {
+        "processes": [paths["env_json"]],
+        "releases": [paths["release_dest"].rsplit("/", 1)[0]],
+        "links": {paths["link"]: paths["release_dest"]},
+        "files": {paths["env_json"]: None, paths["log"]: None, paths["pid"]: None},
+        "directories": [context["home"]],
+        "models": [context["models_dir"]],
+    }
+
+
+def _docker(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> Entries:
+    paths, compose = context["paths"], context["compose"]
+    found: Entries = {
+        "projects": {compose["project"]: paths["compose"]},
+        "images": [context["image"]] if "ollama/container" in todo else [],
+        "volumes": [f"{compose['project']}_{compose['volume']}"],
+        "directories": [paths["compose"].rsplit("/", 1)[0], *_models(settings, context, todo)],
+    }
+    if "gpu/daemon" in todo:
+        found["json"] = {"/etc/docker/daemon.json": ["runtimes/nvidia", "features/cdi"]}
+    return found
+
+
+def _models(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> list[str]:
+    return [context["models_dir"]] if "ollama/models-dir" in todo else []
+
+
+RUNTIMES = {"systemd": _systemd, "process": _process, "docker": _docker}
