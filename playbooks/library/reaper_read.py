@@ -1,0 +1,183 @@
+#!/usr/bin/python
+"""Answers a list of read-only questions about a host in one pass. Standard library only, Python 3.6 or newer."""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import sys
+import threading
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_command import read_process, run_command
+from ansible.module_utils.reaper_host import Host, reason
+from ansible.module_utils.reaper_http import read_http
+from ansible.module_utils.reaper_paths import read_dir, read_file, read_glob, read_statvfs
+
+DOCUMENTATION = r"""
+module: reaper_read
+short_description: Read many things of a host in one pass, changing nothing
+description:
+  - Takes a list of asks and answers all of them in parallel, within one bound of time and one of size.
+  - An ask that cannot be answered has C(error) in its answer; the module itself does not fail for it.
+  - Passwords in URLs and values of variables named like secrets are replaced by C(***).
+options:
+  asks:
+    description:
+      - Each ask has C(id), C(kind) and the arguments of its kind.
+      - C(file) takes C(path); C(glob) takes C(patterns), C(content), C(match), C(beside).
+      - C(command) takes C(argv), C(timeout); C(statvfs) takes C(paths); C(listdir) takes C(path).
+      - C(user) takes C(name); C(which) takes C(names); C(identity) takes nothing.
+      - C(process) takes C(unit), C(container) or C(pid_file), and C(name), the program it must be.
+      - C(http) takes C(base_url), C(requests), C(connect_timeout).
+      - C(file) and C(command) also take C(max_bytes), C(tail), C(grep), C(lines), C(also).
+    type: list
+    elements: dict
+    required: true
+  root:
+    description: Directory with stand-ins, for rehearsals. A path that exists below it is read from there.
+    type: path
+  budget:
+    description: Seconds after which what has not been read is reported as not read.
+    type: float
+    default: 10.0
+author: reaper_ops
+"""
+
+EXAMPLES = r"""
+- name: Read the memory and ask the server for its version
+  reaper_read:
+    asks:
+      - {id: memory, kind: file, path: /proc/meminfo}
+      - {id: api, kind: http, base_url: "http://127.0.0.1:11434", requests: [{path: /api/version}]}
+"""
+
+RETURN = r"""
+answers:
+  description: One answer for each ask, by its id.
+  returned: always
+  type: dict
+"""
+
+MAX_TOTAL = 2 * 1024 * 1024
+WORKERS = 24
+SLOW = ("command", "http", "process", "statvfs", "user")
+
+
+def read_user(_host, ask):
+    try:
+        entry = pwd.getpwnam(ask["name"])
+    except KeyError:
+        return {"exists": False}
+    groups = [name_of_group(gid) for gid in os.getgrouplist(entry.pw_name, entry.pw_gid)]
+    return {
+        "exists": True,
+        "uid": entry.pw_uid,
+        "gid": entry.pw_gid,
+        "home": entry.pw_dir,
+        "shell": entry.pw_shell,
+        "groups": groups,
+    }
+
+
+def name_of_group(gid):
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def read_which(host, ask):
+    return {"names": {name: shutil.which(name, path=host.path) for name in ask["names"]}}
+
+
+def read_identity(_host, _ask):
+    kernel = os.uname()
+    return {
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "home": os.path.expanduser("~"),
+        "python": sys.version.split()[0],
+        "hostname": kernel.nodename,
+        "kernel": kernel.release,
+        "arch": kernel.machine,
+        "cpus": len(os.sched_getaffinity(0)),
+        "time": int(time.time()),
+    }
+
+
+KINDS = {
+    "file": read_file,
+    "glob": read_glob,
+    "command": run_command,
+    "statvfs": read_statvfs,
+    "listdir": read_dir,
+    "user": read_user,
+    "which": read_which,
+    "identity": read_identity,
+    "process": read_process,
+    "http": read_http,
+}
+
+
+def answer_one(host, ask):
+    read = KINDS.get(ask.get("kind"))
+    if read is None:
+        return {"error": "unknown kind %r" % ask.get("kind")}
+    try:
+        return read(host, ask)
+    except Exception as exc:
+        return {"error": reason(exc)}
+
+
+def answer_all(host, asks):
+    """Works the asks off with some threads, slow kinds first. A thread that hangs is left behind, not waited for."""
+    answers, todo, done = {}, sorted(asks, key=lambda ask: ask.get("kind") not in SLOW), threading.Condition()
+    waiting = iter(todo)
+
+    def work():
+        while True:
+            with done:
+                ask = next(waiting, None)
+            if ask is None:
+                return
+            answer = answer_one(host, ask)
+            with done:
+                answers[str(ask.get("id"))] = answer
+                done.notify()
+
+    for _number in range(min(WORKERS, len(todo))):
+        threading.Thread(target=work, daemon=True).start()
+    with done:
+        done.wait_for(lambda: len(answers) >= len(todo), timeout=host.left(1e9))
+        got = dict(answers)
+    host.stop()
+    late = {"error": "no answer in time"}
+    return bounded([(str(ask.get("id")), got.get(str(ask.get("id")), late)) for ask in asks])
+
+
+def bounded(pairs):
+    answers, total = {}, 0
+    for name, answer in pairs:
+        total += len(json.dumps(answer))
+        answers[name] = answer if total <= MAX_TOTAL else {"error": "more than 2 MiB in all; not sent"}
+    return answers
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "asks": {"type": "list", "elements": "dict", "required": True},
+            "root": {"type": "path"},
+            "budget": {"type": "float", "default": 10.0},
+        },
+        supports_check_mode=True,
+    )
+    host = Host(module.params["root"], time.monotonic() + module.params["budget"])
+    module.exit_json(changed=False, answers=answer_all(host, module.params["asks"]))
+
+
+if __name__ == "__main__":
+    main()

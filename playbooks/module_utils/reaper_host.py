@@ -1,0 +1,95 @@
+"""Where reaper_read looks, and how text leaves the host: bounded and without secrets."""
+
+import errno
+import os
+import re
+import signal
+import stat
+import time
+
+MAX_BYTES = 256 * 1024
+MAX_NAMES = 20000
+SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib"
+SECRETS = (
+    (re.compile(r"(://[^/\s:@\"']*:)[^/\s\"']+@"), r"\1***@"),
+    (re.compile(r"(://)[^/\s:@\"']+@"), r"\1***@"),
+    (re.compile(r"\b([A-Z][A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY)=)[^\s\"']+"), r"\1***"),
+    (re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+)[^\s\"']+", re.IGNORECASE), r"\1***"),
+)
+
+
+class Host:
+    """Where to look, and what is still running when the time is over."""
+
+    def __init__(self, root, deadline):
+        self.root = root.rstrip("/") if root else None
+        self.deadline = deadline
+        self.running = set()
+        path = os.environ.get("PATH", "") + ":" + SBIN
+        self.path = (self.root + "/bin:" + path) if self.root else path
+        self.env = dict(os.environ, LC_ALL="C", PATH=self.path, NO_COLOR="1")
+
+    def left(self, seconds):
+        return max(0.05, min(float(seconds), self.deadline - time.monotonic()))
+
+    def place(self, path):
+        """The path to open for `path`: the stand-in where there is one."""
+        if self.root and os.path.lexists(self.root + path):
+            return self.root + path
+        return path
+
+    def stop(self):
+        for process in list(self.running):
+            kill(process)
+
+
+def kill(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def redact(text):
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def chosen(ask, raw):
+    """Text of `raw` with secrets replaced, cut to the lines that were asked for."""
+    text = redact(raw.decode("utf-8", "replace"))
+    if not ("grep" in ask or "lines" in ask):
+        return text
+    lines = text.splitlines()
+    if "grep" in ask:
+        lines = [line for line in lines if re.search(ask["grep"], line)]
+    first = max(0, len(lines) - int(ask.get("lines", MAX_NAMES)))
+    early = [line for line in lines[:first] if re.search(ask["also"], line)] if "also" in ask else []
+    return "".join(line + "\n" for line in early + lines[first:])
+
+
+def contents(place, ask):
+    """(raw bytes, was it cut); only of regular files, so no device or pipe is ever opened."""
+    limit = int(ask.get("max_bytes", MAX_BYTES))
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as handle:
+        info = os.fstat(handle.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if ask.get("tail") and info.st_size > limit:
+            handle.seek(-limit, os.SEEK_END)
+            return handle.read(limit), True
+        raw = handle.read(limit + 1)
+    return raw[:limit], len(raw) > limit
+
+
+def beside(place, ask):
+    try:
+        return redact(contents(place, ask)[0].decode("utf-8", "replace"))
+    except OSError:
+        return None
+
+
+def reason(exc):
+    return exc.strerror if isinstance(exc, OSError) and exc.strerror else "%s: %s" % (type(exc).__name__, exc)

@@ -1,0 +1,130 @@
+"""Files, globs, directories and file systems."""
+
+import glob
+import hashlib
+import os
+import re
+import stat
+
+from ansible.module_utils.reaper_host import MAX_NAMES, beside, chosen, contents, reason
+
+
+def expanded(path):
+    return os.path.expanduser(path)
+
+
+def described(path, place):
+    info = os.lstat(place)
+    found = {
+        "path": path,
+        "kind": "other",
+        "mode": "%04o" % stat.S_IMODE(info.st_mode),
+        "uid": info.st_uid,
+        "gid": info.st_gid,
+        "size": info.st_size,
+        "mtime": int(info.st_mtime),
+    }
+    kinds = (
+        ("link", stat.S_ISLNK),
+        ("file", stat.S_ISREG),
+        ("dir", stat.S_ISDIR),
+        ("char", stat.S_ISCHR),
+        ("block", stat.S_ISBLK),
+    )
+    found["kind"] = next((name for name, test in kinds if test(info.st_mode)), "other")
+    if found["kind"] == "link":
+        found["link"] = os.readlink(place)
+    return found
+
+
+def read_file(host, ask):
+    path = expanded(ask["path"])
+    place = host.place(path)
+    if not os.path.lexists(place):
+        os.stat(os.path.dirname(place) or "/")
+        return {"path": path, "exists": False}
+    answer = dict(described(path, place), exists=True)
+    if not os.path.isfile(place):
+        return answer
+    raw, cut = contents(place, ask)
+    answer.update(content=chosen(ask, raw), truncated=cut)
+    if not cut:
+        answer["sha256"] = hashlib.sha256(raw).hexdigest()
+    return answer
+
+
+def read_glob(host, ask):
+    matches = []
+    for pattern in ask["patterns"]:
+        pattern = expanded(pattern)
+        fixed = os.path.dirname(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
+        prefix = host.root if host.root and os.path.lexists(host.root + fixed) else ""
+        for place in sorted(glob.glob(glob.escape(prefix) + pattern)):
+            found = matched(place[len(prefix) :], place, ask)
+            if found:
+                matches.append(found)
+            if len(matches) >= MAX_NAMES:
+                return {"matches": matches, "truncated": True}
+    return {"matches": matches}
+
+
+def matched(path, place, ask):
+    try:
+        found = described(path, place)
+        if ask.get("content"):
+            found["content"] = chosen(ask, contents(place, ask)[0])
+            if "match" in ask and not re.search(ask["match"], found["content"]):
+                return None
+        if "beside" in ask:
+            near = os.path.dirname(place)
+            found["beside"] = {name: beside(os.path.join(near, name), ask) for name in ask["beside"]}
+    except OSError as exc:
+        return {"path": path, "error": reason(exc)}
+    return found
+
+
+def read_statvfs(host, ask):
+    return {"paths": {path: space(host, expanded(path)) for path in ask["paths"]}}
+
+
+def space(host, path):
+    try:
+        existing = path
+        while not os.path.exists(host.place(existing)) and existing != "/":
+            existing = os.path.dirname(existing)
+        real = os.path.realpath(host.place(existing))
+        size = os.statvfs(real)
+        mount, fstype, source = mounted(real)
+    except OSError as exc:
+        return {"path": path, "error": reason(exc)}
+    return {
+        "path": path,
+        "existing": existing,
+        "mount": mount,
+        "fstype": fstype,
+        "source": source,
+        "free": size.f_bavail * size.f_frsize,
+        "total": size.f_blocks * size.f_frsize,
+    }
+
+
+def mounted(real):
+    best = ("/", "", "")
+    with open("/proc/self/mountinfo", "rb") as handle:
+        for line in handle.read().decode("utf-8", "replace").splitlines():
+            left, _, right = line.partition(" - ")
+            point = re.sub(r"\\(\d{3})", lambda m: chr(int(m.group(1), 8)), left.split()[4])
+            inside = real == point or real.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best[0]):
+                best = (point, right.split()[0], right.split()[1])
+    return best
+
+
+def read_dir(host, ask):
+    path = expanded(ask["path"])
+    place = host.place(path)
+    if not os.path.isdir(place):
+        os.stat(os.path.dirname(place) or "/")
+        return {"path": path, "exists": False, "names": []}
+    names = sorted(os.listdir(place))
+    return {"path": path, "exists": True, "names": names[:MAX_NAMES], "truncated": len(names) > MAX_NAMES}
