@@ -40,7 +40,7 @@ def run_command(host, ask):
     return {
         "rc": process.returncode,
         "stdout": chosen(ask, out),
-        "stderr": redact(err.decode("utf-8", "replace")),
+        "stderr": chosen(ask, err) if process.returncode == 0 else redact(err.decode("utf-8", "replace")),
         "truncated": cut,
         "timed_out": not ended,
     }

@@ -40,8 +40,7 @@ def described(path, place):
 def read_file(host, ask):
     path = expanded(ask["path"])
     place = host.place(path)
-    if not os.path.lexists(place):
-        os.stat(os.path.dirname(place) or "/")
+    if is_absent(place):
         return {"path": path, "exists": False}
     answer = dict(described(path, place), exists=True)
     if not os.path.isfile(place):
@@ -51,6 +50,17 @@ def read_file(host, ask):
     if not cut:
         answer["sha256"] = hashlib.sha256(raw).hexdigest()
     return answer
+
+
+def is_absent(place):
+    """False also where nobody may look: the error then comes when the place is opened."""
+    try:
+        os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def read_glob(host, ask):
@@ -123,8 +133,7 @@ def mounted(real):
 def read_dir(host, ask):
     path = expanded(ask["path"])
     place = host.place(path)
-    if not os.path.isdir(place):
-        os.stat(os.path.dirname(place) or "/")
+    if is_absent(place):
         return {"path": path, "exists": False, "names": []}
     names = sorted(os.listdir(place))
     return {"path": path, "exists": True, "names": names[:MAX_NAMES], "truncated": len(names) > MAX_NAMES}

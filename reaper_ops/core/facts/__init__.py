@@ -1,1 +1,62 @@
-"""Facts: asks (a command or path), and parsers of what came back."""
+"""What a host is: the questions to ask it, and the reading of its answers. Every subject has both in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reaper_ops.core.facts import (
+    disks,
+    docker,
+    evidence,
+    exchanges,
+    files,
+    gpu,
+    memory,
+    packages,
+    process,
+    store,
+    system,
+    unit,
+)
+from reaper_ops.core.facts.answers import Answers, Ask
+from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.settings import Settings
+
+SUBJECTS = (system, memory, disks, gpu, docker, unit, process, files, packages, store, exchanges, evidence)
+
+
+def asks(settings: Settings) -> list[Ask]:
+    """Every question for `reaper_read`, each with an id of its own."""
+    return [ask for subject in SUBJECTS for ask in subject.asks(settings)]
+
+
+def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
+    """Facts of one host. Any answers are taken: what is absent or odd is None, and `unread` says why."""
+    given = Answers(answers)
+    return Facts(
+        host=host,
+        system=system.parse(given),
+        memory=memory.parse(given),
+        swaps=memory.parse_swaps(given),
+        sysctls=memory.parse_sysctls(given),
+        disks=disks.parse(settings, given),
+        gpu=gpu.parse(given),
+        docker=docker.parse(given),
+        unit=unit.parse(given),
+        process=process.parse(given),
+        container=docker.parse_container(given),
+        files=files.parse(given),
+        packages=packages.parse(given),
+        tools=system.tools(given),
+        releases=store.parse_releases(given),
+        models_on_disk=store.parse_models(given),
+        blobs=store.parse_blobs(given),
+        user_groups=store.parse_user_groups(given),
+        manifest=files.parse_manifest(given),
+        exchanges=exchanges.parse(given),
+        journal=evidence.parse_log(given),
+        kernel=evidence.parse_kernel(given),
+        cgroup_oom_kills=process.oom_kills(given),
+        unread=given.unread(),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class System:
     uid: int | None = None
     home: str = ""
     jetpack: int | None = None
+    python: str = ""
 
     @property
     def family(self) -> str:
@@ -70,9 +72,12 @@ class Disk:
 
 @dataclass(frozen=True)
 class PciGpu:
+    """driver is the kernel driver that holds the card: nvidia, nouveau, amdgpu, vfio-pci, or None."""
+
     slot: str
     vendor: str
     device: str
+    driver: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,16 @@ class NvidiaGpu:
 
 
 @dataclass(frozen=True)
+class AmdGpu:
+    """gfx is the compute target such as gfx1100, None where KFD does not list the card; memory in bytes."""
+
+    slot: str
+    gfx: str | None
+    memory_total: int
+    memory_used: int | None
+
+
+@dataclass(frozen=True)
 class Gpu:
     """The chain, link by link: PCI, kernel module, device nodes, tools, toolkit, CDI."""
 
@@ -107,6 +122,8 @@ class Gpu:
     driver: str | None = None
     toolkit: str | None = None
     cdi: tuple[str, ...] | None = None
+    amd: tuple[AmdGpu, ...] = ()
+    mig: tuple[str, ...] = ()
 
     def vendor(self) -> str:
         """``nvidia``, ``amd`` or ``none``, from PCI first and from tools and device nodes where PCI shows nothing."""
@@ -128,6 +145,9 @@ class Docker:
     runtimes: tuple[str, ...] = ()
     cdi_dirs: tuple[str, ...] = ()
     daemon_json: str | None = None
+    root: str | None = None
+    cgroup_driver: str | None = None
+    storage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,16 +177,33 @@ class Process:
     pid: int
     exe: str
     environ: Mapping[str, str]
+    argv: tuple[str, ...] = ()
+    uid: int | None = None
+    gids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class File:
-    """A file we care about; content None when absent, link is the target of a symbolic link."""
+    """A file that exists. content is None for a directory; link is the target of a symbolic link.
+
+    Passwords in content are replaced by ***; sha256 is of the bytes as they are.
+    """
 
     path: str
     content: str | None
     mode: str | None = None
     link: str | None = None
+    kind: str = ""
+    sha256: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+
+    def holds(self, wanted: str) -> bool:
+        """Whether this is the file's exact text, secrets included."""
+        if self.sha256 is None:
+            return self.content == wanted
+        return self.sha256 == hashlib.sha256(wanted.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -179,6 +216,11 @@ class Container:
     config_hash: str
     oom_killed: bool
     environ: Mapping[str, str] = field(default_factory=dict)
+    health: str | None = None
+    restarts: int | None = None
+    exit_code: int | None = None
+    error: str = ""
+    gpu: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,6 +259,8 @@ class Facts:
     tools: Mapping[str, str | None] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
     models_on_disk: tuple[str, ...] | None = None
+    blobs: frozenset[str] | None = None
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     user_groups: tuple[str, ...] | None = None
     manifest: Mapping[str, object] | None = None
     exchanges: tuple[Exchange, ...] = ()

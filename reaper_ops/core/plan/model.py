@@ -82,7 +82,7 @@ class Case:
     def _file(self, file: Desired) -> Action | None:
         there = self.facts.files.get(file.path)
         before = there.content if there else None
-        if before == file.content:
+        if there is not None and there.holds(file.content):
             return None
         diff = "".join(
             difflib.unified_diff(

@@ -1,0 +1,50 @@
+"""Log lines: the server's last ones with those of its start, and the kernel's about memory, GPUs and disks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reaper_ops.core.facts import places
+from reaper_ops.core.facts.answers import Answers, Ask
+from reaper_ops.core.settings import Settings
+
+LINES = 300
+LOOK_BACK = 5000
+START = (
+    r"msg=\"(inference compute|discovering available GPUs|server config|vram-based default context|Listening on"
+    r"|failure during|NVIDIA driver too old|skipping CUDA|dropping|user overrode visible)"
+)
+KERNEL = (
+    r"oom-kill:|[Oo]ut of memory|oom_reaper|invoked oom-killer|Killed process|NVRM|nvidia.*(error|fail)"
+    r"|amdgpu.*(error|reset|fault|fail)|trap invalid opcode|segfault.*(ollama|llama)|I/O error|No space left"
+)
+CHOICE: dict[str, Any] = {"tail": True, "max_bytes": 2 << 20, "lines": LINES, "also": START}
+KERNEL_CHOICE: dict[str, Any] = {"tail": True, "max_bytes": 4 << 20, "lines": 200, "grep": KERNEL}
+
+
+def asks(settings: Settings) -> list[Ask]:
+    journal = ["journalctl", "--quiet", "--no-pager", "-o", "short-iso"]
+    server: dict[str, Ask] = {
+        "systemd": {"kind": "command", "argv": [*journal, "-u", places.UNIT, "-n", str(LOOK_BACK)]},
+        "docker": {"kind": "command", "argv": ["docker", "logs", "--tail", str(LOOK_BACK), places.CONTAINER]},
+        "process": {"kind": "file", "path": f"{places.home(settings)}/ollama.log"},
+    }
+    return [
+        {"id": "log", **server[settings.ollama_runtime], **CHOICE},
+        {"id": "kernel-journal", "kind": "command", "argv": [*journal, "-k", "-b"], **KERNEL_CHOICE},
+        {"id": "kernel-ring", "kind": "command", "argv": ["dmesg"], **KERNEL_CHOICE},
+    ]
+
+
+def parse_log(answers: Answers) -> str | None:
+    """The server's own lines in order; a container's come on both streams."""
+    command = answers.command("log")
+    if command is not None and command.rc == 0:
+        return command.out + command.err
+    return answers.content("log")
+
+
+def parse_kernel(answers: Answers) -> str | None:
+    """From the journal, which keeps the time of day; from the ring buffer where that has none."""
+    journal = answers.out("kernel-journal")
+    return journal or answers.out("kernel-ring") or journal

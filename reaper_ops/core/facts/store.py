@@ -1,0 +1,72 @@
+"""What lies in our directories: releases, and models in the store whether or not the server answers."""
+
+from __future__ import annotations
+
+from reaper_ops.core.facts import places
+from reaper_ops.core.facts.answers import Answers, Ask, text
+from reaper_ops.core.settings import Settings
+
+LIBRARY = ("registry.ollama.ai", "library")
+
+
+def asks(settings: Settings) -> list[Ask]:
+    found: list[Ask] = [
+        {"id": "releases", "kind": "listdir", "path": places.releases(settings)},
+        {"id": "user", "kind": "user", "name": "ollama"},
+    ]
+    if settings.ollama_runtime == "docker":
+        found = []
+    store = places.models(settings)
+    if store:
+        found += [
+            {"id": "store", "kind": "listdir", "path": store},
+            {"id": "manifests", "kind": "glob", "patterns": [f"{store}/manifests/*/*/*/*"]},
+            {"id": "blobs", "kind": "listdir", "path": f"{store}/blobs"},
+        ]
+    return found
+
+
+def parse_releases(answers: Answers) -> tuple[str, ...]:
+    return tuple(name for name in _names(answers, "releases") or () if name[:1].isdigit())
+
+
+def parse_blobs(answers: Answers) -> frozenset[str] | None:
+    """Names in blobs/, `sha256-…` and `sha256-…-partial…`; None when the store could not be read."""
+    names = _names(answers, "blobs")
+    return None if names is None else frozenset(names)
+
+
+def parse_models(answers: Answers) -> tuple[str, ...] | None:
+    """Names by the manifests on disk; None where the store could not be read."""
+    matches = answers.matches("manifests")
+    if matches is None or _names(answers, "store") is None:
+        return None
+    found = (model_of(str(item["path"])) for item in matches if item.get("kind") == "file")
+    return tuple(sorted(name for name in found if name))
+
+
+def model_of(path: str) -> str | None:
+    """`…/manifests/HOST/NAMESPACE/MODEL/TAG` as Ollama names the model."""
+    parts = path.split("/")[-5:]
+    if len(parts) < 5 or parts[0] != "manifests" or not all(parts):
+        return None
+    host, namespace, model, tag = parts[1:]
+    prefix = "" if (host, namespace) == LIBRARY else f"{namespace}/" if host == LIBRARY[0] else f"{host}/{namespace}/"
+    return f"{prefix}{model}:{tag}"
+
+
+def parse_user_groups(answers: Answers) -> tuple[str, ...] | None:
+    """Groups of the user `ollama`; None when there is no such user."""
+    answer = answers.get("user")
+    groups = answer.get("groups")
+    if not answer.get("exists") or not isinstance(groups, list):
+        return None
+    return tuple(str(group) for group in groups)
+
+
+def _names(answers: Answers, id_: str) -> list[str] | None:
+    answer = answers.get(id_)
+    names = answer.get("names")
+    if "error" in answer or not isinstance(names, list):
+        return None
+    return [name for name in map(text, names) if name is not None]

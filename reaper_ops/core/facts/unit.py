@@ -1,0 +1,30 @@
+"""The systemd unit, as `systemctl show` prints it."""
+
+from __future__ import annotations
+
+from reaper_ops.core.facts import places
+from reaper_ops.core.facts.answers import Answers, Ask
+from reaper_ops.core.facts.model import Unit
+from reaper_ops.core.settings import Settings
+
+PROPERTIES = (
+    *("LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "FragmentPath"),
+    *("DropInPaths", "MainPID", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecStart", "User", "Group"),
+    *("ControlGroup", "MemoryMax", "MemoryCurrent", "OOMPolicy", "ActiveEnterTimestamp", "InvocationID"),
+)
+
+
+def asks(settings: Settings) -> list[Ask]:
+    argv = ["systemctl", "show", places.UNIT, "--no-pager", f"--property={','.join(PROPERTIES)}"]
+    return [{"id": "unit", "kind": "command", "argv": argv}]
+
+
+def parse(answers: Answers) -> Unit | None:
+    properties = show(answers.out("unit"))
+    return Unit(places.UNIT, properties) if properties.get("LoadState") else None
+
+
+def show(output: str | None) -> dict[str, str]:
+    """`Name=value` lines; systemd never breaks a property over lines in this form."""
+    rows = (line.partition("=") for line in (output or "").splitlines())
+    return {name: value for name, mark, value in rows if mark and name.isidentifier()}
