@@ -32,13 +32,16 @@ options:
     elements: dict
     default: []
     suboptions:
-      url: {description: Where to download the archive; proxies are taken from the environment., type: str}
+      name: {description: File name; the end of I(url) or I(path) when not given., type: str}
+      url: {description: Where to download the archive., type: str}
       path: {description: Archive on the host; wins over I(url)., type: path}
       sha256: {description: Expected SHA-256., type: str}
-      sha256_from: {description: Who vouches for it., type: str, choices: [table, user], default: table}
+      proof: {description: Who vouches for I(sha256)., type: str, choices: [table, user, release-file]}
+      source: {description: Where the controller had it; not used here., type: str}
       checksum_url: {description: The release's own checksum file; used without I(sha256)., type: str}
   dest: {description: Directory of all versions., type: path, default: /opt/ollama}
   link: {description: Link to the version in use; C(current) in I(dest) when not given., type: path}
+  proxy: {description: Proxy for downloads; the environment's when not given., type: str}
   keep: {description: Old versions to keep; the previous one always stays., type: int, default: 1}
   state: {description: Whether the version is there., type: str, choices: [present, absent], default: present}
 author: [reaper_ops (@reaper-ops)]
@@ -65,7 +68,7 @@ WITNESSES = ("table", "user", "release-file")
 
 
 def archive_name(archive):
-    return os.path.basename((archive["path"] or archive["url"].split("?")[0]).rstrip("/"))
+    return archive["name"] or os.path.basename((archive["path"] or archive["url"].split("?")[0]).rstrip("/"))
 
 
 def read_marker(directory):
@@ -125,11 +128,12 @@ def wanted_digest(archive):
     """The expected SHA-256 and who vouches for it."""
     name = archive_name(archive)
     if archive["sha256"]:
-        return archive["sha256"].lower(), archive["sha256_from"]
+        return archive["sha256"].lower(), archive["proof"] or "table"
     if not archive["checksum_url"]:
         raise Trouble("%s: no checksum is known; set ollama_release_sha256" % name)
+    place = archive["checksum_url"]
     try:
-        with fetch(archive["checksum_url"]) as answer:
+        with open(place, "rb") if place.startswith("/") else fetch(place) as answer:
             text = answer.read(CHUNK).decode("utf-8", "replace")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Trouble("%s: cannot be read: %s; set ollama_release_sha256" % (archive["checksum_url"], error)) from None
@@ -137,7 +141,7 @@ def wanted_digest(archive):
         match = re.match(r"^([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+?)\s*$", line)
         if match and match.group(2) == name:
             return match.group(1).lower(), "release-file"
-    raise Trouble("%s: does not list %s; set ollama_release_sha256" % (archive["checksum_url"], name))
+    raise Trouble("%s: does not list %s; set ollama_release_sha256" % (place, name))
 
 
 def obtain(archive, dest, version):
@@ -315,7 +319,9 @@ def main():
         "url": {"type": "str"},
         "path": {"type": "path"},
         "sha256": {"type": "str"},
-        "sha256_from": {"type": "str", "choices": ["table", "user"], "default": "table"},
+        "proof": {"type": "str", "choices": ["table", "user", "release-file"]},
+        "name": {"type": "str"},
+        "source": {"type": "str"},
         "checksum_url": {"type": "str"},
     }
     module = AnsibleModule(
@@ -330,6 +336,7 @@ def main():
             },
             "dest": {"type": "path", "default": "/opt/ollama"},
             "link": {"type": "path"},
+            "proxy": {"type": "str"},
             "keep": {"type": "int", "default": 1},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
@@ -337,6 +344,8 @@ def main():
     )
     params = module.params
     os.umask(0o022)
+    if params["proxy"]:
+        os.environ.update(dict.fromkeys(("http_proxy", "https_proxy"), params["proxy"]))
     params["link"] = params["link"] or os.path.join(params["dest"], "current")
     if params["state"] == "present" and not (params["version"] and params["archives"]):
         module.fail_json(msg="ollama_release: state present needs version and archives")

@@ -177,7 +177,7 @@ def test_release_file_with_dot_slash_names_is_the_weakest_witness(module: Any, s
 
 @pytest.mark.parametrize("witness", ["table", "user"])
 def test_wrong_checksum_unpacks_nothing(module: Any, server: Server, dest: Path, witness: str) -> None:
-    archive = server.put("a.tar.zst", zst(base())) | {"sha256": "0" * 64, "sha256_from": witness}
+    archive = server.put("a.tar.zst", zst(base())) | {"sha256": "0" * 64, "proof": witness}
     said = module.fails(version="1.0.0", archives=[archive], dest=str(dest))
     assert "SHA-256 is" in said
     assert witness in said
@@ -216,7 +216,7 @@ def test_archive_on_the_host_needs_no_network(module: Any, tmp_path: Path, dest:
     path = tmp_path / "ollama-linux-amd64.tgz"
     path.write_bytes(gzip.compress(base()))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    archives = [{"path": str(path), "sha256": digest, "sha256_from": "user"}]
+    archives = [{"path": str(path), "sha256": digest, "proof": "user"}]
     done = module.predicted(version="0.5.0", archives=archives, dest=str(dest))
     assert done["verified_by"] == "user"
     assert path.exists()

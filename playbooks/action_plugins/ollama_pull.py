@@ -1,0 +1,128 @@
+# GNU General Public License v3.0 or later (see playbooks/COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the module ollama_pull in the background on the host and shows its progress as it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+LIMIT = 2 * 24 * 3600
+EVERY = 1.0
+GRACE = 60
+NOTHING = {"changed": False, "models": [], "skip_reason": "no models are wanted"}
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        if not args.get("models"):
+            return {**result, **NOTHING}
+        if self._task.check_mode:
+            return {**result, **self._execute_module("ollama_pull", args, task_vars=task_vars)}
+        host = str((task_vars or {}).get("inventory_hostname", self._play_context.remote_addr))
+        token = f"/tmp/.reaper_ops-pull-{secrets.token_hex(8)}"
+        progress = str(args.setdefault("progress_file", token))
+        args["heartbeat"] = progress + ".watched"
+        self._low_level_execute_command(f"umask 077; touch {shlex.quote(args['heartbeat'])}")
+        try:
+            started = self._start(args, task_vars)
+            if started.get("failed") or "results_file" not in started:
+                return {**result, **started}
+            self._follow(host, progress, args["heartbeat"], started["results_file"])
+            return {**result, **self._collect(started, task_vars)}
+        finally:
+            self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(args['heartbeat'])}")
+
+    def _start(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        before = self._task.async_val
+        self._task.async_val = LIMIT
+        try:
+            started: dict[str, Any] = self._execute_module("ollama_pull", args, task_vars=task_vars, wrap_async=True)
+        finally:
+            self._task.async_val = before
+        return started
+
+    def _follow(self, host: str, progress: str, heartbeat: str, results_file: str) -> None:
+        """Returns when the job has written its result, or can no longer be alive."""
+        snapshot, silent, shown = shlex.quote(progress), 0, Shown(host)
+        command = (
+            f"touch -c {shlex.quote(heartbeat)}; cat {snapshot} 2>/dev/null || echo; "
+            f"head -c 4096 {shlex.quote(results_file)} 2>/dev/null"
+        )
+        while silent < GRACE:
+            answer = self._low_level_execute_command(command)
+            first, _, job = str(answer.get("stdout", "")).partition("\n")
+            event = _parsed(first)
+            if event:
+                shown.event(event)
+            state = _parsed(job)
+            if job.strip() and (state is None or not ("finished" in state and not state["finished"])):
+                return
+            silent = 0 if event and self._lives(event) else silent + 1
+            time.sleep(EVERY)
+
+    def _lives(self, event: dict[str, Any]) -> bool:
+        return bool(self._low_level_execute_command(f"kill -0 {int(event.get('pid', 0))}").get("rc") == 0)
+
+    def _collect(self, started: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        folder, _, name = started["results_file"].rpartition("/")
+        args = {"jid": name, "_async_dir": folder}
+        answer: dict[str, Any] = self._execute_module(
+            "ansible.legacy.async_status", {**args, "mode": "status"}, task_vars=task_vars
+        )
+        self._execute_module("ansible.legacy.async_status", {**args, "mode": "cleanup"}, task_vars=task_vars)
+        if not answer.get("finished"):
+            answer = {"failed": True, "msg": "the pull was interrupted on the host; run again, it goes on from there"}
+        for key in ("ansible_job_id", "results_file", "started", "finished", "stdout", "stderr"):
+            answer.pop(key, None)
+        return answer
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class Shown:
+    """What was told about one host: every change as an event, or one line per tenth for people."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.last: tuple[Any, ...] = ()
+        self.as_events = os.environ.get("REAPER_OPS_EVENTS") == "1"
+
+    def event(self, event: dict[str, Any]) -> None:
+        completed = event.get("model_completed") if event.get("model_total") else event.get("completed")
+        total = event.get("model_total") or event.get("total") or 0
+        tenth = int(10 * (completed or 0) / total) if total else 0
+        if self.as_events:
+            mark: tuple[Any, ...] = tuple(event.get(key) for key in ("model", "layer", "completed", "status"))
+        else:
+            mark = (event.get("model"), tenth) if total else (event.get("model"), event.get("status"))
+        if mark == self.last:
+            return
+        self.last = mark
+        if self.as_events:
+            keys = ("model", "layer", "completed", "total", "status", "model_completed", "model_total")
+            row = {"event": "progress", "host": self.host, **{key: event.get(key) for key in keys}}
+            display.display(json.dumps(row))
+        else:
+            share = f"{10 * tenth} % of {total / 1e9:.1f} GB, " if total else ""
+            display.display(f"{self.host}: {event.get('model')}: {share}{event.get('status')}")

@@ -1,0 +1,373 @@
+#!/usr/bin/python
+"""Brings the wanted models to the host's own server, one after the other, and proves each by its digest."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import time
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_files import Trouble
+from ansible.module_utils.reaper_registry import free_space, manifest, missing, same_name, split_name
+
+DOCUMENTATION = r"""
+module: ollama_pull
+short_description: Pull models into a running Ollama server
+description:
+  - Models that the server lists are left alone. For each other one the free space is compared with the
+    registry's manifest first; then it is pulled with retries, and its digest compared with the manifest.
+options:
+  models: {description: Names with tags., type: list, elements: str, required: true}
+  url: {description: The host's own server., type: str, default: "http://127.0.0.1:11434", aliases: [base_url]}
+  models_dir: {description: The server's model store; without it the space is not checked., type: path}
+  insecure_registries: {description: Registries asked over plain HTTP., type: list, elements: str, default: []}
+  proxy: {description: Proxy to the registry., type: str, aliases: [https_proxy]}
+  no_proxy: {description: Hosts reached without the proxy., type: list, elements: str, default: []}
+  progress_file: {description: Snapshot of the progress while the module runs., type: path}
+  heartbeat: {description: File that the caller touches; the pull ends when it grows old., type: path}
+  retries: {description: Further attempts for each model., type: int, default: 4}
+  stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
+  verify_timeout: {description: Seconds the server may take to hash a download., type: int, default: 3600}
+  min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
+author: [reaper_ops (@reaper-ops)]
+"""
+EXAMPLES = r"""
+- name: The models are there
+  ollama_pull:
+    models: ["llama3:8b"]
+    models_dir: /var/lib/ollama/models
+"""
+RETURN = r"""
+models:
+  description: One row for each wanted model; name, changed, digest, bytes, attempts, error, next_step, notes.
+  type: list
+  elements: dict
+  returned: always
+"""
+API_TIMEOUT = 30
+ABANDONED = 120
+SNAPSHOT_EVERY = 0.25
+CAUSES = (
+    (r"file does not exist|invalid model name", False, "check the name of the model and its tag"),
+    (r"no space left on device", False, "free space in the model store, or set ollama_models_dir"),
+    (r"permission denied|read-only file", False, "let the server's user write to the model store"),
+    (r"\b412\b|newer version", False, "raise ollama_version: the model needs a newer server"),
+    (r"unauthorized|\b40[13]\b|realm host", False, "the registry wants credentials that the server lacks"),
+    (r"x509|tls:", False, "add the registry's certificate authority to the host's trust store"),
+    (r'Get "https://.*EOF', False, "a registry without TLS belongs into ollama_insecure_registries"),
+    (r"digest mismatch", True, "the registry or a proxy sends damaged data; look at it, then run again"),
+    (r"\b429\b|too many", True, "the registry limits us; run again later"),
+    (r"lookup|dial tcp|proxyconnect|timeout", True, "check DNS, the network and ollama_https_proxy on the host"),
+    (r"answer no longer|cannot be reached", True, "see why the server ended: its log, and `reaper-ops probe`"),
+)
+OTHERWISE = (True, "run again: what was downloaded is kept")
+
+
+class Stopped(Exception):
+    """The caller is gone; what was downloaded stays for the next run."""
+
+
+def advice(error):
+    """Whether another attempt can help, and the next step for a person."""
+    for pattern, again, step in CAUSES:
+        if re.search(pattern, error, re.IGNORECASE):
+            return again, step
+    return OTHERWISE
+
+
+@contextlib.contextmanager
+def request(base_url, method, path, body=None, timeout=API_TIMEOUT):
+    """The answer and its socket; the host's own server is never asked through a proxy."""
+    parts = urlsplit(base_url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=timeout)
+    try:
+        data = None if body is None else json.dumps(body).encode()
+        connection.request(method, parts.path.rstrip("/") + path, data, {"Content-Type": "application/json"})
+        socket = connection.sock
+        answer = connection.getresponse()
+        yield answer, socket
+        answer.close()
+    finally:
+        connection.close()
+
+
+def listed(base_url):
+    """{name: digest} of the server's models."""
+    try:
+        with request(base_url, "GET", "/api/tags") as (answer, _):
+            text = answer.read().decode("utf-8", "replace")
+            if answer.status != 200:
+                raise Trouble("%s/api/tags says %d: %s" % (base_url, answer.status, text[:200]))
+        return {row["name"]: row.get("digest", "") for row in json.loads(text).get("models") or []}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as error:
+        raise Trouble("%s cannot be reached or is not Ollama: %s" % (base_url, error)) from None
+
+
+def digest_of(name, models):
+    return next((digest for other, digest in models.items() if same_name(name, other)), None)
+
+
+class Progress:
+    """Snapshots of the present model for whoever watches; also notices when nobody does any more."""
+
+    def __init__(self, params):
+        self.path, self.heartbeat = params["progress_file"], params["heartbeat"]
+        self.written, self.sizes, self.model, self.done = 0.0, {}, "", set()
+
+    def model_starts(self, name, sizes, models_dir):
+        self.model, self.sizes, self.done = name, sizes or {}, set()
+        if models_dir:
+            self.done = {digest for digest in self.sizes if not missing({digest: 1}, models_dir)}
+        self.event({"status": "starting"}, force=True)
+
+    def event(self, line, force=False):
+        now = time.time()
+        if now - self.written < SNAPSHOT_EVERY and not force:
+            return
+        self.watched(now)
+        layer, completed, total = line.get("digest"), line.get("completed", 0), line.get("total", 0)
+        if layer and total and completed == total:
+            self.done.add(layer)
+        whole = sum(size for digest, size in self.sizes.items() if digest in self.done)
+        whole += completed if layer not in self.done else 0
+        row = {"model": self.model, "layer": layer, "completed": completed, "total": total, "t": now}
+        row.update(status=line.get("status", ""), pid=os.getpid())
+        row.update(model_completed=whole if self.sizes else None, model_total=sum(self.sizes.values()) or None)
+        self.write(json.dumps(row) + "\n")
+        self.written = now
+
+    def watched(self, now):
+        if not self.heartbeat:
+            return
+        try:
+            age = now - os.stat(self.heartbeat).st_mtime
+        except OSError:
+            age = ABANDONED + 1
+        if age > ABANDONED:
+            raise Stopped
+
+    def write(self, text):
+        if self.path:
+            temporary = self.path + ".tmp"
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, self.path)
+
+    def end(self):
+        if self.path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+
+class Stream:
+    """Judges the lines of one pull: an error in them is an error, and only `success` is success."""
+
+    def __init__(self, progress, params):
+        self.progress, self.params = progress, params
+        self.mark, self.since, self.error, self.success = None, time.monotonic(), "", False
+
+    def patience(self):
+        """Seconds to wait for the next line: hashing is silent, downloading is not."""
+        status = self.mark[0] if self.mark else ""
+        downloads = not status or status.startswith("pulling")
+        return self.params["stall_timeout"] if downloads else self.params["verify_timeout"]
+
+    def line(self, text):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = {"error": "the server sends a line that is not JSON: %s" % text[:200]}
+        if not isinstance(line, dict):
+            line = {"error": "the server sends an unexpected line: %s" % text[:200]}
+        self.error = str(line.get("error") or "")
+        self.success = line.get("status") == "success"
+        mark = (str(line.get("status", "")), line.get("completed"))
+        now = time.monotonic()
+        if mark != self.mark:
+            self.mark, self.since = mark, now
+        elif now - self.since > self.patience():
+            self.error = self.stalled()
+        self.progress.event(line)
+
+    def stalled(self):
+        return "stalled: no new byte for %d s (%s)" % (self.patience(), self.mark[0] if self.mark else "no answer")
+
+
+def pull_once(name, params, progress):
+    """Empty on success, else what went wrong."""
+    insecure = split_name(name)[0] in params["insecure_registries"]
+    body = {"model": name, "insecure": insecure, "stream": True}
+    stream = Stream(progress, params)
+    try:
+        with request(params["url"], "POST", "/api/pull", body, params["stall_timeout"]) as (answer, socket):
+            if answer.status != 200:
+                return said(answer)
+            for raw in iter(answer.readline, b""):
+                if raw.strip():
+                    stream.line(raw.decode("utf-8", "replace"))
+                if stream.error or stream.success:
+                    return stream.error
+                socket.settimeout(stream.patience())
+    except TimeoutError:
+        return stream.stalled()
+    except (OSError, http.client.HTTPException) as error:
+        if "timed out" in str(error):
+            return stream.stalled()
+        return "%s: the server does answer no longer: %r" % (params["url"], error)
+    return "the server ended its answer without success; it does answer no longer or was restarted"
+
+
+def said(answer):
+    text = answer.read().decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["error"])
+    return "the server says %d: %s" % (answer.status, text[:300])
+
+
+def gigabytes(count):
+    return "%.1f GB" % (count / 1e9)
+
+
+def look_up(name, params, row):
+    """Digest and sizes from the registry, or a note; fails the row for what cannot work."""
+    proxy = (params["insecure_registries"], params["proxy"], params["no_proxy"])
+    try:
+        digest, sizes = manifest(name, *proxy)
+    except LookupError as error:
+        row.update(error=str(error), next_step=CAUSES[0][2])
+        return None, {}
+    except Trouble as trouble:
+        row["notes"].append("size not checked beforehand: %s" % trouble)
+        return None, {}
+    if params["models_dir"]:
+        row["bytes"] = missing(sizes, params["models_dir"])
+        free = free_space(params["models_dir"])
+        if row["bytes"] + params["min_free"] > free:
+            row["error"] = "%s needs %s and %s must stay free, but %s has only %s" % (
+                name,
+                gigabytes(row["bytes"]),
+                gigabytes(params["min_free"]),
+                params["models_dir"],
+                gigabytes(free),
+            )
+            row["next_step"] = CAUSES[1][2]
+    else:
+        row["bytes"] = sum(sizes.values())
+    return digest, sizes
+
+
+def attempt_all(name, params, progress, row):
+    """Pulls until it works, the error is of the lasting kind, or the attempts are used up."""
+    while True:
+        row["attempts"] += 1
+        row["error"] = pull_once(name, params, progress)
+        again, row["next_step"] = advice(row["error"]) if row["error"] else (False, "")
+        if not again or row["attempts"] > params["retries"]:
+            return
+        pause = min(2 ** row["attempts"], 60)
+        progress.event({"status": "waiting %d s after: %s" % (pause, row["error"])}, force=True)
+        time.sleep(pause)
+
+
+def prove(name, params, expected, row):
+    """Compares the server's digest with the registry's; a tag that moved meanwhile is looked up again."""
+    row["digest"] = digest_of(name, listed(params["url"])) or ""
+    if not row["digest"]:
+        row.update(error="%s was pulled but is not listed" % name, next_step="see the server's log")
+    elif expected and row["digest"] != expected:
+        again, _ = look_up(name, params, {"notes": []})
+        if again != row["digest"]:
+            row["error"] = "digest is %s, the registry's manifest has %s" % (row["digest"][:12], expected[:12])
+            row["next_step"] = "a mirror or proxy serves another manifest; compare them, then pull again"
+    elif not expected:
+        row["notes"].append("digest not compared: the registry could not be asked from the host")
+
+
+def pull(name, params, progress):
+    row = {"name": name, "changed": False, "digest": "", "bytes": 0, "attempts": 0, "notes": []}
+    row.update(error="", next_step="")
+    expected, sizes = look_up(name, params, row)
+    if row["error"]:
+        return row
+    progress.model_starts(name, sizes, params["models_dir"])
+    attempt_all(name, params, progress, row)
+    if not row["error"]:
+        row["changed"] = True
+        prove(name, params, expected, row)
+    return row
+
+
+def unchanged(name, digest):
+    row = {"name": name, "changed": False, "digest": digest, "bytes": 0, "attempts": 0}
+    return dict(row, error="", next_step="", notes=[])
+
+
+def bring(module):
+    """Rows of all wanted models, in their order."""
+    params = module.params
+    try:
+        have = listed(params["url"])
+    except Trouble:
+        if not module.check_mode:
+            raise
+        have = {}
+    progress = Progress(params)
+    rows = []
+    try:
+        for name in dict.fromkeys(params["models"]):
+            digest = digest_of(name, have)
+            if digest is not None:
+                rows.append(unchanged(name, digest))
+            elif module.check_mode:
+                rows.append(dict(unchanged(name, ""), changed=True))
+            else:
+                rows.append(pull(name, params, progress))
+    finally:
+        progress.end()
+    return rows
+
+
+def main():
+    words = {"type": "list", "elements": "str", "default": []}
+    spec = {
+        "models": {"type": "list", "elements": "str", "required": True},
+        "url": {"type": "str", "default": "http://127.0.0.1:11434", "aliases": ["base_url"]},
+        "models_dir": {"type": "path"},
+        "insecure_registries": words,
+        "proxy": {"type": "str", "aliases": ["https_proxy"]},
+        "no_proxy": words,
+        "progress_file": {"type": "path"},
+        "heartbeat": {"type": "path"},
+        "retries": {"type": "int", "default": 4},
+        "stall_timeout": {"type": "int", "default": 75},
+        "verify_timeout": {"type": "int", "default": 3600},
+        "min_free": {"type": "int", "default": 1 << 30},
+    }
+    module = AnsibleModule(spec, supports_check_mode=True)
+    module.params["url"] = module.params["url"].rstrip("/")
+    try:
+        rows = bring(module)
+    except Trouble as trouble:
+        module.fail_json(msg="%s; %s" % (trouble, CAUSES[-1][2]), models=[])
+    except Stopped:
+        module.fail_json(msg="the controller is gone; what was downloaded stays, run again", models=[])
+    failed = [row for row in rows if row["error"]]
+    pulled = [row["name"] for row in rows if row["changed"]]
+    known = [row["name"] for row in rows if not row["changed"] and not row["error"]]
+    answer = {"models": rows, "changed": bool(pulled)}
+    after = "".join(name + "\n" for name in sorted(known + pulled))
+    answer["diff"] = {"before": "".join(name + "\n" for name in sorted(known)), "after": after}
+    if failed:
+        lines = ["%s: %s; %s" % (row["name"], row["error"], row["next_step"]) for row in failed]
+        module.fail_json(msg="%d of %d models failed: %s" % (len(failed), len(rows), " | ".join(lines)), **answer)
+    module.exit_json(**answer)
+
+
+if __name__ == "__main__":
+    main()
