@@ -1,0 +1,85 @@
+"""What a rule is given, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from reaper_ops.core.facts.model import Exchange, Facts
+from reaper_ops.core.probe import Observation
+from reaper_ops.core.report import Evidence, State
+from reaper_ops.core.rules import serverlog
+from reaper_ops.core.rules.serverlog import ServerLog
+from reaper_ops.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Verdict:
+    state: State
+    summary: str
+    evidence: tuple[Evidence, ...] = ()
+    cause: str | None = None
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One host: the wish, what its API answered, what is known of the host itself. source: `-i hosts.yml`."""
+
+    settings: Settings
+    seen: Observation
+    facts: Facts | None = None
+    expected: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def host(self) -> str:
+        return self.seen.host
+
+    @cached_property
+    def log(self) -> ServerLog:
+        return serverlog.read(self.facts.journal if self.facts else None)
+
+    def ours(self, verb: str = "up") -> str:
+        words = ["reaper-ops", verb, self.source, "-l", self.host]
+        return " ".join(word for word in words if word)
+
+    def repair(self, by_hand: str) -> str:
+        """Our own command where the host is ours to change, else what to type on it."""
+        return self.ours() if self.settings.ollama_managed else self.on_host(by_hand)
+
+    def on_host(self, command: str) -> str:
+        return f"on {self.host}: {command}"
+
+    def look(self) -> str:
+        """The command that shows the server's own log."""
+        by_runtime = {
+            "systemd": "journalctl -u ollama -n 100 --no-pager",
+            "docker": "docker logs --tail 100 ollama",
+            "process": f"tail -n 100 {self.settings.ollama_home or '~/.local/share/reaper_ops/ollama'}/ollama.log",
+        }
+        return self.on_host(by_runtime[self.settings.ollama_runtime])
+
+
+Rule = Callable[[Case], Verdict | None]
+
+
+def heard(exchange: Exchange, method: str = "") -> Evidence:
+    """An exchange as one line of evidence."""
+    method = method or ("POST" if exchange.path == "/api/generate" else "GET")
+    where = f" ({exchange.address})" if exchange.address else ""
+    took = f" after {exchange.elapsed_ms:.0f} ms" if exchange.elapsed_ms >= 1 else ""
+    if exchange.status is not None and not exchange.error:
+        text = f"HTTP {exchange.status}{took}: {excerpt(exchange.body) or 'empty body'}"
+    else:
+        code = f", errno {exchange.errno}" if exchange.errno else ""
+        detail = f": {excerpt(exchange.detail)}" if exchange.detail else ""
+        text = f"{exchange.error or 'no answer'} in phase {exchange.phase}{code}{where}{took}{detail}"
+    return Evidence(f"{method} {exchange.path}", text)
+
+
+def excerpt(text: str, limit: int = 160) -> str:
+    """The text on one line, cut where it grows long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 3]}..."

@@ -1,0 +1,104 @@
+"""The server's log, read for what matters: its last run, its last load, its last complaint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reaper_ops.core import signatures
+from reaper_ops.core.signatures import KILLED, OUT_OF_MEMORY
+from reaper_ops.core.signatures.model import Hit
+
+UNIT_OOM = frozenset({"unit-oom", "unit-result-oom", "oomd-kill"})
+
+
+@dataclass(frozen=True)
+class ServerLog:
+    """seen: there is a log at all. failed_load: the last load attempt of this run, when memory ended it.
+
+    recovered: such a failure that a later load made good. previous: what ended the run before, when memory did.
+    complaint: the last line with a known cause, in any run.
+    """
+
+    seen: bool = False
+    listening: Hit | None = None
+    compute: Hit | None = None
+    discovering: bool = False
+    failed_load: Hit | None = None
+    recovered: Hit | None = None
+    killed_after: Hit | None = None
+    previous: Hit | None = None
+    complaint: Hit | None = None
+    gpu: Hit | None = None
+    stopped: bool = False
+
+    @property
+    def starting(self) -> bool:
+        """The socket is open, but the search for GPUs has not ended: nothing is answered yet."""
+        return self.listening is not None and self.discovering and self.compute is None
+
+
+def read(text: str | None) -> ServerLog:
+    lines = (text or "").splitlines()
+    starts = [n for n, line in enumerate(lines) if _is(line, "listening")]
+    begin = starts[-1] if starts else 0
+    before = _run(lines[starts[-2] if len(starts) > 1 else 0 : begin])
+    now = _run(lines[begin:])
+    return ServerLog(
+        seen=bool(lines),
+        listening=now.listening,
+        compute=now.compute,
+        discovering=now.discovering,
+        failed_load=now.failed_load,
+        recovered=now.recovered,
+        killed_after=now.killed_after,
+        previous=None if before.stopped else (before.killed_after or before.failed_load),
+        complaint=now.complaint or before.complaint,
+        gpu=now.gpu,
+        stopped=now.stopped,
+    )
+
+
+def _is(line: str, signature: str) -> bool:
+    found = signatures.match("log", line)
+    return found is not None and found.signature.id == signature
+
+
+def _run(lines: list[str]) -> ServerLog:
+    found: dict[str, Hit] = {}
+    for line in lines:
+        hit = signatures.match("log", line)
+        if hit is not None:
+            _take(found, hit)
+        if "Deactivated successfully" in line:
+            found.pop("killed_after", None)
+            found["stopped"] = Hit(signatures.TABLE[0], line, {})
+    return ServerLog(
+        seen=bool(lines),
+        discovering="discovering" in found,
+        stopped="stopped" in found,
+        **{name: found.get(name) for name in _KEPT},
+    )
+
+
+_KEPT = ("listening", "compute", "failed_load", "recovered", "killed_after", "complaint", "gpu")
+
+
+def _take(found: dict[str, Hit], hit: Hit) -> None:
+    name = hit.signature.id
+    if name in OUT_OF_MEMORY or name in KILLED:
+        found["failed_load"] = hit
+    elif name == "load-succeeded" and "failed_load" in found:
+        found["recovered"] = found.pop("failed_load")
+    elif name in UNIT_OOM:
+        found["killed_after"] = hit
+    elif name == "unit-killed":
+        found.setdefault("killed_after", hit)
+    elif name == "compute-device":
+        found["compute"] = hit
+    elif name in {"listening", "discovering"}:
+        found[name] = hit
+        found.pop("stopped", None)
+    elif hit.signature in signatures.gpu.TABLE:
+        found["gpu"] = hit
+    if hit.signature.causes and name not in OUT_OF_MEMORY | KILLED and hit.signature not in signatures.gpu.TABLE:
+        found["complaint"] = hit

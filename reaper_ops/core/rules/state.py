@@ -1,0 +1,72 @@
+"""The judge of a probe: from what was observed to one state, with evidence, cause and next step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.probe import Observation
+from reaper_ops.core.report import HostReport, State
+from reaper_ops.core.rules import content, http, memory, transport
+from reaper_ops.core.rules.case import Case, Rule, Verdict, excerpt
+from reaper_ops.core.settings import Settings
+
+LADDER: tuple[Rule, ...] = (
+    transport.no_answer,
+    memory.answered_out_of_memory,
+    http.odd_answer,
+    http.unreadable,
+    http.silent_step,
+    memory.logged_out_of_memory,
+    content.does_not_answer,
+    content.killed_for_unknown_reason,
+    content.model_missing,
+    content.cpu_fallback,
+    content.partial_offload,
+)
+
+
+def judge(
+    settings: Settings,
+    observation: Observation,
+    facts: Facts | None = None,
+    expected_models: Sequence[str] = (),
+    *,
+    source: str = "",
+) -> HostReport:
+    """The first rule of the ladder that speaks gives the state; what later rules add becomes a note."""
+    case = Case(settings, observation, facts, tuple(expected_models), source)
+    verdicts = [found for rule in LADDER if (found := rule(case)) is not None]
+    first = verdicts[0] if verdicts else _healthy(case)
+    return HostReport(
+        host=observation.host,
+        state=first.state,
+        summary=first.summary,
+        evidence=first.evidence,
+        cause=first.cause,
+        next_step=first.next_step,
+        version=observation.version,
+        url=observation.url,
+        models=tuple(model.name for model in observation.models or ()),
+        notes=(*(f"{v.state}: {v.summary}" for v in verdicts[1:] if v.state != first.state), *_notes(case)),
+        facts={"latency_ms": observation.latency_ms()},
+    )
+
+
+def _healthy(case: Case) -> Verdict:
+    if case.seen.version is None:
+        return Verdict(State.DEGRADED, "nothing was asked of this host", (), None, case.ours("probe"))
+    if case.seen.answer is not None and case.seen.answer.done:
+        return Verdict(State.HEALTHY, "answers, and a loaded model gives tokens")
+    loaded = len(case.seen.loaded or ())
+    return Verdict(State.HEALTHY, f"answers; {loaded} model{'' if loaded == 1 else 's'} loaded")
+
+
+def _notes(case: Case) -> tuple[str, ...]:
+    notes: list[str] = []
+    settings, version = case.settings, case.seen.version
+    if settings.ollama_managed and version and version != settings.ollama_version:
+        notes.append(f"runs {version}, the inventory wants {settings.ollama_version}")
+    if case.log.recovered is not None:
+        notes.append(f"an earlier load failed, a later one succeeded: {excerpt(case.log.recovered.line, 100)}")
+    return tuple(notes)

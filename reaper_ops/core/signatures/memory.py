@@ -1,0 +1,114 @@
+"""Texts of memory that ran out, both engine generations, the kernel's and systemd's."""
+
+from __future__ import annotations
+
+from reaper_ops.core.signatures.model import Signature as S
+
+TABLE = (
+    S(
+        "ram-preflight",
+        "api log",
+        r"model requires more system memory \((?P<need>[\d.]+ [KMGT]?i?B)\) than is available"
+        r" \((?P<have>[\d.]+ [KMGT]?i?B)\)|model requires more system memory than is currently available",
+        ("ram-preflight-refused",),
+        "model requires more system memory (39.4 GiB) than is available (30.0 GiB)",
+        "old",
+    ),
+    S(
+        "ram-too-large",
+        "api log",
+        r"requested model \(\S+ \S+\) is too large for this system|model request too large for system",
+        ("ram-preflight-refused",),
+        "requested model (39.4 GiB) is too large for this system (30.0 GiB)",
+        "old",
+    ),
+    S(
+        "vram-oom-startup",
+        "api log",
+        r"llama-server reported out-of-memory during startup",
+        ("vram-oom-load",),
+        "llama-server reported out-of-memory during startup: cudaMalloc failed: out of memory",
+        "new",
+    ),
+    S(
+        "vram-oom",
+        "api log",
+        r"cudaMalloc failed: out of memory|CUDA error: out of memory"
+        r"|unable to allocate CUDA\d* buffer|failed to allocate CUDA\d* buffer",
+        ("vram-oom-load", "vram-oom-runtime"),
+        "llama runner process has terminated: cudaMalloc failed: out of memory",
+    ),
+    S(
+        "gpu-oom-other",
+        "api log",
+        r"hipMalloc failed|ROCm error: out of memory|(?i:vk_error_out_of_device_memory)"
+        r"|ErrorOutOfDeviceMemory|(?:unable|failed) to allocate (?:ROCm|Vulkan)\d* buffer",
+        ("rocm-vulkan-oom",),
+        "ggml_vulkan: Device memory allocation failed: ErrorOutOfDeviceMemory",
+    ),
+    S(
+        "ram-malloc",
+        "api log",
+        r"ggml_aligned_malloc: insufficient memory|failed to allocate (?:CPU )?buffer of size \d+"
+        r"|unable to allocate CPU buffer|failed to allocate memory for model"
+        r"|memory layout cannot be allocated|failed to allocate buffer for kv cache",
+        ("context-oversized", "overcommit-or-ulimit"),
+        "llama-server process has terminated: exit status 1: ggml_aligned_malloc: insufficient memory "
+        "(attempted to allocate 65536.00 MB)",
+    ),
+    S(
+        "runner-killed",
+        "api log",
+        r"(?:llama runner|llama-server) process has terminated: signal: killed",
+        ("kernel-oom-kill",),
+        'msg="Load failed" model=x error="llama-server process has terminated: signal: killed"',
+    ),
+    S(
+        "runner-gone-killed",
+        "api log",
+        r'llama-server process no longer running" sys=9 string="signal: killed"'
+        r"|(?:llama runner|llama-server) process no longer running: (?:-1|unknown)",
+        ("kernel-oom-kill",),
+        'level=WARN msg="llama-server process no longer running" sys=9 string="signal: killed"',
+    ),
+    S(
+        "unit-oom",
+        "log",
+        r"(?P<unit>\S+): A process of this unit has been killed by the OOM killer",
+        ("kernel-oom-kill",),
+        "systemd[1]: ollama.service: A process of this unit has been killed by the OOM killer.",
+    ),
+    S(
+        "unit-result-oom",
+        "log",
+        r"(?P<unit>\S+): Failed with result 'oom-kill'",
+        ("oompolicy-stops-service", "kernel-oom-kill"),
+        "systemd[1]: ollama.service: Failed with result 'oom-kill'.",
+    ),
+    S(
+        "oomd-kill",
+        "log kernel",
+        r"systemd-oomd killed \d+ process|systemd-oomd\[\d+\]: Killed \S*ollama\S*",
+        ("systemd-oomd-kill",),
+        "ollama.service: systemd-oomd killed 21 process(es) in this unit.",
+    ),
+    S(
+        "oom-kill",
+        "kernel",
+        r"(?P<memcg>Memory cgroup o|O)ut of memory(?: \([^)]*\))?: "
+        r"Killed process (?P<pid>\d+) \((?P<comm>[^)]*)\)"
+        r"(?:.*?anon-rss:(?P<rss>\d+)kB)?",
+        ("kernel-oom-kill",),
+        "[ 6858.7] Memory cgroup out of memory: Killed process 24856 (llama-server) total-vm:2224100kB, "
+        "anon-rss:912820kB, file-rss:15100kB, shmem-rss:0kB, UID:0 pgtables:1948kB oom_score_adj:0",
+    ),
+    S(
+        "oom-constraint",
+        "kernel",
+        r"oom-kill:constraint=(?P<constraint>CONSTRAINT_\w+).*?(?:oom_memcg=(?P<memcg>[^,]+),|global_oom,)"
+        r"task_memcg=(?P<task_memcg>[^,]+),task=(?P<comm>[^,]+),pid=(?P<pid>\d+)",
+        (),
+        "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/rec_load,"
+        "task_memcg=/rec_load,task=llama-server,pid=24856,uid=0",
+    ),
+)

@@ -1,0 +1,27 @@
+"""One signature and what it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Signature:
+    """where: api (HTTP error texts), log (the server's log, journal), kernel. causes: slugs, likeliest first.
+
+    engine: old (up to 0.24), new (from 0.30) or empty for both.
+    """
+
+    id: str
+    where: str
+    pattern: str
+    causes: tuple[str, ...]
+    sample: str
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class Hit:
+    signature: Signature
+    line: str
+    groups: dict[str, str]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reaper_ops.core import signatures
+from reaper_ops.core.rules import serverlog
+from reaper_ops.core.signatures.model import Signature
+
+CASES = Path(__file__).parents[1] / "cases" / "probe"
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
+def test_the_sample_is_found_as_itself(signature: Signature) -> None:
+    for where in signature.where.split():
+        found = signatures.match(where, signature.sample)
+        assert found is not None
+        assert found.signature.id == signature.id
+
+
+def test_ids_are_unique_and_causes_are_slugs() -> None:
+    ids = [signature.id for signature in signatures.TABLE]
+    assert len(ids) == len(set(ids))
+    slugs = set((CASES / "slugs.txt").read_text().split())
+    assert {cause for signature in signatures.TABLE for cause in signature.causes} <= slugs
+
+
+@pytest.mark.parametrize(
+    ("version", "engine"),
+    [
+        ("0.24.0", "old"),
+        ("0.30.0", "new"),
+        ("0.33.0-rc2", "new"),
+        ("1.0.0", "new"),
+        (None, ""),
+        ("0.0.0", ""),
+        ("x", ""),
+    ],
+)
+def test_engines_by_version(version: str | None, engine: str) -> None:
+    assert signatures.engine(version) == engine
+
+
+def test_kernel_line_has_victim_and_size() -> None:
+    text = (CASES / "recorded" / "oom-load-kernel.log").read_text()
+    kills = [hit for hit in signatures.hits("kernel", text) if hit.signature.id == "oom-kill"]
+    assert [(hit.groups["comm"], hit.groups["pid"], hit.groups["rss"]) for hit in kills] == [
+        ("llama-server", "24856", "912820")
+    ]
+
+
+def test_an_orderly_unload_is_no_kill() -> None:
+    line = 'level=ERROR source=llama_server.go:1023 msg="llama-server terminated" error="signal: killed" exit=unknown'
+    assert signatures.match("log", line) is None
+
+
+def test_slow_discovery_is_a_start_until_the_compute_line() -> None:
+    lines = (CASES / "recorded" / "start-slow-discovery.log").read_text().splitlines()
+    assert serverlog.read("\n".join(lines[:8])).starting
+    assert not serverlog.read("\n".join(lines)).starting
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.text(max_size=60), st.sampled_from([s.sample for s in signatures.TABLE])), max_size=12))
+def test_any_log_is_read(lines: list[str]) -> None:
+    found = serverlog.read("\n".join(lines))
+    assert found.seen == bool("\n".join(lines).splitlines())
