@@ -6,8 +6,12 @@ from __future__ import annotations
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
-NAMES = ("ansible_connection", "ansible_host", "reaper_ignore")
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+NAMES = ("ansible_connection", "ansible_host", "ansible_port", "reaper_ignore")
 
 
 class ActionModule(ActionBase):
@@ -15,11 +19,15 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        variables = {}
-        for name, value in task_vars.items():
-            if name.startswith(PREFIXES) or name in NAMES:
-                try:
-                    variables[name] = self._templar.template(value)
-                except AnsibleError as error:
-                    return {**result, "failed": True, "msg": f"{name}: {error}"}
-        return {**result, "changed": False, "variables": variables}
+        from reaper_ops.core import settings
+
+        variables, files = {}, {}
+        for name in [*settings.relevant(task_vars), *(name for name in NAMES if name in task_vars)]:
+            try:
+                variables[name] = self._templar.template(task_vars[name])
+            except AnsibleError as error:
+                return {**result, "failed": True, "msg": f"{name}: {error}"}
+            origin = Origin and Origin.get_tag(task_vars[name])
+            if origin and origin.path:
+                files[name] = f"{origin.path}:{origin.line_num}" if origin.line_num else origin.path
+        return {**result, "changed": False, "variables": variables, "files": files}

@@ -7,14 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reaper_ops import assets
 from reaper_ops.adapters import process
 from reaper_ops.core import inventory as core_inventory
 from reaper_ops.core.inventory import Inventory
-from reaper_ops.errors import CommandError, ReaperError
+from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
 
 Event = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
@@ -73,14 +73,15 @@ def _environment() -> dict[str, str]:
     return {**{k: os.environ.get(k, v) for k, v in defaults.items()}, **ours}
 
 
-def listing(source: Source, *, export: bool = False) -> Mapping[str, Any]:
+def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) -> Mapping[str, Any]:
     """`ansible inventory --list`: merged variables per host; with `export` as written, group by group."""
     if source.limit is not None and not source.limit.strip(" ,:"):
         raise ReaperError("--limit", "is empty", "name hosts or groups, or leave it out to mean all hosts")
     argv = [sys.executable, "-m", "ansible", "inventory", "--list", *source.argv()]
     if export:
         argv.append("--export")
-    result = process.run(argv, env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"})
+    env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
+    result = process.run(argv, env=env if vars_plugins else {**env, "ANSIBLE_VARS_ENABLED": ""})
     if result.rc != 0:
         raise ReaperError(", ".join(source.inventory), _complaint(result.stderr), "fix the inventory")
     try:
@@ -97,16 +98,45 @@ def inventory(source: Source) -> Inventory:
     """Hosts with their settings, evaluated by Ansible where they hold Jinja or inline vault values."""
     found = listing(source)
     waiting = core_inventory.needs_templating(found)
-    return core_inventory.parse(found, _evaluate(source, waiting) if waiting else None)
+    evaluated = evaluate(source, waiting) if waiting else {}
+    return core_inventory.parse(found, {host: one.variables for host, one in evaluated.items()})
 
 
-def _evaluate(source: Source, hosts: tuple[str, ...]) -> dict[str, Mapping[str, Any]]:
+@dataclass(frozen=True)
+class Evaluated:
+    """A host's settings after templating; files: `path:line` of those whose place Ansible knows."""
+
+    variables: Mapping[str, Any]
+    files: Mapping[str, str]
+
+
+def evaluate(source: Source, hosts: tuple[str, ...]) -> dict[str, Evaluated]:
     run = playbook("settings.yml", source, limit=",".join(hosts))
     problems = {**run.unreachable, **run.failed}
     if problems:
-        host, message = next(iter(problems.items()))
-        raise ReaperError(host, message, "a template or a vault value of this host cannot be evaluated")
-    return {event["host"]: event["result"].get("variables", {}) for event in run.results if "result" in event}
+        raise _together([ReaperError(*_evaluation_problem(host, text)) for host, text in problems.items()])
+    return {
+        event["host"]: Evaluated(event["result"].get("variables", {}), event["result"].get("files", {}))
+        for event in run.results
+        if "result" in event
+    }
+
+
+def _evaluation_problem(host: str, message: str) -> tuple[str, str, str]:
+    setting, _, problem = message.removeprefix("Evaluate: ").partition(": ")
+    return f"{host}/{setting}", problem, "fix the template, or the vault password"
+
+
+def _together(errors: list[ReaperError]) -> ReaperError:
+    return errors[0] if len(errors) == 1 else ReaperErrors(tuple(errors))
+
+
+def extra_names(source: Source) -> frozenset[str]:
+    """Names of the extra variables, as Ansible itself reads `-e name=value`, `-e @file` and JSON."""
+    if not source.extra_vars:
+        return frozenset()
+    alone = replace(source, inventory=("localhost,",), limit=None)
+    return frozenset(core_inventory.host_variables(listing(alone, vars_plugins=False))["localhost"])
 
 
 def playbook(

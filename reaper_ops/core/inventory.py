@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,16 +14,19 @@ from reaper_ops.core.settings import Settings
 from reaper_ops.errors import ReaperError, ReaperErrors
 
 Listing = Mapping[str, Any]
+Outcome = tuple[Settings | None, tuple[ReaperError, ...]]
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "localhost.localdomain"})
 
 
 @dataclass(frozen=True)
 class Host:
-    """connection and address as Ansible reaches the host (`ansible_connection`, `ansible_host`)."""
+    """connection, address and port: how Ansible reaches the host (`ansible_connection`, `ansible_host`, …)."""
 
     name: str
     settings: Settings
     connection: str = "ssh"
     address: str = ""
+    port: str = ""
     groups: tuple[str, ...] = ()
 
     @property
@@ -70,11 +74,7 @@ def host_variables(listing: Listing) -> Mapping[str, Mapping[str, Any]]:
     return variables
 
 
-def groups_of(listing: Listing, host: str) -> tuple[str, ...]:
-    return tuple(name for name, group in listing.items() if name != "_meta" and host in group.get("hosts", ()))
-
-
-CONNECTION = ("ansible_connection", "ansible_host", "reaper_ignore")
+CONNECTION = ("ansible_connection", "ansible_host", "ansible_port", "reaper_ignore")
 
 
 def needs_templating(listing: Listing) -> tuple[str, ...]:
@@ -99,22 +99,17 @@ def _unevaluated(value: Any) -> bool:
 def parse(listing: Listing, evaluated: Mapping[str, Mapping[str, Any]] | None = None) -> Inventory:
     """All hosts, or ReaperErrors with every mistake in the inventory. `evaluated`: variables that Ansible templated."""
     hosts: list[Host] = []
-    errors: list[ReaperError] = []
+    mistakes: dict[tuple[str, str, str], list[str]] = {}
+    seen: dict[str, Outcome] = {}
+    groups = _groups(listing)
     for name, raw in host_variables(listing).items():
         variables = {**raw, **(evaluated or {}).get(name, {})}
-        settings, problems = wish.parse(name, variables)
-        errors += problems
+        settings, problems = _parse_once(wish.relevant(variables), seen)
+        for problem in problems:
+            mistakes.setdefault((problem.place, problem.problem, problem.hint), []).append(name)
         if settings is not None:
-            hosts.append(
-                Host(
-                    name=name,
-                    settings=settings,
-                    connection=str(variables.get("ansible_connection", "ssh")),
-                    address=str(variables.get("ansible_host", "")),
-                    groups=groups_of(listing, name),
-                )
-            )
-    errors += _address_clashes(hosts)
+            hosts.append(_host(name, settings, variables, groups.get(name, ())))
+    errors = [_placed(*mistake, names) for mistake, names in mistakes.items()] + _address_clashes(hosts)
     if errors:
         raise ReaperErrors(tuple(errors)) if len(errors) > 1 else errors[0]
     if not hosts:
@@ -122,19 +117,75 @@ def parse(listing: Listing, evaluated: Mapping[str, Mapping[str, Any]] | None = 
     return Inventory(tuple(hosts))
 
 
+def _parse_once(variables: Mapping[str, Any], seen: dict[str, Outcome]) -> Outcome:
+    """Hosts of one group mostly have the same settings: each different set is checked once."""
+    key = json.dumps(variables, sort_keys=True, default=str)
+    if key not in seen:
+        seen[key] = wish.parse_set(variables)
+    return seen[key]
+
+
+def _host(name: str, settings: Settings, variables: Mapping[str, Any], groups: tuple[str, ...]) -> Host:
+    return Host(
+        name=name,
+        settings=settings,
+        connection=str(variables.get("ansible_connection", "ssh")),
+        address=str(variables.get("ansible_host", "")),
+        port=str(variables.get("ansible_port", "")),
+        groups=groups,
+    )
+
+
+def _groups(listing: Listing) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for name, group in listing.items():
+        if name != "_meta":
+            for host in group.get("hosts", ()):
+                found.setdefault(host, []).append(name)
+    return {host: tuple(names) for host, names in found.items()}
+
+
+def _placed(setting: str, problem: str, hint: str, hosts: list[str]) -> ReaperError:
+    """One line for a mistake, however many hosts have it (a group's variable reaches all of its hosts)."""
+    others = len(hosts) - 1
+    more = f" (and on {others} more host{'s' if others > 1 else ''})" if others else ""
+    return ReaperError(f"{hosts[0]}/{setting}" if setting else hosts[0], problem + more, hint)
+
+
+def _machine(host: Host) -> tuple[str, str]:
+    """Which machine Ansible reaches, and by which port: two names can be one machine."""
+    address = "localhost" if host.is_local else (host.address or host.name)
+    local = address in LOCAL_NAMES
+    port = "" if host.is_local or host.port in {"", "22"} else host.port
+    return ("localhost" if local else address.lower(), port)
+
+
+def _binds(host: Host) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, bool]:
+    bind = ipaddress.ip_address(host.settings.ollama_bind)
+    return bind, bind.is_unspecified
+
+
+def _clash(one: Host, other: Host) -> bool:
+    (bind, wild), (other_bind, other_wild) = _binds(one), _binds(other)
+    return wild or other_wild or bind == other_bind
+
+
 def _address_clashes(hosts: list[Host]) -> list[ReaperError]:
-    seen: dict[tuple[str, str, int], str] = {}
+    seen: dict[tuple[str, str, int], list[Host]] = {}
     errors: list[ReaperError] = []
     for host in hosts:
-        machine = "localhost" if host.is_local else (host.address or host.name)
-        key = (machine, host.settings.ollama_bind, host.settings.ollama_port)
-        if key in seen:
+        if not host.settings.ollama_managed:
+            continue
+        machine = _machine(host)
+        before = seen.setdefault((*machine, host.settings.ollama_port), [])
+        twin = next((other for other in before if _clash(host, other)), None)
+        if twin is not None:
             errors.append(
                 ReaperError(
                     f"{host.name}/ollama_port",
-                    f"same address and port as {seen[key]} ({key[1]}:{key[2]} on {machine})",
+                    f"same address and port as {twin.name} ({host.settings.ollama_port} on {machine[0]})",
                     "give one of them another ollama_port, or remove the duplicate host",
                 )
             )
-        seen.setdefault(key, host.name)
+        before.append(host)
     return errors

@@ -40,25 +40,11 @@ def build(settings: Settings, layout: Layout, gpu: GpuForm) -> dict[str, str]:
         values["HOME"] = layout.home
         values["OLLAMA_MODELS"] = layout.models_dir
     values["OLLAMA_HOST"] = CONTAINER_LISTEN if docker else listen(settings.ollama_bind, settings.ollama_port)
-    values |= _typed(settings)
+    values |= environment.from_typed(dict(settings))
     values |= {name: _safe(settings, name, value) for name, value in settings.ollama_env.items()}
     values |= _proxy(settings)
     values |= _visible(settings, gpu)
     return values
-
-
-def _typed(settings: Settings) -> dict[str, str]:
-    wanted: dict[str, str | int | bool | None] = {
-        "OLLAMA_KEEP_ALIVE": settings.ollama_keep_alive,
-        "OLLAMA_NUM_PARALLEL": settings.ollama_num_parallel,
-        "OLLAMA_MAX_LOADED_MODELS": settings.ollama_max_loaded_models,
-        "OLLAMA_MAX_QUEUE": settings.ollama_max_queue,
-        "OLLAMA_CONTEXT_LENGTH": settings.ollama_context_length,
-        "OLLAMA_FLASH_ATTENTION": settings.ollama_flash_attention,
-        "OLLAMA_KV_CACHE_TYPE": settings.ollama_kv_cache_type,
-        "OLLAMA_ORIGINS": ",".join(settings.ollama_origins) or None,
-    }
-    return {name: boolean(value) for name, value in wanted.items() if value is not None}
 
 
 def _safe(settings: Settings, name: str, value: str | int | bool) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^\s*(-?\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*\Z", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_GO_DURATION = re.compile(r"^-?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$|^-?\d+$")
+_SMALLEST = 1 << 20
+GO_DURATION = re.compile(r"^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z|^[+-]?\d+\Z")
 _VERSION = re.compile(r"^\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_GPU_UUID = re.compile(r"^(?:GPU|MIG)-[0-9a-fA-F-]{36}$|^\d+$")
+_ARCHIVE = re.compile(r"^ollama-linux-[a-z0-9-]+\.(?:tar\.zst|tgz)\Z")
+_GPU_UUID = re.compile(
+    r"^(?:GPU|MIG)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
+    r"|^GPU-[0-9a-fA-F]{16}\Z|^\d+\Z"
+)
 _ORIGIN_SCHEMES = (
     "http://",
     "https://",
@@ -20,39 +26,52 @@ _ORIGIN_SCHEMES = (
     "safari-extension://",
     "moz-extension://",
     "ms-browser-extension://",
-    "app://",
-    "file://",
-    "tauri://",
-    "vscode-webview://",
-    "vscode-file://",
 )
 
 
 def size(value: Any) -> int:
     """Bytes from ``8G``, ``512MiB`` or a number; units are powers of 1024, as in systemd and Docker."""
-    if isinstance(value, bool):
-        raise ValueError("is a boolean, not a size such as 8G")
-    if isinstance(value, int):
-        number = value
-    else:
-        match = _SIZE.match(str(value))
-        if not match:
-            raise ValueError(f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G")
-        number = int(float(match[1]) * _UNITS[match[2].upper()])
+    match = None if isinstance(value, bool | list | dict) else _SIZE.match(str(value))
+    if not match:
+        raise ValueError(f"{value!r} is not a size; write bytes or a number with K, M, G or T, such as 8G")
+    number = int(float(match[1]) * _UNITS[match[2].upper()])
     if number <= 0:
-        raise ValueError("must be more than 0 bytes")
+        raise ValueError(f"{value!r} is not a size; it must be more than 0")
+    if number < _SMALLEST:
+        raise ValueError(f"{value!r} means {number} bytes, which is less than 1M; write a unit, such as 8G")
     return number
 
 
 def not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("is a boolean, not a number")
+        raise ValueError(f"{str(value).lower()} is a boolean, not a whole number")
     return value
+
+
+def items(value: Any) -> Any:
+    """A list that came as text, as from INI files and ``-e name=value``: JSON, or items with commas between."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        return _json(value)
+    return [item.strip() for item in value.split(",")] if value.strip() else []
+
+
+def mapping(value: Any) -> Any:
+    """A map that came as JSON text, as from INI files and ``-e name=value``."""
+    return _json(value) if isinstance(value, str) and value.strip().startswith("{") else value
+
+
+def _json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no valid JSON") from None
 
 
 def duration(value: Any) -> str:
     """A Go duration (``10m``, ``1h30m``) or whole seconds; negative keeps a model for ever."""
-    if isinstance(value, bool) or not _GO_DURATION.match(str(value)):
+    if isinstance(value, bool) or not GO_DURATION.match(str(value)):
         raise ValueError(f"{value!r} is not a duration that Ollama reads; write 10m, 1h30m, seconds, or -1 for ever")
     return str(value)
 
@@ -66,10 +85,27 @@ def version(value: str) -> str:
     return text
 
 
-def sha256(value: str) -> str:
-    if not _SHA256.match(value.lower()):
-        raise ValueError(f"{value!r} is not a SHA-256 in hex (64 characters)")
+def sha256(value: Any) -> str:
+    if not isinstance(value, str) or not _SHA256.match(value.lower()):
+        raise ValueError(f"{value!r} is not a SHA-256 in hex (64 characters, as text)")
     return value.lower()
+
+
+def checksums(value: Any) -> str | dict[str, str] | None:
+    """One SHA-256, or a map of archive names to their SHA-256."""
+    given = mapping(value)
+    if not isinstance(given, dict):
+        return None if given is None else sha256(given)
+    for name in given:
+        if not _ARCHIVE.match(str(name)):
+            raise ValueError(f"{name!r} is not the name of an archive such as ollama-linux-amd64.tar.zst")
+    return {str(name): sha256(text) for name, text in given.items()}
+
+
+def env_value(value: Any) -> Any:
+    if not isinstance(value, str | int | bool):
+        raise ValueError(f"{value!r} is neither text nor a whole number nor true or false")
+    return value
 
 
 def gpu_id(value: Any) -> str:
@@ -80,11 +116,18 @@ def gpu_id(value: Any) -> str:
 
 def origin(value: str) -> str:
     """An entry of OLLAMA_ORIGINS that does not panic the server at start (gin-contrib/cors validates it)."""
+    if "," in value:
+        raise ValueError(f"{value!r} holds a comma; write each origin as its own item")
     if not value.strip():
         raise ValueError("an empty origin panics the server at start; remove it")
     if value.count("*") > 1:
         raise ValueError(f"{value!r} has more than one *, which panics the server at start")
     if "*" not in value and not value.startswith(_ORIGIN_SCHEMES):
+        if "://" in value:
+            scheme = value.split("://")[0]
+            raise ValueError(
+                f"{value!r} panics the server at start: it takes {scheme}:// only with a *, as {scheme}://*"
+            )
         raise ValueError(f"{value!r} has no scheme, which panics the server at start; write https://{value}")
     return value
 
@@ -119,7 +162,8 @@ Size = Annotated[int, BeforeValidator(size)]
 Count = Annotated[int, BeforeValidator(not_bool)]
 Duration = Annotated[str, BeforeValidator(duration)]
 Version = Annotated[str, AfterValidator(version)]
-Sha256 = Annotated[str, AfterValidator(sha256)]
+Checksums = Annotated[str | dict[str, str] | None, BeforeValidator(checksums)]
+EnvValue = Annotated[str | int | bool, BeforeValidator(env_value)]
 GpuId = Annotated[str, BeforeValidator(gpu_id)]
 Origin = Annotated[str, AfterValidator(origin)]
 ModelName = Annotated[str, AfterValidator(model_name)]
@@ -132,6 +176,14 @@ def human_bytes(count: int | float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
+
+
+def binary_size(count: int) -> str:
+    """Bytes as one writes them in a setting: 8G, 512M, or the plain number."""
+    for unit in ("T", "G", "M", "K"):
+        if count and count % _UNITS[unit] == 0:
+            return f"{count // _UNITS[unit]}{unit}"
+    return str(count)
 
 
 def full_model_name(name: str) -> str:

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-from collections.abc import Mapping
-from typing import Any, Literal
+import posixpath
+import re
+from functools import cache
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from reaper_ops import assets
 from reaper_ops.core import environment
+from reaper_ops.core.settings import combinations
 from reaper_ops.core.values import (
+    Checksums,
     Count,
     Duration,
+    EnvValue,
     GpuId,
     ModelName,
     Origin,
-    Sha256,
     Size,
     Version,
+    items,
+    mapping,
 )
-from reaper_ops.errors import ReaperError
 
-PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
+Models = Annotated[tuple[ModelName, ...], BeforeValidator(items)]
+Origins = Annotated[tuple[Origin, ...], BeforeValidator(items)]
+GpuIds = Annotated[tuple[GpuId, ...], BeforeValidator(items)]
+Names = Annotated[tuple[str, ...], BeforeValidator(items)]
+
+_SYSTEM_DIRECTORY = re.compile(
+    r"^/(?:(?:bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp)"
+    r"|usr(?:/(?:bin|lib|sbin|share|local(?:/bin)?))?|var(?:/(?:lib|log|tmp))?)?\Z"
+)
+_REGISTRY = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?::\d{1,5})?\Z")
 
 
+@cache
 def newest_release() -> str:
     """The newest version whose archives for both architectures have a known checksum."""
     releases = assets.data("releases.json")["releases"]
@@ -47,7 +63,7 @@ class Settings(BaseModel):
         description="pinned version; `latest` is refused",
         validate_default=True,
     )
-    ollama_release_sha256: Sha256 | dict[str, Sha256] | None = Field(
+    ollama_release_sha256: Checksums = Field(
         None, description="SHA-256 of the archive (or a map of archive to SHA-256) that our table lacks"
     )
     ollama_release_url: str | None = Field(
@@ -70,14 +86,17 @@ class Settings(BaseModel):
         None,
         description="base directory of runtime `process`; ~/.local/share/reaper_ops/ollama when not given",
     )
-    ollama_models: tuple[ModelName, ...] = Field((), description="models that must be there; `@name` pulls in a set")
-    ollama_model_sets: dict[str, tuple[ModelName, ...]] = Field(
+    ollama_models: Models = Field((), description="models that must be there; `@name` pulls in a set")
+    ollama_model_sets: Annotated[dict[str, Models], BeforeValidator(mapping)] = Field(
         default_factory=dict, description="named lists of models; sets may name other sets"
     )
-    ollama_insecure_registries: tuple[str, ...] = Field(
+    ollama_insecure_registries: Names = Field(
         (), description="registry hosts (host:port) that are asked over plain HTTP"
     )
     ollama_keep_alive: Duration | None = Field(None, description="how long an idle model stays loaded (default 5m)")
+    ollama_load_timeout: Duration | None = Field(
+        None, description="how long the load of a model may stall (default 5m; 0 for ever); raise it for slow disks"
+    )
     ollama_num_parallel: Count | None = Field(None, ge=1, description="parallel requests per model")
     ollama_max_loaded_models: Count | None = Field(None, ge=1, description="models in memory at once")
     ollama_max_queue: Count | None = Field(None, ge=1, description="waiting requests before the server says 503")
@@ -86,11 +105,16 @@ class Settings(BaseModel):
     )
     ollama_flash_attention: bool | None = Field(None, description="force flash attention on or off")
     ollama_kv_cache_type: Literal["f16", "q8_0", "q4_0"] | None = Field(None, description="type of the KV cache")
-    ollama_origins: tuple[Origin, ...] = Field((), description="further browser origins (CORS)")
+    ollama_sched_spread: bool | None = Field(None, description="spread every model over all GPUs")
+    ollama_no_cloud: bool | None = Field(
+        None, description="no cloud models, and no calls of the server to ollama.com; for hosts without internet"
+    )
+    ollama_debug: bool | None = Field(None, description="debug lines in the server's log")
+    ollama_origins: Origins = Field((), description="further browser origins (CORS)")
     ollama_https_proxy: str | None = Field(None, description="proxy for pulls (HTTPS_PROXY)")
-    ollama_no_proxy: tuple[str, ...] = Field((), description="hosts that the proxy is not used for (NO_PROXY)")
+    ollama_no_proxy: Names = Field((), description="hosts that the proxy is not used for (NO_PROXY)")
     ollama_memory_max: Size | None = Field(None, description="hard memory limit of the service or container")
-    ollama_env: dict[str, str | int | bool] = Field(
+    ollama_env: Annotated[dict[str, EnvValue], BeforeValidator(mapping)] = Field(
         default_factory=dict, description="further OLLAMA_* variables, checked against the pinned version"
     )
     ollama_start_timeout: Count = Field(
@@ -100,7 +124,7 @@ class Settings(BaseModel):
         False, description="take over an Ollama unit that reaper_ops did not write, by a drop-in"
     )
     gpu_vendor: Literal["auto", "nvidia", "amd", "none"] = Field("auto", description="which GPU the server shall use")
-    gpu_devices: tuple[GpuId, ...] = Field((), description="GPU UUIDs to use; all when empty")
+    gpu_devices: GpuIds = Field((), description="GPU UUIDs to use; all when empty")
     gpu_require: bool = Field(False, description="a host on which the GPU is not used fails")
     gpu_install_driver: bool = Field(False, description="install NVIDIA's kernel driver from the distribution")
     swap_kind: Literal["none", "file", "zram"] = Field("none", description="none leaves the host's swap alone")
@@ -116,6 +140,11 @@ class Settings(BaseModel):
         description="rehearsals only: directory with stand-ins for /proc, /sys and tools such as nvidia-smi",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_default(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
     @field_validator("ollama_bind")
     @classmethod
     def _bind_is_address(cls, value: str) -> str:
@@ -127,10 +156,15 @@ class Settings(BaseModel):
 
     @field_validator("ollama_models_dir", "ollama_home", "swap_path", "lab_facts_root")
     @classmethod
-    def _absolute(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("/"):
+    def _path_of_our_own(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith("/"):
             raise ValueError(f"{value!r} is not an absolute path")
-        return value
+        path = posixpath.normpath("/" + value.lstrip("/"))
+        if _SYSTEM_DIRECTORY.match(path):
+            raise ValueError(f"{value!r} is a directory of the system; name one below it")
+        return path
 
     @field_validator("ollama_image")
     @classmethod
@@ -144,91 +178,54 @@ class Settings(BaseModel):
 
     @field_validator("ollama_base_url", "ollama_https_proxy")
     @classmethod
-    def _has_scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} has no scheme; write http://{value}")
-        return value.rstrip("/") if value else value
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} has no scheme; write http://{value.split('://')[-1]}")
+        _check_url(value)
+        return value.rstrip("/")
+
+    @field_validator("ollama_release_url")
+    @classmethod
+    def _is_place(cls, value: str | None) -> str | None:
+        if value is None or value.startswith("/"):
+            return value
+        if not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is neither a URL (https://…) nor an absolute path of a directory")
+        _check_url(value)
+        return value.rstrip("/")
+
+    @field_validator("ollama_insecure_registries")
+    @classmethod
+    def _is_registry(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if not _REGISTRY.match(item):
+                raise ValueError(f"{item!r} is not a registry; write host or host:port, without a scheme")
+        return value
 
     @model_validator(mode="after")
     def _combinations(self) -> Settings:
-        loopback = ipaddress.ip_address(self.ollama_bind).is_loopback
-        if self.exposure == "loopback" and not loopback:
-            raise ValueError(
-                f"ollama_bind {self.ollama_bind} is reachable from outside, but exposure is loopback; "
-                "Ollama has no authentication: set `exposure: open` if that is meant"
-            )
-        if self.exposure == "open" and loopback:
-            raise ValueError("exposure is open, but ollama_bind is a loopback address; set `ollama_bind: 0.0.0.0`")
-        if self.gpu_require and self.gpu_vendor == "none":
-            raise ValueError("gpu_require is true, but gpu_vendor is none")
-        if self.gpu_devices and self.gpu_vendor in {"none", "amd"}:
-            raise ValueError("gpu_devices are NVIDIA UUIDs, but gpu_vendor is " + self.gpu_vendor)
-        if self.ollama_runtime == "process" and self.swap_kind != "none":
-            raise ValueError("swap needs root, but ollama_runtime is process; set `swap_kind: none`")
-        if self.ollama_runtime != "docker" and self.ollama_image:
-            raise ValueError("ollama_image is for `ollama_runtime: docker`")
-        environment.check(self.ollama_version, self.ollama_env)
-        self.models()
+        found = combinations.problems(self)
+        if found:
+            text = "; ".join(f"{setting}: {problem}" for setting, problem in found)
+            raise PydanticCustomError("combination", "{text}", {"text": text, "found": found})
         return self
 
     def models(self) -> tuple[str, ...]:
         """``ollama_models`` with sets resolved, in order, each name once."""
-        return tuple(dict.fromkeys(self._expand(self.ollama_models, ())))
-
-    def _expand(self, names: tuple[str, ...], inside: tuple[str, ...]) -> list[str]:
-        found: list[str] = []
-        for name in names:
-            if not name.startswith("@"):
-                found.append(name)
-                continue
-            key = name[1:]
-            if key in inside:
-                raise ValueError(f"model set @{key} contains itself: {' -> '.join((*inside, key))}")
-            if key not in self.ollama_model_sets:
-                raise ValueError(f"model set @{key} is not in ollama_model_sets{_suggest(key, self.ollama_model_sets)}")
-            found += self._expand(self.ollama_model_sets[key], (*inside, key))
-        return found
+        return combinations.expand(self.ollama_models, self.ollama_model_sets)
 
 
-def _suggest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+def _check_url(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        good = bool(parts.hostname) and (parts.port is None or parts.port > 0) and " " not in value
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{value!r} is not a URL such as http://192.168.1.100:11434")
 
 
 def names() -> tuple[str, ...]:
     return tuple(Settings.model_fields)
-
-
-def relevant(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of a host that are, or claim to be, settings of ours."""
-    ignored = variables.get("reaper_ignore") or ()
-    return {k: v for k, v in variables.items() if k.startswith(PREFIXES) and k not in ignored}
-
-
-def parse(host: str, variables: Mapping[str, Any]) -> tuple[Settings | None, tuple[ReaperError, ...]]:
-    """Settings of one host from its templated variables, or every error in them with host and setting named."""
-    wanted = relevant(variables)
-    errors = [
-        ReaperError(
-            f"{host}/{name}",
-            "unknown setting",
-            (_suggest(name, names()) or "; `reaper-ops schema` lists the settings")[2:]
-            + "; variables of other roles go into the list reaper_ignore",
-        )
-        for name in wanted
-        if name not in Settings.model_fields
-    ]
-    known = {name: value for name, value in wanted.items() if name in Settings.model_fields}
-    try:
-        settings = Settings(**known)
-    except ValidationError as exc:
-        return None, (*errors, *(_translate(host, item) for item in exc.errors()))
-    return (None if errors else settings), tuple(errors)
-
-
-def _translate(host: str, item: Any) -> ReaperError:
-    path = "/".join(str(part) for part in item["loc"] if part not in {"function-before", "dict", "str"})
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "literal_error":
-        message = f"{item['input']!r} is not one of {item['ctx']['expected']}"
-    return ReaperError(f"{host}/{path}" if path else host, message)

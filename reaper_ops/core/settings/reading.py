@@ -1,0 +1,127 @@
+"""Settings from the variables of a host; every mistake in them becomes one line that names host and setting."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from reaper_ops.core.settings.model import Settings, names
+from reaper_ops.errors import ReaperError
+
+PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+OTHERS = "a variable of another role goes into the list reaper_ignore"
+
+
+def relevant(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a host that are, or claim to be, settings of ours."""
+    ignored = _ignored(variables.get("reaper_ignore"))
+    return {
+        name: value
+        for name, value in variables.items()
+        if _claims(name) and not any(fnmatchcase(name, pattern) for pattern in ignored)
+    }
+
+
+def _ignored(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return tuple(str(part) for part in value or ())
+
+
+@cache
+def _claims(name: str) -> bool:
+    """Whether a variable is meant for us: by its prefix, or because it is one slip away from a setting."""
+    if name.startswith(PREFIXES):
+        return True
+    return not name.startswith("ansible_") and bool(difflib.get_close_matches(name.lower(), names(), n=1, cutoff=0.9))
+
+
+@cache
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), names(), n=1, cutoff=0.75)
+    if close:
+        return f"did you mean {close[0]}? ({OTHERS})"
+    return f"`reaper-ops schema` lists the settings; {OTHERS}"
+
+
+def parse(host: str, variables: Mapping[str, Any]) -> tuple[Settings | None, tuple[ReaperError, ...]]:
+    """Settings of one host from its templated variables, or every error in them with host and setting named."""
+    settings, errors = parse_set(relevant(variables))
+    return settings, tuple(
+        ReaperError(f"{host}/{error.place}" if error.place else host, error.problem, error.hint) for error in errors
+    )
+
+
+def parse_set(variables: Mapping[str, Any]) -> tuple[Settings | None, tuple[ReaperError, ...]]:
+    """Settings from relevant variables; the place of an error is the setting alone."""
+    known = {name: value for name, value in variables.items() if name in Settings.model_fields}
+    errors = [
+        ReaperError(name, "unknown setting", _suggestion(name))
+        for name in variables
+        if name not in Settings.model_fields
+    ]
+    errors += [
+        ReaperError(name, "holds a line break or another control character", "write it in one line")
+        for name, value in known.items()
+        if _has_control(value)
+    ]
+    try:
+        settings = Settings(**known)
+    except ValidationError as error:
+        return None, (*errors, *(one for item in error.errors() for one in _translate(item)))
+    return (None if errors else settings), tuple(errors)
+
+
+def _has_control(value: Any) -> bool:
+    if isinstance(value, str):
+        return CONTROL.search(value) is not None
+    if isinstance(value, Mapping):
+        return any(_has_control(part) for pair in value.items() for part in pair)
+    return isinstance(value, list | tuple) and any(_has_control(part) for part in value)
+
+
+def _choices(item: Any) -> str:
+    close = difflib.get_close_matches(
+        str(item["input"]).lower(), re.findall(r"'([^']*)'", item["ctx"]["expected"]), n=1
+    )
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{item['input']!r} is not one of {item['ctx']['expected'].replace(chr(39), '')}{hint}"
+
+
+WORDS: dict[str, Callable[[Any], str]] = {
+    "bool_parsing": lambda item: f"{item['input']!r} is neither true nor false",
+    "bool_type": lambda item: f"is {_shown(item['input'])}, neither true nor false",
+    "int_parsing": lambda item: f"{item['input']!r} is not a whole number",
+    "int_type": lambda item: f"is {_shown(item['input'])}, not a whole number",
+    "int_from_float": lambda item: f"{item['input']!r} is not a whole number",
+    "string_type": lambda item: f"is {_shown(item['input'])}, not text; put it in quotes",
+    "tuple_type": lambda item: f"is {_shown(item['input'])}, not a list; write [one, two]",
+    "dict_type": lambda item: f"is {_shown(item['input'])}, not a map; write name: value",
+    "greater_than_equal": lambda item: f"{item['input']} is too small; the least is {item['ctx']['ge']}",
+    "less_than_equal": lambda item: f"{item['input']} is too large; the most is {item['ctx']['le']}",
+    "literal_error": _choices,
+}
+BRANCH = re.compile(r"^(?:function-|dict\[|str$|int$|bool$|tuple\[)")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, list | tuple) else repr(value)
+
+
+def _translate(item: Any) -> list[ReaperError]:
+    if item["type"] == "combination":
+        return [ReaperError(setting, problem) for setting, problem in item["ctx"]["found"]]
+    place = "/".join(str(part) for part in item["loc"] if not BRANCH.match(str(part)))
+    words = WORDS.get(item["type"])
+    return [ReaperError(place, words(item) if words else item["msg"].removeprefix("Value error, "))]
