@@ -108,7 +108,10 @@ def docker(case: Case) -> list[Action]:
         return []
     there = case.facts.docker
     actions: list[Action] = []
-    if case.settings.docker_install and (there is None or there.engine is None or there.compose is None):
+    absent = there is None or there.engine is None
+    if absent and not case.settings.docker_install:
+        return []
+    if case.settings.docker_install and (there is None or absent or there.compose is None):
         missing = case.missing_packages("docker/packages", docker_packages(case))
         if missing and case.settings.docker_source == "docker":
             actions.append(Action("docker/repository", "docker", "packages come from Docker's own repository"))
