@@ -49,6 +49,23 @@ def run(
     return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
 
 
+def spawn(argv: Sequence[str], log: str, *, env: Mapping[str, str] | None = None) -> int:
+    """Starts argv as a background program in a session of its own, with both outputs in `log`; its pid."""
+    with open(log, "ab") as output:  # noqa: PTH123 - a file handle for the child
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+    return process.pid
+
+
 def stream(
     argv: Sequence[str],
     on_line: Callable[[str], None],

@@ -44,6 +44,7 @@ def build(settings: Settings, layout: Layout, gpu: GpuForm) -> dict[str, str]:
     values |= {name: _safe(settings, name, value) for name, value in settings.ollama_env.items()}
     values |= _proxy(settings)
     values |= _visible(settings, gpu)
+    values |= _lab(settings, layout)
     return values
 
 
@@ -61,6 +62,14 @@ def _proxy(settings: Settings) -> dict[str, str]:
     if settings.ollama_https_proxy or settings.ollama_no_proxy:
         values["NO_PROXY"] = ",".join(dict.fromkeys((*ALWAYS_LOCAL, *settings.ollama_no_proxy)))
     return values
+
+
+def _lab(settings: Settings, layout: Layout) -> dict[str, str]:
+    """What a simulated server reads: which GPU it presents, and where its faults are switched on."""
+    if not settings.lab_expect:
+        return {}
+    values = {"REAPER_OPS_LAB_FAULTS": f"{layout.home}/faults.json"}
+    return values | ({"REAPER_OPS_LAB_GPU": settings.lab_gpu} if settings.lab_gpu else {})
 
 
 def _visible(settings: Settings, gpu: GpuForm) -> dict[str, str]:

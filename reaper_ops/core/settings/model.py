@@ -139,6 +139,13 @@ class Settings(BaseModel):
         None,
         description="rehearsals only: directory with stand-ins for /proc, /sys and tools such as nvidia-smi",
     )
+    lab_gpu: str | None = Field(
+        None,
+        pattern=r"^(nvidia|amd):[0-9]+G$",
+        description="rehearsals only: GPU that the simulated server presents, such as nvidia:24G",
+    )
+    lab_fault: str | None = Field(None, description="rehearsals only: fault that the simulated server starts with")
+    lab_expect: str | None = Field(None, description="rehearsals only: state that the host is meant to end in")
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,130 @@
+"""The server's side of the registry protocol: manifest, blob size, direct URL, ranges."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from .names import Name
+from .store import MANIFEST_TYPE
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class PullError(Exception):
+    """What ends a pull, in the words of the real server."""
+
+
+class Registry:
+    def __init__(self, name: Name, insecure: bool, agent: str) -> None:
+        self._name = name
+        self._base = f"{'http' if insecure else 'https'}://{name.host}/v2/{name.namespace}/{name.model}"
+        self._agent = agent
+
+    def manifest(self) -> tuple[bytes, dict[str, Any]]:
+        """The manifest's bytes and its content; the caller puts ``pull model manifest:`` in front of an error."""
+        status, headers, body = self._ask("GET", f"{self._base}/manifests/{self._name.tag}", MANIFEST_TYPE)
+        if status == 404:
+            raise PullError("file does not exist")
+        if status == 401:
+            raise PullError(_realm(headers, self._name.host))
+        if status >= 400:
+            raise PullError(f"{status}: {body.decode(errors='replace')}")
+        try:
+            found = json.loads(body)
+        except ValueError:
+            first = body[:1].decode(errors="replace")
+            text = f"invalid character '{first}' looking for beginning of value" if first else "EOF"
+            raise PullError(text) from None
+        if not (isinstance(found, dict) and "config" in found and "layers" in found):
+            raise PullError("unexpected EOF")
+        return body, found
+
+    def blob_size(self, digest: str) -> int:
+        status, headers, _ = self._ask("HEAD", f"{self._base}/blobs/{digest}")
+        if status == 404:
+            raise PullError("file does not exist")
+        if status >= 400:
+            raise PullError(f"{status}: ")
+        return int(headers.get("content-length") or 0)
+
+    def direct_url(self, digest: str) -> str:
+        """Where the bytes are: redirects within the host are followed, another host's address is taken."""
+        start = url = f"{self._base}/blobs/{digest}"
+        for _ in range(11):
+            status, headers, _ = self._ask("GET", url, read=False)
+            location = headers.get("location", "")
+            target = urljoin(url, location)
+            if status in _REDIRECTS and location and urlsplit(target).hostname == urlsplit(start).hostname:
+                url = target
+                continue
+            if status not in (200, 307):
+                raise PullError(f"unexpected status code {status}" if status != 404 else "file does not exist")
+            if not location:
+                raise PullError("http: no Location header in response")
+            return target
+        raise PullError("maximum redirects exceeded (10) for directURL")
+
+    def _ask(self, method: str, url: str, accept: str = "", read: bool = True) -> tuple[int, dict[str, str], bytes]:
+        connection = connect(url)
+        headers = {"User-Agent": self._agent}
+        if accept:
+            headers["Accept"] = accept
+        try:
+            connection.request(method, _target(url), headers=headers)
+            answer = connection.getresponse()
+            found = {key.lower(): value for key, value in answer.getheaders()}
+            return answer.status, found, answer.read() if read else b""
+        except (OSError, http.client.HTTPException) as error:
+            raise PullError(f'{method.capitalize()} "{url}": {_network(error, url)}') from None
+        finally:
+            connection.close()
+
+
+def ranged(url: str, first: int, last: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    """An open answer for the bytes first..last. The caller closes the connection."""
+    connection = connect(url)
+    connection.request("GET", _target(url), headers={"Range": f"bytes={first}-{last}"})
+    return connection, connection.getresponse()
+
+
+def connect(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=30)
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _realm(headers: dict[str, str], host: str) -> str:
+    challenge = headers.get("www-authenticate", "")
+    realm = challenge.partition('realm="')[2].partition('"')[0]
+    found = urlsplit(realm).netloc
+    if found != host:
+        return f'realm host "{found}" does not match original host "{host}"'
+    return "unauthorized: access denied"
+
+
+def _network(error: Exception, url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {parts.hostname}: no such host"
+    if isinstance(error, ConnectionRefusedError):
+        return f"dial tcp {parts.hostname}:{port}: connect: connection refused"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: x509: {error.verify_message}"
+    if isinstance(error, (ssl.SSLEOFError, http.client.RemoteDisconnected, ConnectionResetError)):
+        return "EOF"
+    if isinstance(error, ssl.SSLError):
+        return "http: server gave HTTP response to HTTPS client"
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {parts.hostname}:{port}: i/o timeout"
+    return str(error)
