@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import glob
 import hashlib
 import http.client
 import json
@@ -15,7 +13,8 @@ import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_fetch import CHUNK, UNPACKED_FACTOR, download, fetch, require_space
-from ansible.module_utils.reaper_files import Trouble, read_json, remove, sync_directory, write_atomic
+from ansible.module_utils.reaper_files import Trouble, remove, sync_directory, write_atomic
+from ansible.module_utils.reaper_releases import MARKER, absent, alone, linked, read_marker, retire, stale, versions
 from ansible.module_utils.reaper_unpack import audit_links, unpack
 
 DOCUMENTATION = r"""
@@ -62,17 +61,11 @@ previous: {description: Version that the link named before., type: str, returned
 pruned: {description: Versions removed., type: list, elements: str, returned: always}
 bytes: {description: Bytes downloaded., type: int, returned: always}
 """
-MARKER = ".reaper_ops.json"
-LEFT_BY_KILL = re.compile(r"^\.(.+)\.(tmp|old)-\d+$")
 WITNESSES = ("table", "user", "release-file")
 
 
 def archive_name(archive):
     return archive["name"] or os.path.basename((archive["path"] or archive["url"].split("?")[0]).rstrip("/"))
-
-
-def read_marker(directory):
-    return read_json(os.path.join(directory, MARKER))
 
 
 def complete(directory, archives):
@@ -81,24 +74,6 @@ def complete(directory, archives):
     if set(have) != {archive_name(archive) for archive in archives}:
         return False
     return all(have[archive_name(a)] == (a["sha256"] or have[archive_name(a)]).lower() for a in archives)
-
-
-def versions(dest):
-    """Our versions in `dest`, the most recently activated first."""
-    try:
-        names = [name for name in os.listdir(dest) if not name.startswith(".")]
-    except OSError:
-        return []
-    found = {}
-    for name in names:
-        marker = os.path.join(dest, name, MARKER)
-        if not os.path.islink(os.path.join(dest, name)) and os.path.isfile(marker):
-            found[name] = os.stat(marker).st_mtime_ns
-    return sorted(found, key=lambda name: -found[name])
-
-
-def linked(link):
-    return os.path.basename(os.readlink(link)) if os.path.islink(link) else None
 
 
 def link_target(link, directory):
@@ -207,22 +182,6 @@ def write_marker(directory, params, parts):
     write_atomic(os.path.join(directory, MARKER), json.dumps(marker, indent=1, sort_keys=True) + "\n")
 
 
-def retire(dest, version):
-    """Takes a version out in one step; what it left is removed as stale, by this run or the next."""
-    directory = os.path.join(dest, version)
-    if os.path.lexists(directory):
-        os.rename(directory, os.path.join(dest, ".%s.old-%d" % (version, os.getpid())))
-
-
-def stale(params, wanted=None):
-    """What earlier, killed runs left; partial downloads of the wanted version are for resume."""
-    dest, link = params["dest"], params["link"]
-    names = os.listdir(dest) if os.path.isdir(dest) else []
-    left = [name for name in names if LEFT_BY_KILL.match(name)]
-    left += [n for n in names if re.match(r"^\..*\.part$", n) and not n.startswith(".%s-" % wanted)]
-    return [os.path.join(dest, name) for name in left] + glob.glob(glob.escape(link) + ".tmp-*")
-
-
 def prunable(params, current, previous):
     others = [name for name in versions(params["dest"]) if name not in (current, previous)]
     return others[max(params["keep"], 1) - (1 if previous else 0) :]
@@ -277,43 +236,6 @@ def bring(params, directory, wanted, target, doomed):
         return received
 
 
-@contextlib.contextmanager
-def alone(dest):
-    os.makedirs(dest, mode=0o755, exist_ok=True)
-    handle = os.open(dest, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Trouble("%s: another run installs here; wait for it to end" % dest) from None
-    finally:
-        os.close(handle)
-
-
-def absent(module):
-    params = module.params
-    dest, link = params["dest"], params["link"]
-    doomed = [name for name in versions(dest) if params["version"] in (None, name)]
-    before = linked(link)
-    ours = before and os.path.realpath(link) == os.path.realpath(os.path.join(dest, before))
-    paths = [link] if ours and (before in doomed or not os.path.exists(link)) else []
-    rest = [] if params["version"] else stale(params)
-    if not module.check_mode and (paths or doomed or rest):
-        with alone(dest):
-            for path in paths:
-                os.unlink(path)
-            for name in doomed:
-                retire(dest, name)
-            for path in stale(params):
-                remove(path)
-            with contextlib.suppress(OSError):
-                os.rmdir(dest)
-    gone = paths + [os.path.join(dest, name) for name in doomed] + rest
-    result = {"changed": bool(gone), "path": dest, "pruned": doomed, "bytes": 0, "previous": before}
-    result["diff"] = {"before": "".join(path + "\n" for path in gone), "after": ""}
-    return result
-
-
 def main():
     archive = {
         "url": {"type": "str"},
@@ -350,7 +272,7 @@ def main():
     if params["state"] == "present" and not (params["version"] and params["archives"]):
         module.fail_json(msg="ollama_release: state present needs version and archives")
     try:
-        module.exit_json(**(present if params["state"] == "present" else absent)(module))
+        module.exit_json(**(present(module) if params["state"] == "present" else absent(params, module.check_mode)))
     except Trouble as trouble:
         module.fail_json(msg=str(trouble))
     except OSError as error:

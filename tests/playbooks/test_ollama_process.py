@@ -75,7 +75,7 @@ def test_starts_detached_and_is_found_again(module: Any, home: Path) -> None:
     assert os.getsid(pid) == pid
     assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
     assert os.readlink(f"/proc/{pid}/fd/1") == str(home / "logs" / "ollama.log")
-    assert (home / "ollama.pid").read_text().splitlines()[0] == str(pid)
+    assert (home / "ollama.pid").read_text() == f"{pid}\n"
     assert b"REAPER_OPS_CONFIG=one" in Path(f"/proc/{pid}/environ").read_bytes()
     again = module(spec=str(home / "env.json"))
     assert not again["changed"]
@@ -89,7 +89,7 @@ def test_stop_takes_the_children_along(module: Any, home: Path) -> None:
     assert gone["changed"]
     assert not alive(pid)
     assert not alive(child)
-    assert not (home / "ollama.pid").exists()
+    assert not list(home.glob("ollama.pid*"))
 
 
 def test_stubborn_server_is_killed(module: Any, home: Path) -> None:
@@ -134,15 +134,20 @@ def test_changed_command_line_stops_the_old_process(module: Any, home: Path) -> 
 def test_lost_pid_file_is_written_again(module: Any, home: Path) -> None:
     pid = module(spec=write(home))["pid"]
     (home / "ollama.pid").unlink()
+    (home / "ollama.pid.json").unlink()
     again = module(spec=str(home / "env.json"))
     assert not again["changed"]
     assert again["pid"] == pid
     assert (home / "ollama.pid").exists()
 
 
-@pytest.mark.parametrize("record", ["", "1\n", "x\n{}\n", '1\n{"start": 1, "boot": "other", "argv": ["init"]}\n'])
+OTHERS = ["", "1", "{}", "[]", '{"pid": 1, "start": 1, "boot": "other", "argv": ["init"]}', '{"pid": "1", "argv": []}']
+
+
+@pytest.mark.parametrize("record", OTHERS)
 def test_pid_file_of_another_process_is_not_believed(module: Any, home: Path, record: str) -> None:
-    (home / "ollama.pid").write_text(record)
+    (home / "ollama.pid").write_text("1\n")
+    (home / "ollama.pid.json").write_text(record)
     assert not module(spec=str(home / "env.json"), state="stopped", check=True)["changed"]
     assert module.predicted(spec=str(home / "env.json"))["pid"] != 1
 
