@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 
 from reaper_ops.adapters.sweep import BY_ERRNO
+from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.probe import BODY_LIMIT, Ladder, Request, error_text, record
+from reaper_ops.core.probe import BODY_LIMIT, Ladder, error_text, record
 from reaper_ops.errors import CommandError
 
 SAID = {

@@ -11,8 +11,9 @@ from io import BytesIO
 
 import pycurl
 
+from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.probe import BODY_LIMIT, Ladder, Request
+from reaper_ops.core.probe import BODY_LIMIT, Ladder
 
 OnHost = Callable[[str, tuple[Exchange, ...]], None]
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}

@@ -12,7 +12,7 @@ from reaper_ops.adapters.ansible import Source
 Command = Callable[..., Any]
 
 
-def source_options(function: Command) -> Command:
+def source_options(function: Command, *, required: bool = True) -> Command:
     """Adds -i, -l, -e, vault and become options; the command gets them by `source_from(**kwargs)`."""
     for option in (
         click.option(
@@ -34,7 +34,7 @@ def source_options(function: Command) -> Command:
             "--inventory",
             "inventories",
             multiple=True,
-            required=True,
+            required=required,
             envvar="REAPER_OPS_INVENTORY",
             type=click.Path(),
             help="Ansible inventory: file, directory or list (may be given several times)",

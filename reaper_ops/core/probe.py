@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from reaper_ops.core.facts.exchanges import REQUESTS, Request
 from reaper_ops.core.facts.model import Exchange
 
 BODY_LIMIT = 4 << 20
-
-
-@dataclass(frozen=True)
-class Request:
-    """One step of the ladder. on: ``ok`` while all went well, ``odd`` after an answer that was not a 200."""
-
-    path: str
-    method: str = "GET"
-    body: Mapping[str, Any] | None = None
-    timeout: float = 5.0
-    on: str = "ok"
-
-
-REQUESTS = (
-    Request("/api/version"),
-    Request("/api/tags"),
-    Request("/api/ps", timeout=10.0),
-    Request("/", on="odd"),
-)
 
 
 @dataclass(frozen=True)
@@ -116,34 +98,10 @@ def ladder(requests: Sequence[Request] = REQUESTS, *, deep: bool = False) -> Lad
     return following
 
 
-def asks(requests: Sequence[Request]) -> list[dict[str, Any]]:
-    """The same requests as plain data, for the module that asks on the host itself."""
-    return [asdict(request) for request in requests]
-
-
-def exchanges(raw: object) -> tuple[Exchange, ...]:
-    """Exchanges out of plain data, as the module on the host returns them. Any input is taken."""
-    rows = raw if isinstance(raw, list | tuple) else ()
-    return tuple(_exchange(row) for row in rows if isinstance(row, Mapping))
-
-
-def _exchange(row: Mapping[str, Any]) -> Exchange:
-    kept: dict[str, Any] = {"path": "", "phase": ""}
-    for field in fields(Exchange):
-        value = row.get(field.name)
-        if field.name in {"errno", "status"}:
-            kept[field.name] = _whole(value)
-        elif field.name == "elapsed_ms":
-            kept[field.name] = _number(value)
-        else:
-            kept[field.name] = value if isinstance(value, str) else ""
-    return Exchange(**kept)
-
-
 def observe(host: str, url: str, done: Sequence[Exchange]) -> Observation:
-    """What the exchanges say. Any body is taken; what cannot be read is None."""
+    """What the exchanges say; of several tries at one path the last counts. What cannot be read is None."""
     by_path = {exchange.path: exchange for exchange in done}
-    failed = next((exchange for exchange in done if not went_well(exchange)), None)
+    failed = next((exchange for exchange in by_path.values() if not went_well(exchange)), None)
     root = by_path.get("/")
     return Observation(
         host=host,
@@ -243,11 +201,6 @@ def _answer(exchange: Exchange | None) -> Answer | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _number(value: object) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-    return float(value) if good and isinstance(value, int | float) else 0.0
 
 
 def _whole(value: object) -> int | None:

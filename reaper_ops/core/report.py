@@ -82,3 +82,22 @@ class Report:
     def exit_code(self) -> int:
         """0 healthy, 3 a finding is an error, 4 only warnings, 5 too little could be checked."""
         return {"healthy": 0, "error": 3, "warning": 4, "unknown": 5}[self.status]
+
+
+@dataclass(frozen=True)
+class Change:
+    """before is None for a host that is seen for the first time."""
+
+    before: HostReport | None
+    after: HostReport
+
+
+def changes(last: Report | None, report: Report) -> tuple[Change, ...]:
+    """Hosts whose state, cause, problem, version or models differ between two reports."""
+    before = {host.host: host for host in last.hosts} if last else {}
+    found = [Change(before.get(host.host), host) for host in report.hosts]
+    return tuple(c for c in found if c.before is None or _mark(c.before) != _mark(c.after))
+
+
+def _mark(host: HostReport) -> tuple[object, ...]:
+    return host.state, host.cause, host.problem, host.version, frozenset(host.models)

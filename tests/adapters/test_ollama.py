@@ -4,7 +4,7 @@ import pytest
 from servers import free_port, http_server
 
 from reaper_ops.adapters import ollama
-from reaper_ops.core.probe import Request
+from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.errors import CommandError
 
 PULL = Request("/api/pull", "POST", {"model": "tiny"}, timeout=2)

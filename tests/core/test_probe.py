@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reaper_ops.core import probe
+from reaper_ops.core.facts import exchanges
+from reaper_ops.core.facts.exchanges import REQUESTS
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.report import State
 from reaper_ops.core.rules.state import judge
@@ -40,9 +42,9 @@ def test_size_vram_that_is_not_there_is_zero_and_null_lists_are_empty() -> None:
 
 def test_the_ladder_stops_at_the_first_failure() -> None:
     ladder = probe.ladder()
-    assert ladder([]) == probe.REQUESTS[0]
-    assert ladder([VERSION]) == probe.REQUESTS[1]
-    assert ladder([VERSION, TAGS]) == probe.REQUESTS[2]
+    assert ladder([]) == REQUESTS[0]
+    assert ladder([VERSION]) == REQUESTS[1]
+    assert ladder([VERSION, TAGS]) == REQUESTS[2]
     assert ladder([VERSION, TAGS, PS]) is None
     assert ladder([Exchange("/api/version", "connect", "refused", errno=111)]) is None
 
@@ -53,6 +55,11 @@ def test_an_odd_answer_is_looked_at_once() -> None:
     assert following is not None
     assert following.path == "/"
     assert probe.ladder()([odd, Exchange("/", "done", status=200, body="x")]) is None
+
+
+def test_of_several_addresses_the_one_that_answered_counts() -> None:
+    refused = Exchange("/api/version", "connect", "refused", errno=111, address="[::1]:11434")
+    assert probe.observe("h", "u", [refused, VERSION, TAGS, PS]).failed is None
 
 
 def test_deep_asks_only_a_resident_model() -> None:
@@ -95,12 +102,12 @@ def test_error_texts_of_all_shapes(body: str, text: str) -> None:
 
 def test_exchanges_survive_the_way_over_ansible() -> None:
     sent = (VERSION, Exchange("/api/tags", "connect", "refused", "d", 111, "127.0.0.1:1", elapsed_ms=0.5))
-    assert probe.exchanges(json.loads(json.dumps([asdict(e) for e in sent]))) == sent
+    assert exchanges.rows(json.loads(json.dumps([asdict(e) for e in sent]))) == sent
 
 
 def test_requests_are_plain_data() -> None:
-    rows = json.loads(json.dumps(probe.asks(probe.REQUESTS)))
-    assert [row["path"] for row in rows] == ["/api/version", "/api/tags", "/api/ps", "/"]
+    ask = json.loads(json.dumps(exchanges.ask("api", Settings(), REQUESTS)))
+    assert [row["path"] for row in ask["requests"]] == ["/api/version", "/api/tags", "/api/ps", "/"]
 
 
 JSON = st.recursive(
@@ -135,7 +142,7 @@ def test_no_conversation_breaks_observer_or_judge(done: list[Exchange], url: str
 @settings(max_examples=200, deadline=None)
 @given(JSON)
 def test_any_data_is_read_as_exchanges(raw: object) -> None:
-    for exchange in probe.exchanges([raw, {"path": raw, "status": raw, "elapsed_ms": raw, "errno": raw}]):
+    for exchange in exchanges.rows([raw, {"path": raw, "status": raw, "elapsed_ms": raw, "errno": raw}]):
         assert isinstance(exchange, Exchange)
 
 

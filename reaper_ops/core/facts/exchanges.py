@@ -1,9 +1,9 @@
-"""The server's own answers, asked from the host itself."""
+"""The steps of a probe as data, and the server's own answers to them, asked from the host itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from reaper_ops.core.facts import places
@@ -11,17 +11,43 @@ from reaper_ops.core.facts.answers import Answers, Ask, number, text, whole
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.settings import Settings
 
-PATHS = ("/api/version", "/api/tags", "/api/ps")
+
+@dataclass(frozen=True)
+class Request:
+    """One step of the ladder. on: ``ok`` while all went well, ``odd`` after an answer that was not a 200."""
+
+    path: str
+    method: str = "GET"
+    body: Mapping[str, Any] | None = None
+    timeout: float = 5.0
+    on: str = "ok"
+
+
+REQUESTS = (
+    Request("/api/version"),
+    Request("/api/tags"),
+    Request("/api/ps", timeout=10.0),
+    Request("/", on="odd"),
+)
 
 
 def asks(settings: Settings) -> list[Ask]:
-    requests = [{"path": path, "timeout": 5} for path in PATHS]
-    return [{"id": "api", "kind": "http", "base_url": places.local_url(settings), "requests": requests}]
+    return [ask("api", settings, REQUESTS)]
+
+
+def ask(name: str, settings: Settings, requests: Sequence[Request]) -> Ask:
+    """The requests as plain data, for the module that sends them on the host itself."""
+    rows = [asdict(request) for request in requests]
+    return {"id": name, "kind": "http", "base_url": places.local_url(settings), "requests": rows}
 
 
 def parse(answers: Answers) -> tuple[Exchange, ...]:
-    rows = answers.get("api").get("exchanges")
-    return tuple(_exchange(row) for row in rows if isinstance(row, Mapping)) if isinstance(rows, list) else ()
+    return rows(answers.get("api").get("exchanges"))
+
+
+def rows(raw: object) -> tuple[Exchange, ...]:
+    """Exchanges out of plain data, as the module returns them. Any input is taken."""
+    return tuple(_exchange(row) for row in raw if isinstance(row, Mapping)) if isinstance(raw, list) else ()
 
 
 def _exchange(row: Mapping[str, Any]) -> Exchange:

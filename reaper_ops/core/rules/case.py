@@ -65,18 +65,39 @@ class Case:
 Rule = Callable[[Case], Verdict | None]
 
 
-def heard(exchange: Exchange, method: str = "") -> Evidence:
+SAID = {
+    "dns": "the name does not resolve",
+    "refused": "connection refused",
+    "unreachable": "no route",
+    "tls": "TLS failed",
+    "reset": "connection reset",
+    "closed": "connection closed without a whole answer",
+    "protocol": "the answer is not HTTP",
+}
+TELLING = frozenset({"dns", "tls", "protocol"})
+
+
+def heard(exchange: Exchange) -> Evidence:
     """An exchange as one line of evidence."""
-    method = method or ("POST" if exchange.path == "/api/generate" else "GET")
-    where = f" ({exchange.address})" if exchange.address else ""
-    took = f" after {exchange.elapsed_ms:.0f} ms" if exchange.elapsed_ms >= 1 else ""
-    if exchange.status is not None and not exchange.error:
-        text = f"HTTP {exchange.status}{took}: {excerpt(exchange.body) or 'empty body'}"
-    else:
-        code = f", errno {exchange.errno}" if exchange.errno else ""
-        detail = f": {excerpt(exchange.detail)}" if exchange.detail else ""
-        text = f"{exchange.error or 'no answer'} in phase {exchange.phase}{code}{where}{took}{detail}"
-    return Evidence(f"{method} {exchange.path}", text)
+    method = "POST" if exchange.path == "/api/generate" else "GET"
+    return Evidence(f"{method} {exchange.path}", _answered(exchange) if exchange.status else _unanswered(exchange))
+
+
+def _answered(exchange: Exchange) -> str:
+    cut = f", {SAID.get(exchange.error, exchange.error)}" if exchange.error else ""
+    return f"HTTP {exchange.status}{cut}{_took(exchange)}: {excerpt(exchange.body) or 'empty body'}"
+
+
+def _unanswered(exchange: Exchange) -> str:
+    silent = "connected, then no answer" if exchange.phase == "read" else "no answer to the connection"
+    code = f" (errno {exchange.errno})" if exchange.errno else ""
+    where = f" from {exchange.address}" if exchange.address else ""
+    detail = f": {excerpt(exchange.detail)}" if exchange.detail and exchange.error in TELLING else ""
+    return f"{SAID.get(exchange.error, silent)}{code}{where}{_took(exchange)}{detail}"
+
+
+def _took(exchange: Exchange) -> str:
+    return f" after {exchange.elapsed_ms:.0f} ms" if exchange.elapsed_ms >= 1 else ""
 
 
 def excerpt(text: str, limit: int = 160) -> str:

@@ -49,6 +49,7 @@ def judge(
         url=observation.url,
         models=tuple(model.name for model in observation.models or ()),
         notes=(*(f"{v.state}: {v.summary}" for v in verdicts[1:] if v.state != first.state), *_notes(case)),
+        simulated=_simulated(case),
         facts={"latency_ms": observation.latency_ms()},
     )
 
@@ -70,3 +71,12 @@ def _notes(case: Case) -> tuple[str, ...]:
     if case.log.recovered is not None:
         notes.append(f"an earlier load failed, a later one succeeded: {excerpt(case.log.recovered.line, 100)}")
     return tuple(notes)
+
+
+def _simulated(case: Case) -> tuple[str, ...]:
+    """What is not real in a rehearsal, as its version and its stand-ins say."""
+    named = (case.seen.version or "") + case.settings.ollama_version
+    parts = ["the Ollama server and its models"] if "-lab" in named else []
+    if case.settings.lab_facts_root:
+        parts.append("hardware, GPU tools and kernel log")
+    return tuple(parts)

@@ -1,0 +1,127 @@
+"""A report for people: sick hosts in full, with evidence and next step; healthy hosts on one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections import Counter
+
+from reaper_ops.core.report import WARNINGS, Change, HostReport, Report, State
+
+WIDTH = 110
+SHOWN_MODELS = 6
+COLOURS = {"good": "32", "warning": "33", "error": "31", "unknown": "35", "quiet": "2"}
+
+
+class Paint:
+    def __init__(self, on: bool) -> None:
+        self._on = on
+
+    def __call__(self, text: str, kind: str) -> str:
+        return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if self._on else text
+
+
+def render(report: Report) -> str:
+    """Sick hosts come last, next to the prompt and the counts."""
+    paint = colours()
+    ordered = sorted(report.hosts, key=_rank)
+    width = max((len(host.host) for host in ordered), default=0)
+    blocks = [line for host in ordered for line in _host(host, min(width, 24), paint)]
+    return "\n".join([*blocks, "", *_footer(report, paint)])
+
+
+def change(found: Change) -> str:
+    """One change as one or more lines, for `--watch`."""
+    paint = colours()
+    lines = _host(found.after, len(found.after.host), paint)
+    if found.before is not None:
+        lines[0] += paint(f"  (was {_state(found.before)})", "quiet")
+    return "\n".join(lines)
+
+
+def colours() -> Paint:
+    """Colour only where a terminal shows it and nobody forbade it."""
+    return Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+
+
+def _rank(host: HostReport) -> int:
+    return {"good": 0, "warning": 1, "unknown": 2, "error": 3}[_kind(host)]
+
+
+def _kind(host: HostReport) -> str:
+    if host.state is None:
+        return "unknown"
+    if host.problem:
+        return "error"
+    if host.state is State.HEALTHY:
+        return "good"
+    return "warning" if host.state in WARNINGS else "error"
+
+
+def _state(host: HostReport) -> str:
+    return "unknown" if host.state is None else str(host.state)
+
+
+def _host(host: HostReport, width: int, paint: Paint) -> list[str]:
+    kind = _kind(host)
+    facts = [host.url, *([f"Ollama {host.version}"] if host.version else []), *_models(host)]
+    if kind == "good" and host.summary:
+        facts.append(host.summary)
+    state = paint(f"{_state(host):<18}", kind)
+    lines = [f"{ascii_safe(host.host):<{width}}  {state}  {ascii_safe('  '.join(facts))}".rstrip()]
+    lines += _why(host, paint) if kind != "good" else []
+    lines += _wrapped("changed: ", ", ".join(host.changed)) if host.changed else []
+    return lines + [line for note in host.notes for line in _wrapped("note: ", note)]
+
+
+def _models(host: HostReport) -> list[str]:
+    if not host.models:
+        return []
+    more = len(host.models) - SHOWN_MODELS
+    return [", ".join(host.models[:SHOWN_MODELS]) + (f" and {more} more" if more > 0 else "")]
+
+
+def _why(host: HostReport, paint: Paint) -> list[str]:
+    cause = f" [{host.cause}]" if host.cause else ""
+    lines = _wrapped("", f"{host.summary}{cause}") if host.summary else []
+    lines += _wrapped("problem: ", host.problem) if host.problem else []
+    for seen in host.evidence:
+        lines += _wrapped("- ", f"{seen.source}: {seen.text}")
+    if host.next_step:
+        first, *rest = _wrapped("next: ", host.next_step)
+        lines += [first.replace("next:", paint("next:", "good"), 1), *rest]
+    return lines
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """Lines under a host; commands and log lines are not hyphenated or cut."""
+    return textwrap.wrap(
+        ascii_safe(" ".join(text.split())),
+        WIDTH,
+        initial_indent=f"    {label}",
+        subsequent_indent=" " * (4 + len(label)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _footer(report: Report, paint: Paint) -> list[str]:
+    counts = Counter(_state(host) for host in report.hosts)
+    listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items(), key=_order))
+    hosts = f"{len(report.hosts)} host{'' if len(report.hosts) == 1 else 's'}"
+    kind = {"healthy": "good"}.get(report.status, report.status)
+    lines = [f"{hosts}: {listed} -> {paint(report.status, kind)} (exit {report.exit_code})"]
+    parts = dict.fromkeys(part for host in report.hosts for part in host.simulated)
+    if parts:
+        lines.append(f"simulated: {'; '.join(parts)}")
+    return lines
+
+
+def _order(item: tuple[str, int]) -> tuple[bool, int, str]:
+    return item[0] != "healthy", -item[1], item[0]
+
+
+def ascii_safe(text: str) -> str:
+    """No control character of a server's answer reaches a terminal; letters beyond ASCII are escaped."""
+    return "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode() for c in text)
