@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.core import ownership, release, render
+from reaper_ops.core import ownership, release, render, repositories
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.plan import Desired, Plan, Wish, plan
 from reaper_ops.core.plan.download import Download, of_model
@@ -34,11 +34,11 @@ class Intent:
             "family": system.family,
             "os_id": system.os_id,
             "codename": system.codename,
-            "rpm_distribution": "fedora" if system.os_id == "fedora" else "centos",
             "start_timeout": self.settings.ollama_start_timeout,
             "insecure_registries": list(self.settings.ollama_insecure_registries),
             "proxy": self.settings.ollama_https_proxy or "",
             "archives": self.archives(),
+            "sources": repositories.for_roles(system, self.context["arch"], self.context["gpu"]["form"]),
         }
 
     def archives(self) -> list[dict[str, str]]:
