@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-_YAML_BREAKS = frozenset("\x85\u2028\u2029\ufeff\ufffe\uffff")
+_UNSAFE = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)
+_SCALAR = {code: f"\\u{code:04x}" for code in _UNSAFE} | {ord('"'): '\\"', ord("\\"): "\\\\"}
 
 
 def double_quoted(text: str) -> str:
     """A double-quoted scalar that YAML and JSON read alike."""
-    return '"' + "".join(_escaped(char) for char in text) + '"'
-
-
-def _escaped(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    if char < " " or "\x7f" <= char <= "\x9f" or char in _YAML_BREAKS:
-        return f"\\u{ord(char):04x}"
-    return char
+    return f'"{text.translate(_SCALAR)}"'
 
 
 def compose(text: str) -> str:
@@ -23,12 +16,12 @@ def compose(text: str) -> str:
     return double_quoted(text.replace("$", "$$"))
 
 
-_SYSTEMD = {"\\": "\\\\", '"': '\\"', "%": "%%", "\n": "\\n"}
+_WORD = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "\n": "\\n"})
 
 
 def systemd(text: str) -> str:
     """One double-quoted word of a unit file: C escapes, and `%` is no specifier (systemd.syntax(7))."""
-    return '"' + "".join(_SYSTEMD.get(char, char) for char in text) + '"'
+    return f'"{text.translate(_WORD)}"'
 
 
 def assignment(name: str, value: str) -> str:

@@ -1,0 +1,25 @@
+"""Writes files into a directory of the user's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reaper_ops.errors import CommandError, ReaperError
+
+
+def write(root: str, name: str, text: str, mode: str = "0644") -> str:
+    """The path that was written; `name` may not lead out of `root`."""
+    if ".." in Path(name).parts or Path(name).is_absolute():
+        raise ReaperError(name, f"leads out of {root}", "rename the host in the inventory")
+    path = Path(root) / name
+    try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, int(mode, 8))
+            file.write(text.encode())
+    except OSError as exc:
+        raise CommandError(str(path), f"cannot be written: {exc.strerror}", "name another directory") from None
+    return str(path)
