@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
 
 UNIT = "/etc/systemd/system/ollama.service"
+DROPIN = f"{UNIT}.d/10-reaper_ops.conf"
 MARKER = "Managed by reaper_ops; changes are overwritten"
 STATE = "/var/lib/ollama"
 VENDOR_HOME = "/usr/share/ollama"
 UNKNOWN_HOME = "~"
+_ASSIGNMENT = re.compile(r'^Environment="?(HOME|OLLAMA_MODELS)=(.*?)"?$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,35 @@ def is_foreign(facts: Facts) -> bool:
 def _adopted(settings: Settings, facts: Facts) -> Layout:
     """The user, home and store of the unit that is taken over, so that its models stay in use."""
     properties = facts.unit.properties if facts.unit else {}
-    running = facts.process.environ if facts.process else {}
+    known = {**_written(facts), **(facts.process.environ if facts.process else {})}
     user = properties.get("User") or "root"
-    home = running.get("HOME") or ("/root" if user == "root" else VENDOR_HOME)
-    models = settings.ollama_models_dir or running.get("OLLAMA_MODELS") or f"{home}/.ollama/models"
+    home = known.get("HOME") or ("/root" if user == "root" else VENDOR_HOME)
+    models = settings.ollama_models_dir or known.get("OLLAMA_MODELS") or f"{home}/.ollama/models"
     return Layout(home, models, user, properties.get("Group") or user, adopted=True)
+
+
+def _written(facts: Facts) -> dict[str, str]:
+    """HOME and store as the unit and our drop-in name them, for a server that does not run."""
+    found: dict[str, str] = {}
+    for path in (UNIT, DROPIN):
+        there = facts.files.get(path)
+        for name, value in _ASSIGNMENT.findall((there.content if there else None) or ""):
+            found[name] = re.sub(r"\\(.)", r"\1", value).replace("%%", "%")
+    return found
 
 
 def paths(settings: Settings, layout: Layout) -> dict[str, str]:
     """Every path that a role writes or reads."""
     if settings.ollama_runtime == "process":
-        base, home = layout.home, layout.home
+        base = layout.home
         return {
             "release_dest": f"{base}/releases/{settings.ollama_version}",
             "link": f"{base}/current",
             "bin": f"{base}/current/bin/ollama",
-            "env_json": f"{home}/env.json",
-            "log": f"{home}/ollama.log",
-            "pid": f"{home}/ollama.pid",
-            "manifest": f"{home}/reaper_ops/manifest.json",
+            "env_json": f"{base}/env.json",
+            "log": f"{base}/ollama.log",
+            "pid": f"{base}/ollama.pid",
+            "manifest": f"{base}/reaper_ops/manifest.json",
         }
     return {
         "release_dest": f"/opt/ollama/{settings.ollama_version}",
@@ -78,7 +91,7 @@ def paths(settings: Settings, layout: Layout) -> dict[str, str]:
         "bin": "/opt/ollama/current/bin/ollama",
         "bin_link": "/usr/local/bin/ollama",
         "unit": UNIT,
-        "dropin": f"{UNIT}.d/10-reaper_ops.conf",
+        "dropin": DROPIN,
         "compose": "/etc/reaper_ops/compose.yaml",
         "manifest": "/var/lib/reaper_ops/manifest.json",
         "modules": "/etc/modules-load.d/reaper_ops-gpu.conf",

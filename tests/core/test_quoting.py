@@ -15,7 +15,24 @@ from hypothesis import strategies as st
 
 from reaper_ops.core import quoting
 
-TRICKY = ('a"b', "a\\", "\\n", "100%", "%h", "$HOME", "$$", "${X}", "a b", "'", "#x", "ä→🦙", "{{ x }}", "a\tb", " ", "")
+TRICKY = (
+    'a"b',
+    "a\\",
+    "\\n",
+    "100%",
+    "%h",
+    "$HOME",
+    "$$",
+    "${X}",
+    "a b",
+    "'",
+    "#x",
+    "ä→🦙",
+    "{{ x }}",
+    "a\tb",
+    " ",
+    "",
+)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=40)
 C_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}

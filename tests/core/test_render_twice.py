@@ -61,7 +61,11 @@ def by_ansible(tmp_path_factory: pytest.TempPathFactory) -> Path:
     variables |= {"root": str(root), "templates": str(assets.templates())}
     (root / "hosts.json").write_text(json.dumps({"all": {"hosts": dict.fromkeys(cases), "vars": variables}}))
     argv = [sys.executable, "-m", "ansible", "playbook", "-i", str(root / "hosts.json"), str(root / "play.yml")]
-    env = os.environ | {"ANSIBLE_ACTION_PLUGINS": str(root / "plugins"), "ANSIBLE_PIPELINING": "1", "ANSIBLE_FORKS": "8"}
+    env = os.environ | {
+        "ANSIBLE_ACTION_PLUGINS": str(root / "plugins"),
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_FORKS": "8",
+    }
     done = subprocess.run(argv, env=env, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return root
