@@ -37,9 +37,11 @@ def config_hash(facts: Any = BARE, **given: Any) -> str:
         ({"ollama_bind": "0.0.0.0", "exposure": "open", "ollama_port": 80}, "OLLAMA_HOST", "0.0.0.0:80"),
         ({"ollama_runtime": "docker", "ollama_port": 80}, "OLLAMA_HOST", "0.0.0.0:11434"),
         ({"ollama_flash_attention": False}, "OLLAMA_FLASH_ATTENTION", "0"),
-        ({"ollama_env": {"OLLAMA_NO_CLOUD": True}}, "OLLAMA_NO_CLOUD", "1"),
-        ({"ollama_env": {"OLLAMA_NO_CLOUD": "F"}}, "OLLAMA_NO_CLOUD", "0"),
-        ({"ollama_env": {"OLLAMA_LOAD_TIMEOUT": "10m"}}, "OLLAMA_LOAD_TIMEOUT", "10m"),
+        ({"ollama_no_cloud": True}, "OLLAMA_NO_CLOUD", "1"),
+        ({"ollama_env": {"OLLAMA_NOPRUNE": True}}, "OLLAMA_NOPRUNE", "1"),
+        ({"ollama_env": {"OLLAMA_NOPRUNE": "F"}}, "OLLAMA_NOPRUNE", "0"),
+        ({"ollama_env": {"OLLAMA_GPU_OVERHEAD": 1024}}, "OLLAMA_GPU_OVERHEAD", "1024"),
+        ({"ollama_load_timeout": "10m"}, "OLLAMA_LOAD_TIMEOUT", "10m"),
         ({"ollama_https_proxy": "http://p:1"}, "NO_PROXY", "localhost,127.0.0.1,::1"),
         ({"ollama_no_proxy": ["localhost", "x"]}, "NO_PROXY", "localhost,127.0.0.1,::1,x"),
         ({"gpu_devices": [UUID]}, "CUDA_VISIBLE_DEVICES", UUID),
@@ -55,6 +57,13 @@ def test_nothing_is_set_that_nobody_asked_for() -> None:
     assert list(environment()) == ["HOME", "OLLAMA_MODELS", "OLLAMA_HOST", "REAPER_OPS_CONFIG"]
     assert list(environment(ollama_runtime="docker")) == ["OLLAMA_HOST", "REAPER_OPS_CONFIG"]
     assert "CUDA_VISIBLE_DEVICES" not in environment(ollama_runtime="docker", gpu_devices=[UUID])
+
+
+def test_the_lab_s_server_learns_its_faults_and_its_card() -> None:
+    lab = {"ollama_runtime": "process", "ollama_home": "/l", "lab_gpu": "nvidia:24G", "lab_expect": "healthy"}
+    assert environment(**lab)["REAPER_OPS_LAB_FAULTS"] == "/l/faults.json"
+    assert environment(**lab)["REAPER_OPS_LAB_GPU"] == "nvidia:24G"
+    assert not [name for name in environment(lab_gpu="nvidia:24G") if "LAB" in name]
 
 
 def test_amd_cards_are_chosen_by_rocm_s_own_variable() -> None:
@@ -99,7 +108,7 @@ def test_another_reason_for_the_same_form_is_no_cause_for_a_restart() -> None:
         {"ollama_models_dir": "/srv/\nExecStart=/bin/sh"},
         {"ollama_https_proxy": "http://p\n"},
         {"ollama_no_proxy": ["a\tb"]},
-        {"ollama_env": {"OLLAMA_LOAD_TIMEOUT": "1m\x00"}},
+        {"ollama_env": {"OLLAMA_REMOTES": "a\x00"}},
         {"ollama_image": "x:1\x7f"},
     ],
 )

@@ -36,7 +36,7 @@ def test_a_kind_shows_what_a_host_would_be_in_that_runtime() -> None:
 
 
 def test_a_kind_that_cannot_hold_a_setting_names_host_and_setting() -> None:
-    with pytest.raises(ReaperError, match="b: swap needs root"):
+    with pytest.raises(ReaperError, match="b/swap_kind: swap needs root"):
         render.files(FLEET, {}, "process")
 
 
