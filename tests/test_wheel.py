@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD = "import sys; from hatchling.builders.wheel import WheelBuilder; print(next(WheelBuilder(sys.argv[1]).build(directory=sys.argv[2])))"
+BUILD = """
+import sys
+from hatchling.builders.wheel import WheelBuilder
+print(next(WheelBuilder(sys.argv[1]).build(directory=sys.argv[2])))
+"""
 
 
 @pytest.fixture(scope="module")

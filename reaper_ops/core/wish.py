@@ -28,6 +28,7 @@ class Intent:
         return {
             **self.context,
             "todo": list(self.plan.todo),
+            "roles": list(dict.fromkeys(id_.split("/")[0] for id_ in self.plan.todo)),
             "plan": self.plan.targets(),
             "owned": ownership.entries(self.settings, self.context, self.files, self.plan),
             "templates": str(assets.templates()),
