@@ -90,11 +90,10 @@ def _on_hosts(
     """What servers said that were asked on their hosts; `deep` takes a second round, once /api/ps is known."""
     rest = [host for host in inventory.hosts if host.name not in heard and host.name in found.facts]
     said = {host.name: found.facts[host.name].exchanges for host in rest}
-    follow = core.ladder(deep=deep)
     asks = {
         host.name: [exchanges.ask("deep", host.settings, [request])]
         for host in rest
-        if deep and said[host.name] and (request := follow(said[host.name])) is not None
+        if deep and (request := core.deep_request(core.observe(host.name, "", said[host.name]).loaded)) is not None
     }
     if asks:
         run = ansible.playbook(

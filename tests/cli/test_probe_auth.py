@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers import Server, free_port, http_server
+
+from reaper_ops.cli.program import run
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with http_server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("REAPER_OPS_INVENTORY", raising=False)
+    return tmp_path / "reaper_ops" / "config.json"
+
+
+def test_probe_by_url(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["probe", "--url", server.url]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("127.0.0.1  healthy")
+    assert out.rstrip().endswith("1 host: 1 healthy -> healthy (exit 0)")
+
+
+def test_probe_as_json_with_the_exit_code_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["probe", "--url", f"http://127.0.0.1:{free_port()}", "-o", "json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["hosts"][0]["state"]) == ("reaper-ops/report/1", "connection-refused")
+
+
+def test_probe_without_a_target_is_an_input_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["probe"]) == 2
+    assert "give -i INVENTORY, or --url" in capsys.readouterr().err
+
+
+def test_probe_of_an_inventory_needs_no_ansible_run_for_hosts_that_are_only_probed(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = tmp_path / "hosts.ini"
+    inventory.write_text(
+        f"a ollama_base_url={server.url}\nb ollama_base_url={server.url}\n[all:vars]\nollama_managed=false\n"
+    )
+    assert run(["probe", "-i", str(inventory), "-l", "b"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("b  healthy")
+    assert "1 host:" in out
+
+
+def test_login_confirms_shows_and_remembers(server: Server, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["auth", "login", "ollama", "--base-url", server.url + "/"]) == 0
+    out = capsys.readouterr().out
+    assert "no credentials needed" in out
+    assert "0.32.14" in out
+    assert "tiny:1m" in out
+    assert json.loads(config.read_text()) == {"ollama": {"base_url": server.url}}
+    assert run(["auth", "status"]) == 0
+    assert server.url in capsys.readouterr().out
+
+
+def test_login_remembers_only_what_answers(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["auth", "login", "ollama", "--base-url", f"http://127.0.0.1:{free_port()}"]) == 3
+    assert "connection-refused" in capsys.readouterr().out
+    assert not config.exists()
+
+
+def test_logout_forgets_and_keeps_other_entries(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.parent.mkdir(parents=True)
+    config.write_text('{"ollama": {"base_url": "http://a:11434"}, "other": 1}')
+    assert run(["auth", "logout"]) == 0
+    assert json.loads(config.read_text()) == {"other": 1}
+    assert run(["auth", "logout", "ollama"]) == 0
+    assert "nothing was remembered" in capsys.readouterr().out
+    assert run(["auth", "status"]) == 5
+
+
+def test_a_broken_configuration_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.parent.mkdir(parents=True)
+    config.write_text("{")
+    assert run(["auth", "status"]) == 2
+    assert str(config) in capsys.readouterr().err
+
+
+def test_an_unknown_provider_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["auth", "login", "nosuch"]) == 2
+    assert "ollama" in capsys.readouterr().err
