@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from reaper_ops.core.values import human_bytes
 
@@ -14,7 +14,7 @@ Event = Mapping[str, Any]
 
 
 class Progress(Protocol):
-    def __enter__(self) -> Progress: ...
+    def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
@@ -31,7 +31,7 @@ def choose(output: str) -> Progress:
 
 
 class _Quiet:
-    def __enter__(self) -> _Quiet:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -92,7 +92,7 @@ class Live:
         )
         self._rows: dict[str, Any] = {}
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

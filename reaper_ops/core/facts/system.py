@@ -36,6 +36,7 @@ def parse(answers: Answers) -> System:
     return System(
         os_id=release.get("ID", ""),
         version_id=release.get("VERSION_ID", ""),
+        codename=release.get("VERSION_CODENAME", ""),
         like=tuple(release.get("ID_LIKE", "").split()),
         arch=text(me.get("arch")) or "",
         kernel=kernel,
