@@ -86,7 +86,7 @@ def _reason(answer: Mapping[str, Any]) -> str:
 
 def _said(answer: Mapping[str, Any]) -> str:
     """What a command that failed had to say."""
-    return (text(answer.get("stderr")) or "") if answer.get("rc") not in {0, None} else ""
+    return (text(answer.get("stderr")) or "") if whole(answer.get("rc")) else ""
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -69,6 +69,6 @@ def modules(content: str | None) -> tuple[str, ...]:
 
 def _node(row: Mapping[str, Any]) -> DeviceNode | None:
     gid, mode = whole(row.get("gid")), text(row.get("mode"))
-    if gid is None or mode is None or row.get("kind") in {"dir", "link"}:
+    if gid is None or mode is None or row.get("kind") in ("dir", "link"):
         return None
     return DeviceNode(str(row["path"]), gid, mode)

@@ -79,7 +79,7 @@ def nodes(settings: Settings, facts: Facts) -> Link | None:
 def tool(settings: Settings, facts: Facts) -> Link | None:
     gpu = facts.gpu
     if gpu.nvidia_error is None:
-        if gpu.nvidia == ():
+        if gpu.nvidia == () and not _own_stack(facts):
             return Link("gpu-xid-fault", "tool", "nvidia-smi lists no GPU", "a GPU that answers", "see NVRM lines")
         return None if gpu.nvidia or _own_stack(facts) else _no_tool(facts)
     found = ((id_, step) for pattern, id_, step in SMI_ERRORS if re.search(pattern, gpu.nvidia_error or "", re.I))
