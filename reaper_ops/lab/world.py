@@ -37,7 +37,7 @@ HOSTS: Mapping[str, LabHost] = {
     "lab-cpu": LabHost("127.0.0.11"),
     "lab-gpu": LabHost("127.0.0.12", gpu=True),
     "lab-refused": LabHost("127.0.0.13", fault="refuse"),
-    "lab-oom": LabHost("127.0.0.14", fault="oom"),
+    "lab-oom": LabHost("127.0.0.14", fault="oom-malloc"),
 }
 
 
