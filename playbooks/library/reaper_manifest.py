@@ -1,0 +1,110 @@
+#!/usr/bin/python
+"""Keeps the list of what reaper_ops owns on a host: first as intended, then as done."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_files import Trouble, write_atomic
+from ansible.module_utils.reaper_ownership import DICTS, LISTS, installed, json_value, merged, read, there_before
+
+DOCUMENTATION = r"""
+module: reaper_manifest
+short_description: Record what reaper_ops owns on a host
+description:
+  - Merges entries into the manifest. What a new entry names and was there before is noted as C(existed), and
+    is never removed. While C(phase) is C(intended), packages that arrive as dependencies are noticed.
+options:
+  path: {description: The manifest., type: path, required: true}
+  state: {description: Merge entries or only read., type: str, choices: [record, read], default: record}
+  phase: {description: Before or after the work., type: str, choices: [intended, done], default: done}
+  entries:
+    description:
+      - C(files), C(links), C(projects) and C(json) are dictionaries by path or project; C(directories),
+        C(homes) (or C(state)), C(models), C(releases), C(packages), C(units), C(processes), C(users), C(groups),
+        C(swap), C(fstab), C(images) and C(volumes) are lists.
+    type: dict
+    default: {}
+author: [reaper_ops (@reaper-ops)]
+"""
+EXAMPLES = r"""
+- name: Note what comes
+  reaper_manifest:
+    path: /var/lib/reaper_ops/manifest.json
+    phase: intended
+    entries: {files: {/etc/systemd/system/ollama.service: null}, units: [ollama.service]}
+"""
+RETURN = r"""
+manifest: {description: The manifest after the merge., type: dict, returned: always}
+"""
+
+
+def checked(given):
+    """The entries with known kinds; `state` means the homes, as the manifest's own state has that name."""
+    entries = {"homes" if kind == "state" else kind: value for kind, value in given.items()}
+    for kind, value in entries.items():
+        if kind not in DICTS + LISTS:
+            raise Trouble("entries: %s is no kind of entry; use one of %s" % (kind, ", ".join(DICTS + LISTS)))
+        if not isinstance(value, dict if kind in DICTS else list):
+            raise Trouble("entries: %s must be a %s" % (kind, "dictionary" if kind in DICTS else "list"))
+    return entries
+
+
+def recorded(manifest, entries, phase):
+    """The manifest after this phase."""
+    after = merged(manifest, entries)
+    existed = set(manifest.get("existed", [])) | there_before(manifest, entries)
+    after.update(schema=1, state=phase, existed=sorted(existed))
+    before = manifest.get("snapshot")
+    if phase == "intended":
+        if after.get("packages") and before is None:
+            before = sorted(installed())
+        after["snapshot"] = before
+    elif before is not None:
+        brought = sorted(installed() - set(before))
+        after["packages"] = list(dict.fromkeys(after.get("packages", []) + brought))
+    if phase == "done" or after.get("snapshot") is None:
+        after.pop("snapshot", None)
+    if phase == "done":
+        values = {path: json_value(path, keys) for path, keys in after.get("json", {}).items()}
+        after["json_values"] = dict(manifest.get("json_values", {}), **values)
+    return after
+
+
+def text(manifest):
+    return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+
+
+def main():
+    module = AnsibleModule(
+        {
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["record", "read"], "default": "record"},
+            "phase": {"type": "str", "choices": ["intended", "done"], "default": "done"},
+            "entries": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        before = read(params["path"])
+        after = before
+        if params["state"] == "record":
+            after = recorded(before, checked(params["entries"]), params["phase"])
+        changed = after != before
+        if changed and not module.check_mode:
+            os.makedirs(os.path.dirname(params["path"]), mode=0o755, exist_ok=True)
+            write_atomic(params["path"], text(after), 0o644)
+    except Trouble as trouble:
+        module.fail_json(msg=str(trouble))
+    except OSError as error:
+        module.fail_json(msg="%s: %s" % (error.filename or params["path"], error.strerror))
+    short = [{key: row[key] for key in row if key != "snapshot"} for row in (before, after)]
+    diff = {"before": text(short[0]) if before else "", "after": text(short[1])}
+    module.exit_json(changed=changed, manifest=short[1], diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The manifest: its kinds of entries, how they merge, and what was there before us."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import os
+import pwd
+import subprocess
+
+from ansible.module_utils.reaper_files import Trouble, read_json
+from ansible.module_utils.reaper_swap import fstab_lines, fstab_text
+
+DICTS = ("files", "links", "projects", "json")
+LISTS = (
+    "directories",
+    "homes",
+    "models",
+    "releases",
+    "packages",
+    "units",
+    "processes",
+    "users",
+    "groups",
+    "swap",
+    "fstab",
+    "images",
+    "volumes",
+)
+OUR_MARK = b"reaper_ops"
+
+
+def read(path):
+    """The manifest; empty when there is none yet."""
+    if not os.path.exists(path):
+        return {}
+    manifest = read_json(path)
+    if not isinstance(manifest, dict):
+        raise Trouble("%s: is not a manifest of reaper_ops; move it away, then run `reaper-ops up` again" % path)
+    return manifest
+
+
+def merged(manifest, entries):
+    """Old and new entries; a file's hash that is known wins over one that is not."""
+    after = dict(manifest)
+    for kind, value in entries.items():
+        old = manifest.get(kind, {} if kind in DICTS else [])
+        if kind in DICTS:
+            after[kind] = dict(old, **{k: v if v is not None else old.get(k) for k, v in value.items()})
+        else:
+            after[kind] = list(dict.fromkeys(list(old) + value))
+    return after
+
+
+def there_before(manifest, entries):
+    """`kind name` of each new entry that exists already and is not visibly ours."""
+    found = set()
+    whole = merged(manifest, entries)
+    for kind, exists in EXISTS.items():
+        known = manifest.get(kind, [])
+        for name in entries.get(kind, []):
+            if name not in known and exists(name, whole):
+                found.add("%s %s" % (kind, name))
+    for path, keys in entries.get("json", {}).items():
+        present = json_value(path, keys)
+        known = manifest.get("json", {}).get(path, [])
+        found |= {"json %s %s" % (path, key) for key in keys if key not in known and key in present}
+        if path not in manifest.get("json", {}) and os.path.exists(path):
+            found.add("jsonfile %s" % path)
+    return found
+
+
+def foreign_file(path, manifest):
+    if manifest["files"][path] is None or not os.path.lexists(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return OUR_MARK not in file.read(1 << 20).lower()
+    except OSError:
+        return True
+
+
+def foreign_link(path, manifest):
+    return os.path.lexists(path) and not points_to(path, manifest["links"][path])
+
+
+def foreign_directory(path, manifest):
+    """There, and holding something else than models that an earlier `down` left."""
+    return os.path.isdir(path) and (not os.listdir(path) or bool(files_beneath(path, manifest.get("models", []))))
+
+
+def files_beneath(path, *left_out):
+    """Files and links in `path`, without those beneath one of `left_out`."""
+    tops = [top for group in left_out for top in group]
+    found = []
+    for directory, folders, files in os.walk(path):
+        links = [name for name in folders if os.path.islink(os.path.join(directory, name))]
+        found += [os.path.join(directory, name) for name in files + links]
+    return [name for name in found if not any(beneath(name, top) for top in tops)]
+
+
+def beneath(path, top):
+    return path == top or path.startswith(top.rstrip("/") + "/")
+
+
+def points_to(path, target):
+    """Whether the link is `target`, however it is written, also when the target is gone or itself a link."""
+    if not os.path.islink(path):
+        return False
+    parent = os.path.dirname(path)
+    written = os.path.normpath(os.path.join(parent, os.readlink(path)))
+    wanted = os.path.normpath(os.path.join(parent, target))
+    return written == wanted or os.path.realpath(written) == os.path.realpath(wanted)
+
+
+def is_user(name, _manifest):
+    try:
+        return bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
+
+
+def is_group(name, _manifest):
+    try:
+        return bool(grp.getgrnam(name))
+    except KeyError:
+        return False
+
+
+EXISTS = {
+    "files": foreign_file,
+    "links": foreign_link,
+    "directories": foreign_directory,
+    "homes": foreign_directory,
+    "swap": lambda path, _manifest: os.path.exists(path),
+    "fstab": lambda path, _manifest: bool(fstab_lines(path, fstab_text())),
+    "users": is_user,
+    "groups": is_group,
+}
+
+
+def json_value(path, keys):
+    """{key path: value} of those key paths (a/b/c) that are in the JSON file."""
+    document = read_json(path)
+    found = {}
+    for key in keys:
+        value = document
+        for part in key.split("/"):
+            if not isinstance(value, dict) or part not in value:
+                break
+            value = value[part]
+        else:
+            found[key] = value
+    return found
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def installed():
+    """Names of the packages on the host; empty where neither dpkg nor rpm answers."""
+    for argv in (
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package}\n"],
+        ["rpm", "-qa", "--qf", "ii  %{NAME}\n"],
+    ):
+        try:
+            done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        rows = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
+        return {row[-1].split(":")[0] for row in rows if row and row[0] == "ii"}
+    return set()

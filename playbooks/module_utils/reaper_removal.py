@@ -1,0 +1,312 @@
+"""Removes what a manifest lists, kind by kind, in an order that never pulls the floor from under a server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+
+from ansible.module_utils import reaper_packages, reaper_process, reaper_releases, reaper_swap
+from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
+from ansible.module_utils.reaper_ownership import EXISTS, beneath, files_beneath, json_value, points_to, sha256
+from ansible.module_utils.reaper_packages import run
+
+SERVER_LITTER = ("id_ed25519", "id_ed25519.pub", "history", "server.json", "logs")
+STOP_TIMEOUT = 30
+
+
+class Removal:
+    """removed and kept are lines for people; left is what a later run must still know of."""
+
+    def __init__(self, manifest, path, check, purge_models, force):
+        self.manifest, self.path = manifest, path
+        self.check, self.purge_models, self.force = check, purge_models, force
+        self.existed = set(manifest.get("existed", []))
+        self.removed, self.kept, self.left, self.gone = [], [], {}, [path]
+        self.groups_now = [name for name in manifest.get("groups", []) if EXISTS["groups"](name, manifest)]
+        self.engine = engine_state(manifest)
+
+    def run(self):
+        for kind, remove in ORDER.items():
+            entries = self.manifest.get(kind, {})
+            names = sorted(entries, key=lambda path: -path.count("/")) if kind in DEEPEST_FIRST else list(entries)
+            for name in names:
+                self.one(kind, name, remove)
+        if self.manifest.get("units") and not self.check:
+            run(["systemctl", "daemon-reload"])
+        self.packages()
+
+    def one(self, kind, name, remove):
+        if "%s %s" % (kind, name) in self.existed:
+            if kind in ("files", "links") and os.path.lexists(name):
+                self.keep(kind, name, "was there before reaper_ops", again=False)
+            return
+        if kind in ("projects", "volumes", "images") and self.engine:
+            if self.engine == "silent":
+                self.keep(kind, name, "the Docker engine does not answer; start it, then run again")
+            return
+        try:
+            remove(self, name, self.manifest[kind])
+        except (Trouble, OSError) as trouble:
+            self.keep(kind, name, str(trouble))
+
+    def keep(self, kind, name, why, again=True):
+        """`again`: a later run shall still know of it."""
+        self.kept.append("%s %s: %s" % (WORDS[kind], name, why))
+        if again:
+            self.left.setdefault(kind, []).append(name)
+
+    def drop(self, kind, name, action):
+        """Notes the removal and, unless only checking, does it."""
+        if not self.check:
+            action()
+        self.removed.append("%s %s" % (WORDS[kind], name))
+        if kind in ("files", "links", "swap"):
+            self.gone.append(name)
+
+    def processes(self, path, _entries):
+        spec = reaper_process.load(path)
+        if spec is None:
+            return
+        pid = reaper_process.find(spec)
+        self.gone += [spec["pid"], reaper_process.record_path(spec)]
+        if pid or reaper_process.orphans(spec):
+            self.drop("processes", path, lambda: reaper_process.stop(spec, pid, STOP_TIMEOUT))
+        elif not self.check:
+            reaper_process.forget(spec)
+
+    def units(self, name, _entries):
+        rc, out = run(["systemctl", "show", name, "-p", "ActiveState", "-p", "UnitFileState"])
+        state = dict(line.partition("=")[::2] for line in out.splitlines()) if rc == 0 else {}
+        idle = state.get("ActiveState", "inactive") in ("inactive", "failed")
+        if idle and not state.get("UnitFileState", "").startswith("enabled"):
+            return
+        self.drop("units", name, lambda: self.succeed(["systemctl", "disable", "--now", name]))
+
+    def projects(self, name, entries):
+        label = "label=com.docker.compose.project=" + name
+        parts = [run(["docker", *what, "-q", "--filter", label]) for what in (["ps", "-a"], ["network", "ls"])]
+        if not any(rc == 0 and out.split() for rc, out in parts):
+            return
+        given = ["-f", entries[name]] if os.path.exists(entries[name]) else []
+        argv = ["docker", "compose", "-p", name, *given, "down", "--remove-orphans"]
+        self.drop("projects", name, lambda: self.succeed(argv))
+
+    def volumes(self, name, _entries):
+        if run(["docker", "volume", "inspect", name])[0] != 0:
+            return
+        if not self.purge_models:
+            self.keep("volumes", name, "holds the models; `--purge-models` removes it", again=False)
+            return
+        self.drop("volumes", name, lambda: self.succeed(["docker", "volume", "rm", name]))
+
+    def images(self, name, _entries):
+        if run(["docker", "image", "inspect", name])[0] != 0:
+            return
+        self.drop("images", name, lambda: self.succeed(["docker", "image", "rm", name]))
+
+    def swap(self, path, _entries):
+        if not os.path.exists(path) and reaper_swap.active(path) is None:
+            return
+
+        def action():
+            reaper_swap.swap_off(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+        self.drop("swap", path, action)
+
+    def fstab(self, path, _entries):
+        text = reaper_swap.fstab_text()
+        without = reaper_swap.fstab_with(path, "", text)
+        if without != text:
+            self.drop("fstab", path, lambda: reaper_swap.write_fstab(without))
+
+    def links(self, path, entries):
+        if not os.path.lexists(path):
+            return
+        if not points_to(path, entries[path]) and not self.force:
+            self.keep("links", path, "leads elsewhere by now")
+            return
+        self.drop("links", path, lambda: os.unlink(path))
+
+    def releases(self, dest, _entries):
+        params = {"dest": dest, "version": None, "link": os.path.join(dest, "current")}
+        outer = os.path.join(os.path.dirname(dest), "current")
+        if os.path.islink(outer) and os.path.realpath(outer).startswith(os.path.realpath(dest) + os.sep):
+            params["link"] = outer
+        doomed = reaper_releases.absent(params, True)
+        if doomed["changed"]:
+            self.drop("releases", dest, lambda: reaper_releases.absent(params, False))
+            self.gone += doomed["diff"]["before"].splitlines()
+
+    def files(self, path, entries):
+        for extra in [path + ".1"] if entries[path] is None else []:
+            if os.path.exists(extra):
+                self.drop("files", extra, lambda extra=extra: os.unlink(extra))
+        if path in self.gone or not os.path.lexists(path):
+            return
+        if entries[path] and not self.force and sha256(path) != entries[path]:
+            self.keep("files", path, "was changed since we wrote it; `--force` removes it all the same")
+            return
+        self.drop("files", path, lambda: os.unlink(path))
+
+    def json(self, path, entries):
+        recorded = self.manifest.get("json_values", {}).get(path, {})
+        mine = [key for key in entries[path] if "json %s %s" % (path, key) not in self.existed]
+        now = json_value(path, mine)
+        changed = [key for key in now if not self.force and now[key] != recorded.get(key, now[key])]
+        for key in changed:
+            self.keep("json", "%s %s" % (path, key), "was changed since we wrote it", again=False)
+        doomed = [key for key in now if key not in changed]
+        if doomed:
+            rest = without_keys(read_json(path), doomed)
+            unneeded = not rest and "jsonfile %s" % path not in self.existed
+            self.gone += [path] if unneeded else []
+            text = json.dumps(rest, indent=4) + "\n"
+            action = (lambda: os.unlink(path)) if unneeded else (lambda: write_atomic(path, text))
+            self.drop("json", "%s %s" % (path, " ".join(doomed)), action)
+
+    def models(self, path, _entries):
+        doomed = [p for p in (os.path.join(path, "blobs"), os.path.join(path, "manifests")) if os.path.isdir(p)]
+        if not self.purge_models:
+            if files_beneath(path):
+                self.keep("models", path, "models stay; `--purge-models` removes them", again=False)
+            return
+        if doomed:
+            self.drop("models", path, lambda: [shutil.rmtree(part) for part in doomed])
+            self.gone += doomed
+
+    def directories(self, path, _entries, kind="directories"):
+        """Goes when nothing is in it but what we removed and what the server itself wrote."""
+        if not os.path.isdir(path) or os.path.islink(path):
+            return
+        litter = [os.path.join(path, ".ollama", name) for name in SERVER_LITTER]
+        stores = [] if self.purge_models else self.manifest.get("models", [])
+        foreign = files_beneath(path, self.gone, litter, stores)
+        if foreign:
+            names = ", ".join(os.path.relpath(name, path) for name in sorted(foreign)[:3])
+            self.keep(kind, path, "holds %d files that are not ours: %s" % (len(foreign), names))
+        elif any(files_beneath(store) for store in stores if beneath(store, path)):
+            if not self.check:
+                sweep(path, litter)
+        elif path in self.manifest.get("releases", []):
+            self.gone.append(path)
+        else:
+            self.drop(kind, path, lambda: sweep(path, litter))
+
+    def homes(self, path, entries):
+        self.directories(path, entries, "homes")
+
+    def users(self, name, _entries):
+        if EXISTS["users"](name, self.manifest):
+            self.drop("users", name, lambda: self.succeed(["userdel", name]))
+
+    def groups(self, name, _entries):
+        if name in self.groups_now:
+            self.drop("groups", name, lambda: self.group_goes(name))
+
+    def group_goes(self, name):
+        if EXISTS["groups"](name, self.manifest):
+            self.succeed(["groupdel", name])
+
+    def packages(self):
+        names = self.manifest.get("packages", [])
+        in_use = reaper_packages.engine_in_use() if reaper_packages.ENGINES & set(names) and not self.check else ""
+        for name in reaper_packages.ENGINES & set(names) if in_use else ():
+            self.keep("packages", name, in_use)
+        doomed, kept = reaper_packages.removable([n for n in names if not (in_use and n in reaper_packages.ENGINES)])
+        for name, why in kept.items():
+            self.keep("packages", name, why)
+        if not doomed:
+            return
+        try:
+            if not self.check:
+                reaper_packages.remove(doomed)
+            self.removed += ["package %s" % name for name in doomed]
+        except Trouble as trouble:
+            for name in doomed:
+                self.keep("packages", name, str(trouble))
+
+    def succeed(self, argv):
+        rc, out = run(argv)
+        if rc != 0:
+            raise Trouble("%s says: %s" % (" ".join(argv), out.strip()[-300:]))
+
+
+def engine_state(manifest):
+    """`absent`, `silent`, or empty when the engine answers; asked only when something of ours is in it."""
+    if not any(manifest.get(kind) for kind in ("projects", "volumes", "images")):
+        return ""
+    if not shutil.which("docker"):
+        return "absent"
+    return "" if run(["docker", "version", "-f", "{{.Server.Version}}"])[0] == 0 else "silent"
+
+
+def without_keys(document, keys):
+    for key in keys:
+        pop_key(document, key.split("/"))
+    return document
+
+
+def pop_key(document, parts):
+    """Removes one key path, and the branches that it leaves empty."""
+    if len(parts) == 1:
+        document.pop(parts[0])
+        return
+    pop_key(document[parts[0]], parts[1:])
+    if not document[parts[0]]:
+        document.pop(parts[0])
+
+
+def sweep(path, litter):
+    """Removes what the server wrote, then every empty directory."""
+    for name in litter:
+        if os.path.isdir(name):
+            shutil.rmtree(name)
+        elif os.path.lexists(name):
+            os.unlink(name)
+    for directory, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+
+
+ORDER = {
+    "processes": Removal.processes,
+    "units": Removal.units,
+    "projects": Removal.projects,
+    "volumes": Removal.volumes,
+    "images": Removal.images,
+    "swap": Removal.swap,
+    "fstab": Removal.fstab,
+    "links": Removal.links,
+    "releases": Removal.releases,
+    "files": Removal.files,
+    "json": Removal.json,
+    "models": Removal.models,
+    "homes": Removal.homes,
+    "directories": Removal.directories,
+    "users": Removal.users,
+    "groups": Removal.groups,
+}
+DEEPEST_FIRST = ("directories", "homes")
+WORDS = {
+    "processes": "process",
+    "units": "unit",
+    "projects": "project",
+    "volumes": "volume",
+    "images": "image",
+    "swap": "swap",
+    "fstab": "fstab",
+    "links": "link",
+    "releases": "release",
+    "files": "file",
+    "json": "json",
+    "models": "models",
+    "homes": "directory",
+    "directories": "directory",
+    "users": "user",
+    "groups": "group",
+    "packages": "package",
+}
