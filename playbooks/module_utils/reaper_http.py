@@ -11,6 +11,15 @@ import urllib.parse
 from ansible.module_utils.reaper_host import redact
 
 MAX_BODY = 1024 * 1024
+UNREACHABLE = (
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.ENETDOWN,
+    errno.EADDRNOTAVAIL,
+    errno.EACCES,
+    errno.EPERM,
+)
 
 
 def read_http(host, ask):
@@ -71,7 +80,9 @@ def error_class(exc):
         return "protocol"
     if number == errno.ECONNREFUSED:
         return "refused"
-    return "reset" if number in (errno.ECONNRESET, errno.EPIPE) else "unreachable"
+    if number in (errno.ECONNRESET, errno.EPIPE):
+        return "reset"
+    return "unreachable" if number in UNREACHABLE else "protocol"
 
 
 class Exchange:
@@ -127,7 +138,7 @@ class Exchange:
         response = connection.getresponse()
         result.update(status=response.status, content_type=response.getheader("Content-Type") or "")
         limit, raw = int(request.get("max_bytes", MAX_BODY)), bytearray()
-        while len(raw) < limit:
+        while len(raw) < limit and not response.isclosed():
             if time.monotonic() >= until:
                 raise socket.timeout("timed out")
             link.settimeout(self.host.left(until - time.monotonic()))

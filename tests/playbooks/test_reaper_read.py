@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import socket
@@ -305,6 +306,42 @@ def test_http_requests_stop_at_the_first_that_is_not_ok(read: Read, server: str)
         ("/", 404, "done"),
     ]
     assert exchanges[0]["body"] == '{"version":"0.32.14"}'
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n",
+    ],
+)
+def test_http_bodies_of_every_framing(read: Read, head: bytes) -> None:
+    listener, url = raw_server(head + (b"{}\r\n0\r\n\r\n" if b"chunked" in head else b"{}"))
+    with listener:
+        exchange = read(kind="http", base_url=url, requests=[{"path": "/"}])["exchanges"][0]
+    assert (exchange["phase"], exchange["error"], exchange["status"], exchange["body"]) == ("done", "", 200, "{}")
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(111, "refused"), (113, "unreachable"), (101, "unreachable"), (110, "timeout"), (104, "reset"), (9, "protocol")],
+)
+def test_errno_decides_the_class(number: int, error: str) -> None:
+    code = (
+        "import sys, ansible.module_utils\n"
+        "ansible.module_utils.__path__.append(sys.argv[1])\n"
+        "from ansible.module_utils.reaper_http import error_class\n"
+        "print(error_class(OSError(int(sys.argv[2]), 'x')))"
+    )
+    argv = [sys.executable, "-c", code, str(PLAYBOOKS / "module_utils"), str(number)]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == f"{error}\n"
+
+
+@pytest.mark.parametrize("name", ["reaper_host", "reaper_paths", "reaper_command", "reaper_http", "reaper_read"])
+def test_old_hosts_can_read_the_code(name: str) -> None:
+    path = next(PLAYBOOKS.rglob(f"{name}.py"))
+    assert ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 6)).body
 
 
 def test_http_ignores_proxies_of_the_environment(module: Callable[..., Any], server: str) -> None:
