@@ -219,7 +219,7 @@ def test_what_hangs_is_not_read_and_the_rest_is(module: Callable[..., Any]) -> N
         {"id": "slow", "kind": "command", "argv": ["sleep", "60"], "timeout": 60},
         {"id": "fast", "kind": "identity"},
     ]
-    answers = module(asks=asks, budget=1)["answers"]
+    answers = module(asks=asks, budget=3)["answers"]
     assert answers["fast"]["uid"] == os.getuid()
     assert answers["slow"].get("timed_out") or answers["slow"]["error"] == "no answer in time"
 
