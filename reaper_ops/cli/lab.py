@@ -20,7 +20,11 @@ def up(output: str) -> int:
     from reaper_ops.flows import lab
 
     click.echo(_text(lab.up()), err=output == "json")
-    return verb.run(lab.source(), output, yes=True, diffs=False)
+    outcome = verb.run(lab.source(), output, yes=True, diffs=False)
+    surprises = lab.surprises(outcome.planned.inventory, outcome.report)
+    for text in surprises or ("as rehearsed: lab-refused and lab-oom are broken on purpose",):
+        click.echo(text, err=output == "json")
+    return outcome.report.exit_code if surprises else 0
 
 
 @command.command("down")

@@ -12,6 +12,7 @@ from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.cli.plan import as_output
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.plan import Planned
+from reaper_ops.flows.up import Outcome
 
 
 @click.command("up")
@@ -29,10 +30,15 @@ def command(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -
         planned = plan.plan(source)
         click.echo(as_output(planned, output, diffs=not no_diff))
         return planned.exit_code
-    return run(source, output, yes=yes, diffs=not no_diff)
+    outcome = run(source, output, yes=yes, diffs=not no_diff)
+    if outcome.planned.to_apply and not outcome.applied:
+        click.echo("nothing was changed", err=True)
+        return 1
+    return outcome.report.exit_code
 
 
-def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> int:
+def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> Outcome:
+    """Brings the hosts of `source` up and prints the report; what was not confirmed is not applied."""
     from reaper_ops.flows import up
     from reaper_ops.formats import FORMATS
     from reaper_ops.formats.progress import choose
@@ -44,11 +50,9 @@ def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> int:
 
     with choose(output) as progress:
         outcome = up.up(source, confirm=confirm, on_event=progress)
-    if outcome.planned.to_apply and not outcome.applied:
-        click.echo("nothing was changed", err=True)
-        return 1
-    click.echo(FORMATS[output](outcome.report))
-    return outcome.report.exit_code
+    if outcome.applied or not outcome.planned.to_apply:
+        click.echo(FORMATS[output](outcome.report))
+    return outcome
 
 
 def _ask(hosts: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from reaper_ops import assets
 from reaper_ops.adapters.ansible import Source
+from reaper_ops.core.inventory import Inventory
+from reaper_ops.core.report import Report
 from reaper_ops.lab import world
 from reaper_ops.lab.ollama.faults import FAULTS
 from reaper_ops.lab.world import World
@@ -33,6 +35,15 @@ def heal(host: str) -> World:
 
 def status() -> World:
     return world.status(world.directory())
+
+
+def surprises(inventory: Inventory, report: Report) -> tuple[str, ...]:
+    """Hosts whose state is not the one that the lab's inventory expects."""
+    return tuple(
+        f"{host.host}: expected {wanted}, found {host.state or host.problem}"
+        for host in report.hosts
+        if (wanted := inventory.by_name[host.host].settings.lab_expect) and host.state != wanted
+    )
 
 
 def faults() -> dict[str, str]:

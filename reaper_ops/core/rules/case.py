@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,9 @@ from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules import serverlog
 from reaper_ops.core.rules.serverlog import ServerLog
 from reaper_ops.core.settings import Settings
+
+_SLOG = re.compile(r"time=\S*?T?(\d\d:\d\d:\d\d)\S* level=\w+ source=\S+")
+_BLOB = re.compile(r"model=/\S*/(sha256-[0-9a-f]{12})[0-9a-f]*")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,6 @@ def _took(exchange: Exchange) -> str:
 
 
 def excerpt(text: str, limit: int = 160) -> str:
-    """The text on one line, cut where it grows long."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= limit else f"{flat[: limit - 3]}..."
+    """The text on one line, without the server's file names; the middle is cut where it grows long."""
+    flat = _BLOB.sub(r"\1", _SLOG.sub(r"\1 ", " ".join(text.split())))
+    return flat if len(flat) <= limit else f"{flat[: limit // 2 - 2]} ... {flat[-limit // 2 + 3 :]}"
