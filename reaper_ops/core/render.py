@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
@@ -83,7 +82,7 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     runtime, version, arch (amd64, arm64), bind, port, listen (address:port of the host), local_url (how the host
     itself reaches the server), base_url (how clients do), exposure, home, models_dir, user, group, adopt,
     memory_max (bytes or 0), start_timeout;
-    environment: every variable of the server, in order; words: the same, quoted for each file format;
+    environment: every variable of the server, in order; words: the same, quoted for the runtime's file;
     config_hash: SHA-256 of what the server runs from, also in the environment as REAPER_OPS_CONFIG;
     gpu: vendor, form, reason, devices, gids, nodes, allow (systemd devices), modules, cdi_feature, jetpack;
     service: what the unit needs beyond its fixed part (writable, binds, mounts);
@@ -97,12 +96,12 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     environment = server_env.build(settings, place, gpu)
     found: Context = {
         **_server(settings, facts, place),
-        "gpu": {**_plain(asdict(gpu)), "jetpack": facts.system.jetpack or 0},
+        "gpu": {**_row(gpu), "jetpack": facts.system.jetpack or 0},
         "service": _service(place),
         **_container(settings, facts, gpu),
         "swap": _swap(settings),
         "paths": layout.paths(settings, place),
-        "targets": {target.id: _without_id(target) for target in owned},
+        "targets": {target.id: _row(target, "id") for target in owned},
         "todo": list(todo),
     }
     found |= _environment(environment, found, "")
@@ -192,18 +191,21 @@ def _swap(settings: Settings) -> Context:
 
 def _environment(variables: Mapping[str, str], found: Context, config_hash: str) -> Context:
     complete = {**variables, HASH_VARIABLE: config_hash}
+    return {"environment": complete, "config_hash": config_hash, "words": _words(complete, found)}
+
+
+def _words(environment: Mapping[str, str], found: Context) -> Context:
+    if found["runtime"] == "systemd":
+        return {"systemd": [quoting.assignment(name, value) for name, value in environment.items()]}
+    if found["runtime"] == "docker":
+        return {"compose": [[name, quoting.compose(value)] for name, value in environment.items()]}
     quote = quoting.double_quoted
     return {
-        "environment": complete,
-        "config_hash": config_hash,
-        "words": {
-            "systemd": [quoting.assignment(name, value) for name, value in complete.items()],
-            "compose": [[name, quoting.compose(value)] for name, value in complete.items()],
-            "json": [[quote(name), quote(value)] for name, value in complete.items()],
-            "argv": [quote(word) for word in found["argv"]],
-            **{name: quote(found["paths"].get(name, "")) for name in ("log", "pid")},
-            "cwd": quote(found["cwd"]),
-        },
+        "json": [[quote(name), quote(value)] for name, value in environment.items()],
+        "argv": [quote(word) for word in found["argv"]],
+        "cwd": quote(found["cwd"]),
+        "log": quote(found["paths"]["log"]),
+        "pid": quote(found["paths"]["pid"]),
     }
 
 
@@ -215,10 +217,10 @@ def _config_hash(found: Context, server_files: Sequence[Target]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _without_id(target: Target) -> dict[str, str]:
-    return {name: value for name, value in asdict(target).items() if name != "id"}
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types: tuples become lists."""
-    return json.loads(json.dumps(value))
+def _row(value: Any, *without: str) -> dict[str, Any]:
+    """A dataclass as JSON would hold it: tuples become lists."""
+    return {
+        name: list(item) if isinstance(item, tuple) else item
+        for name, item in vars(value).items()
+        if name not in without
+    }
