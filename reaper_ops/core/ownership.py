@@ -58,7 +58,7 @@ def _docker(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> E
     found: Entries = {
         "projects": {compose["project"]: paths["compose"]},
         "images": [context["image"]] if "ollama/container" in todo else [],
-        "volumes": [f"{compose['project']}_{compose['volume']}"],
+        "volumes": [compose["volume"]],
         "directories": [paths["compose"].rsplit("/", 1)[0], *_models(settings, context, todo)],
     }
     if "gpu/daemon" in todo:

@@ -22,6 +22,7 @@ DRIVERS = {
 }
 DAEMON: dict[str, dict[str, Any]] = {
     "cdi": {"features": {"cdi": True}},
+    "cdi-deploy": {"features": {"cdi": True}},
     "gpus": {"runtimes": {"nvidia": {"path": "nvidia-container-runtime", "args": []}}},
     "deploy": {"runtimes": {"nvidia": {"path": "nvidia-container-runtime", "args": []}}},
 }

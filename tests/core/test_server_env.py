@@ -117,3 +117,10 @@ def test_control_characters_are_refused_with_host_and_setting(given: dict[str, A
     assert settings is None
     assert errors[0].place.startswith(f"gpu1/{next(iter(given))}")
     assert "control character" in errors[0].problem
+
+
+@pytest.mark.parametrize("path", ["/srv/o'neill", '/srv/"m"'])
+def test_quotation_marks_in_paths_are_refused(path: str) -> None:
+    settings, errors = wish.parse("gpu1", {"ollama_models_dir": path})
+    assert settings is None
+    assert "quotation mark" in errors[0].problem

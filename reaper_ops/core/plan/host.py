@@ -81,17 +81,23 @@ def gpu(case: Case) -> list[Action]:
 
 
 def _gpu_docker(case: Case) -> list[Action]:
-    gpu_facts, docker = case.facts.gpu, case.facts.docker
+    """The toolkit, and the engine's part of the form that the Compose file uses."""
+    found, docker, wanted = case.facts.gpu, case.facts.docker, case.wish.context["gpu"]
+    if wanted["form"] == "none":
+        return []
     actions: list[Action] = []
-    if gpu_facts.toolkit is None:
+    if found.toolkit is None:
         actions.append(Action("gpu/repository", "libnvidia-container", "the toolkit comes from NVIDIA's repository"))
         actions.append(Action("gpu/toolkit", "nvidia-container-toolkit", "is not installed"))
-    form = case.wish.context["gpu"]["form"]
-    if form == "cdi" and not gpu_facts.cdi:
-        actions.append(Action("gpu/cdi", "/etc/cdi/nvidia.yaml", "no CDI specification names the GPUs"))
-    if form in {"gpus", "deploy"} and "nvidia" not in (docker.runtimes if docker else ()):
-        actions.append(Action("gpu/daemon", "/etc/docker/daemon.json", "the engine does not know the NVIDIA runtime"))
-    return actions
+    if wanted["form"] in {"cdi", "cdi-deploy"}:
+        if not found.cdi:
+            actions.append(Action("gpu/cdi", "/etc/cdi/nvidia.yaml", "no CDI specification names the GPUs"))
+        missing = wanted["cdi_feature"] and not (docker and docker.cdi_dirs)
+        problem = "CDI is not switched on in the engine" if missing else ""
+    else:
+        missing = "nvidia" not in (docker.runtimes if docker else ())
+        problem = "the engine does not know the NVIDIA runtime" if missing else ""
+    return actions + ([Action("gpu/daemon", "/etc/docker/daemon.json", problem)] if problem else [])
 
 
 def docker_packages(case: Case) -> tuple[str, ...]:

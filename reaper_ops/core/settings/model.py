@@ -171,6 +171,8 @@ class Settings(BaseModel):
         path = posixpath.normpath("/" + value.lstrip("/"))
         if _SYSTEM_DIRECTORY.match(path):
             raise ValueError(f"{value!r} is a directory of the system; name one below it")
+        if re.search("[\"']", path):
+            raise ValueError(f"{value!r} holds a quotation mark, which systemd cannot mount; name another directory")
         return path
 
     @field_validator("ollama_image")
