@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
+
+_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s@]+@")
+
+
+def redact(text: str) -> str:
+    """The text without the passwords in its URLs."""
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Case:
         diff = "".join(
             difflib.unified_diff(
                 (before or "").splitlines(keepends=True),
-                file.content.splitlines(keepends=True),
+                redact(file.content).splitlines(keepends=True),
                 f"{file.path} (on the host)" if before is not None else "/dev/null",
                 f"{file.path} (wished)",
             )

@@ -5,27 +5,17 @@ from __future__ import annotations
 from reaper_ops.core import signatures
 from reaper_ops.core.probe import error_text
 from reaper_ops.core.report import Evidence, State
+from reaper_ops.core.rules import gpu_chain
 from reaper_ops.core.rules.case import Case, Verdict, excerpt, heard
 from reaper_ops.core.rules.http import overloaded
-from reaper_ops.core.values import human_bytes
-
-
-def canonical(name: str) -> str:
-    """The name as Ollama compares it: host, namespace and tag filled in, case folded."""
-    path, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        path, tag = name, "latest"
-    parts = path.split("/")
-    defaults = ["registry.ollama.ai", "library"]
-    full = defaults[: max(0, 3 - len(parts))] + parts
-    return f"{'/'.join(full)}:{tag}".lower()
+from reaper_ops.core.values import full_model_name, human_bytes
 
 
 def model_missing(case: Case) -> Verdict | None:
     if case.seen.models is None:
         return None
-    there = {canonical(model.name) for model in case.seen.models}
-    missing = [name for name in case.expected if canonical(name) not in there]
+    there = {full_model_name(model.name) for model in case.seen.models}
+    missing = [name for name in case.expected if full_model_name(name) not in there]
     if not missing:
         return None
     first = missing[0] + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
@@ -68,6 +58,20 @@ def cpu_fallback(case: Case) -> Verdict | None:
         tuple(evidence),
         why.signature.causes[0] if why else "gpu-not-used",
         case.repair("nvidia-smi; journalctl -u ollama | grep -e 'inference compute' -e discovery"),
+    )
+
+
+def broken_chain(case: Case) -> Verdict | None:
+    """The first broken link between the PCI slot and the model; a fault only where the wish names a GPU."""
+    link = gpu_chain.first_broken_link(case.settings, case.facts) if case.facts else None
+    if link is None or not (case.settings.gpu_require or case.settings.gpu_vendor in {"nvidia", "amd"}):
+        return None
+    return Verdict(
+        State.CPU_FALLBACK,
+        f"a GPU is wished, and its chain is broken at {link.link}: {link.missing}",
+        (Evidence(f"GPU chain, {link.link}", link.seen),),
+        link.id,
+        link.next_step,
     )
 
 

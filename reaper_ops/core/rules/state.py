@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import HostReport, State
-from reaper_ops.core.rules import content, http, memory, transport
+from reaper_ops.core.rules import content, gpu_chain, http, memory, transport
 from reaper_ops.core.rules.case import Case, Rule, Verdict, excerpt
 from reaper_ops.core.settings import Settings
 
@@ -22,6 +22,7 @@ LADDER: tuple[Rule, ...] = (
     content.killed_for_unknown_reason,
     content.model_missing,
     content.cpu_fallback,
+    content.broken_chain,
     content.partial_offload,
 )
 
@@ -68,6 +69,9 @@ def _notes(case: Case) -> tuple[str, ...]:
     settings, version = case.settings, case.seen.version
     if settings.ollama_managed and version and version != settings.ollama_version:
         notes.append(f"runs {version}, the inventory wants {settings.ollama_version}")
+    link = gpu_chain.first_broken_link(settings, case.facts) if case.facts and settings.gpu_vendor == "auto" else None
+    if link is not None and not settings.gpu_require:
+        notes.append(f"the GPU is not used, its chain is broken at {link.link}: {link.missing}; {link.next_step}")
     if case.log.recovered is not None:
         notes.append(f"an earlier load failed, a later one succeeded: {excerpt(case.log.recovered.line, 100)}")
     return tuple(notes)
