@@ -11,9 +11,9 @@ import pytest
 from reaper_ops.core import probe
 from reaper_ops.core.facts.model import Container, Docker, Exchange, Facts, Gpu, PciGpu, Process, System, Unit
 from reaper_ops.core.report import Report, State
-from reaper_ops.core.rules.content import canonical
 from reaper_ops.core.rules.state import judge
 from reaper_ops.core.settings import Settings
+from reaper_ops.core.values import full_model_name
 
 CASES = Path(__file__).parents[2] / "cases" / "probe"
 FILES = sorted(CASES.glob("*.json"))
@@ -57,7 +57,7 @@ def facts(raw: dict[str, Any]) -> Facts:
     vendor = {"nvidia": "10de", "amd": "1002"}.get(raw.get("gpu", ""))
     return Facts(
         host="gpu1",
-        system=System(os_id="debian"),
+        system=System(os_id="debian", arch=raw.get("arch", "")),
         gpu=Gpu(pci=(PciGpu("01:00.0", vendor, "2684"),)) if vendor else Gpu(),
         unit=Unit("ollama.service", raw["unit"]) if "unit" in raw else None,
         container=Container(**raw["container"]) if "container" in raw else None,
@@ -133,7 +133,7 @@ def test_what_later_rules_add_is_a_note() -> None:
     ],
 )
 def test_canonical_names(name: str, full: str) -> None:
-    assert canonical(name) == full
+    assert full_model_name(name) == full
 
 
 def test_the_source_of_the_inventory_is_in_the_command() -> None:
