@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reaper_ops.core import signatures
-from reaper_ops.core.probe import error_text
+from reaper_ops.core.probe import error_text, went_well
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules.case import Case, Verdict, excerpt, heard
 from reaper_ops.core.signatures import KILLED, OUT_OF_MEMORY
@@ -108,6 +108,8 @@ def verdict(case: Case, cause: str, summary: str, evidence: tuple[Evidence, ...]
 def answered_out_of_memory(case: Case) -> Verdict | None:
     """The API itself said so, or said `killed` and the host proves who did it."""
     for exchange in case.seen.exchanges:
+        if went_well(exchange) and exchange.path != "/api/generate":
+            continue
         hit = signatures.match("api", error_text(exchange))
         if hit is None:
             continue

@@ -1,0 +1,199 @@
+"""`probe` of 1,000 loopback hosts against blackbox_exporter and curl doing the same 3,000 requests.
+
+Needs nginx, curl and prometheus-blackbox-exporter (Debian packages); as root also iptables, for dead hosts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.measure import Timing, median, once, table
+
+HOSTS, DEAD, ROUNDS = 1000, 50, 5
+PORT, EXPORTER_PORT = 28434, 28435
+PATHS = ("/api/version", "/api/tags", "/api/ps")
+RATIO, MEMORY, TIMEOUT = 0.5, 150 << 20, 2.0
+DEAD_NET = "127.66.0.0/16"
+EXPORTER = "prometheus-blackbox-exporter"
+CONFIG = """\
+worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log stderr;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
+  uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; default_type application/json;
+  server {{
+    listen 0.0.0.0:{port} backlog=4096;
+    location = /api/version {{ return 200 '{{"version":"0.32.14"}}'; }}
+    location = /api/tags {{ alias {dir}/tags.json; }}
+    location = /api/ps {{ return 200 '{{"models":[]}}'; }}
+  }}
+}}
+"""
+
+
+def tags() -> str:
+    """8.5 KB, as a host with twenty models answers."""
+    model = {
+        "modified_at": "2026-01-01T00:00:00Z",
+        "size": 4661224676,
+        "digest": "a" * 64,
+        "details": {"family": "llama"},
+    }
+    rows = [{"name": f"model{at}:8b", "model": f"model{at}:8b", **model, "pad": "x" * 190} for at in range(20)]
+    return json.dumps({"models": rows})
+
+
+def addresses(dead: int) -> list[str]:
+    well = [f"127.65.{at // 250}.{at % 250 + 1}" for at in range(HOSTS - dead)]
+    return well + [f"127.66.0.{at + 1}" for at in range(dead)]
+
+
+@contextmanager
+def running(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in the background, from the moment it listens."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait(port)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait(port: int) -> None:
+    import socket
+
+    for _ in range(200):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        time.sleep(0.02)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+@contextmanager
+def dead_hosts() -> Iterator[int]:
+    """Addresses whose packets are dropped; none where that is not ours to arrange."""
+    rule = ["INPUT", "-d", DEAD_NET, "-p", "tcp", "--dport", str(PORT), "-j", "DROP"]
+    made = os.geteuid() == 0 and shutil.which("iptables") and subprocess.run(["iptables", "-I", *rule]).returncode == 0
+    try:
+        yield DEAD if made else 0
+    finally:
+        if made:
+            subprocess.run(["iptables", "-D", *rule], check=True)
+
+
+def curl_config(path: Path, urls: list[str]) -> list[str]:
+    lines = [f'url = "{url}"\noutput = "/dev/null"' for url in urls]
+    path.write_text("\n".join(lines) + "\n")
+    limits = ["--connect-timeout", "2", "--max-time", "10"]
+    return ["curl", "-s", "--parallel", "--parallel-max", "200", "--parallel-immediate", *limits, "-K", str(path)]
+
+
+def ours(directory: Path, hosts: list[str]) -> tuple[list[str], list[str]]:
+    inventory = directory / "hosts.ini"
+    rows = [f"h{at:04} ollama_base_url=http://{address}:{PORT}" for at, address in enumerate(hosts)]
+    inventory.write_text("\n".join([*rows, "[all:vars]", "ollama_managed=false", ""]))
+    listing = [sys.executable, "-m", "ansible", "inventory", "-i", str(inventory), "--list"]
+    return listing, [sys.executable, "-m", "reaper_ops", "probe", "-i", str(inventory), "-o", "json"]
+
+
+def peak(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def by_blackbox(directory: Path, hosts: list[str]) -> Timing:
+    """The exporter from its start to its last of 3,000 probes; curl only asks it to probe, 200 at a time."""
+    modules = {"modules": {"ollama": {"prober": "http", "timeout": "2s", "http": {"preferred_ip_protocol": "ip4"}}}}
+    (directory / "blackbox.yml").write_text(json.dumps(modules))
+    listen = f"127.0.0.1:{EXPORTER_PORT}"
+    argv = [EXPORTER, f"--config.file={directory}/blackbox.yml", f"--web.listen-address={listen}"]
+    probes = [
+        f"http://{listen}/probe?module=ollama&target=http://{host}:{PORT}{path}" for host in hosts for path in PATHS
+    ]
+    asking = curl_config(directory / "blackbox.curl", probes)
+    start = time.perf_counter()
+    with running([*argv, "--log.level=error"], EXPORTER_PORT) as exporter:
+        done = once(asking)
+        return Timing(time.perf_counter() - start, peak(exporter.pid), done.rc)
+
+
+def compare(directory: Path, dead: int) -> tuple[dict[str, Timing], bool]:
+    hosts = addresses(dead)
+    listing, probing = ours(directory, hosts)
+    curling = curl_config(directory / "plain.curl", [f"http://{h}:{PORT}{path}" for h in hosts for path in PATHS])
+    rounds: dict[str, list[Timing]] = {name: [] for name in ("listing", "probe", "beyond", "blackbox", "curl")}
+    for _ in range(ROUNDS):
+        listed, probed = once(listing), once(probing)
+        rounds["listing"].append(listed)
+        rounds["probe"].append(probed)
+        rounds["beyond"].append(Timing(probed.wall - listed.wall, probed.rss, probed.rc))
+        rounds["blackbox"].append(by_blackbox(directory, hosts))
+        rounds["curl"].append(once(curling))
+    found = {name: median(timings) for name, timings in rounds.items()}
+    return found, found["probe"].rc == (3 if dead else 0)
+
+
+def report(found: dict[str, Timing], dead: int) -> str:
+    base = found["blackbox"].wall
+    names = {
+        "probe": "reaper-ops probe, whole process",
+        "listing": "  of it: ansible inventory --list",
+        "beyond": "  of it: beyond the listing",
+        "blackbox": "blackbox_exporter, 3,000 probes",
+        "curl": "curl --parallel, 3,000 requests",
+    }
+    rows = [(f"{HOSTS} hosts, {dead} of them dead", "seconds", "of blackbox", "peak MiB")]
+    rows += [
+        (text, f"{found[name].wall:.2f}", f"{found[name].wall / base:.2f}", f"{found[name].rss / (1 << 20):.0f}")
+        for name, text in names.items()
+    ]
+    return table(rows)
+
+
+def main() -> int:
+    missing = [name for name in ("nginx", "curl", EXPORTER) if not shutil.which(name)]
+    if missing:
+        print(f"probe: not measured, because {', '.join(missing)} is not installed")
+        return 0
+    with tempfile.TemporaryDirectory() as name, dead_hosts() as dead:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "tags.json").write_text(tags())
+        (directory / "nginx.conf").write_text(CONFIG.format(dir=name, port=PORT))
+        with running(["nginx", "-c", f"{name}/nginx.conf", "-e", "stderr"], PORT):
+            measured = {number: compare(directory, number) for number in dict.fromkeys((0, dead))}
+    return verdict(measured)
+
+
+def verdict(measured: dict[int, tuple[dict[str, Timing], bool]]) -> int:
+    """All hosts well: a share of blackbox. Some dead: what they add is one time-out, not one each."""
+    for number, (found, _) in measured.items():
+        print(report(found, number), end="\n\n")
+    well = measured[0][0]
+    checks = {
+        "every host was judged as it is": all(right for _, right in measured.values()),
+        f"beyond the listing at most {RATIO:g} of blackbox": well["beyond"].wall <= RATIO * well["blackbox"].wall,
+        f"under {MEMORY >> 20} MiB": max(found["probe"].rss for found, _ in measured.values()) < MEMORY,
+    }
+    if len(measured) > 1:
+        added = measured[DEAD][0]["beyond"].wall - well["beyond"].wall
+        checks[f"{DEAD} dead hosts cost one time-out of {TIMEOUT:g} s (they add {added:.2f} s)"] = added < 2 * TIMEOUT
+    for text, kept in checks.items():
+        print(f"probe: {'kept  ' if kept else 'MISSED'}  {text}")
+    return 0 if all(checks.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
