@@ -106,8 +106,8 @@ def _pump(process: subprocess.Popen[str], on_line: Callable[[str], None]) -> lis
             on_line(line.rstrip("\n"))
     except BaseException:
         os.killpg(process.pid, signal.SIGINT)
-        process.stdout.close()
         raise
     finally:
+        process.stdout.close()
         process.wait()
     return lines

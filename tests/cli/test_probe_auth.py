@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import Server, free_port, http_server
+from servers import OLLAMA, Server, free_port, http_server
 
 from reaper_ops.cli.program import run
 
@@ -91,3 +91,21 @@ def test_a_broken_configuration_is_named(config: Path, capsys: pytest.CaptureFix
 def test_an_unknown_provider_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["auth", "login", "nosuch"]) == 2
     assert "ollama" in capsys.readouterr().err
+
+
+def test_a_server_on_loopback_is_asked_on_its_host_through_ansible(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = {"models": [{"name": "tiny:1m", "size": 9, "size_vram": 0, "context_length": 512}]}
+    answers = {**OLLAMA, "/api/ps": loaded, "/api/generate": {"response": "x", "done": True}}
+    with http_server(answers) as server:
+        inventory = tmp_path / "hosts.ini"
+        inventory.write_text(
+            "a ansible_connection=ansible.builtin.local ansible_python_interpreter={{ansible_playbook_python}} "
+            f"ollama_runtime=process ollama_home={tmp_path}/home ollama_port={server.server_address[1]}\n"
+        )
+        assert run(["probe", "-i", str(inventory), "--deep", "-o", "json"]) == 0
+        asked = [(method, path) for method, path, _ in server.seen]
+    found = json.loads(capsys.readouterr().out)["hosts"][0]
+    assert (found["state"], found["summary"]) == ("healthy", "answers, and a loaded model gives tokens")
+    assert asked == [("GET", "/api/version"), ("GET", "/api/tags"), ("GET", "/api/ps"), ("POST", "/api/generate")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reaper_ops.core import url as base_url
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules.case import Case, Verdict, excerpt, heard
@@ -57,7 +59,7 @@ def _crashing(case: Case, shown: Evidence) -> Verdict:
     cause = complaint.signature.causes[0] if complaint else "service-crash-looping"
     why = f": {excerpt(complaint.line.split(']: ')[-1], 120)}" if complaint else ""
     verdict = _refused(case, cause, f"the service dies at start, again and again{why}", shown, "")
-    return Verdict(verdict.state, verdict.summary, verdict.evidence, cause, case.look())
+    return replace(verdict, next_step=case.look())
 
 
 def _listens_elsewhere(case: Case, shown: Evidence) -> Verdict | None:
@@ -67,7 +69,7 @@ def _listens_elsewhere(case: Case, shown: Evidence) -> Verdict | None:
         summary = "the server listens on its loopback address only, and was asked from outside"
         return _refused(case, "listening-loopback-only", summary, shown, "set OLLAMA_HOST=0.0.0.0 in a drop-in")
     summary = "the service runs, but nothing listens at this address and port, or a firewall resets"
-    return _refused(case, None, summary, shown, f"ss -ltnp 'sport = :{case.settings.ollama_port}'")
+    return replace(_refused(case, None, summary, shown, ""), next_step=case.look())
 
 
 def _remote(case: Case) -> bool:
