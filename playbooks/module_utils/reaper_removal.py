@@ -167,6 +167,9 @@ class Removal:
             text = json.dumps(rest, indent=4) + "\n"
             action = (lambda: os.unlink(path)) if unneeded else (lambda: write_atomic(path, text))
             self.drop("json", "%s %s" % (path, " ".join(doomed)), action)
+        backup = path + ".reaper_ops.bak"
+        if os.path.exists(backup):
+            self.drop("files", backup, lambda: os.unlink(backup))
 
     def models(self, path, _entries):
         doomed = [p for p in (os.path.join(path, "blobs"), os.path.join(path, "manifests")) if os.path.isdir(p)]
