@@ -1,7 +1,7 @@
 # GNU General Public License v3.0 or later (see playbooks/COPYING)
 """Reads a host and computes, on the controller, what differs from its wish.
 
-Gives the fact ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host.
+Gives ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ class ActionModule(ActionBase):
         intent = wish.derive(wanted, found)
         if intent.plan.blockers and not self._task.args.get("for_removal"):
             return {**result, "failed": True, "msg": "; ".join(intent.plan.blockers)}
-        return {**result, "changed": False, "ansible_facts": {"reaper": intent.for_roles()}}
+        return {**result, "changed": False, "reaper": intent.for_roles()}

@@ -29,7 +29,7 @@ class CallbackModule(CallbackBase):
         self._display.display(json.dumps({"event": event, **fields}, default=str))
 
     def _result(self, event: str, result, **fields: object) -> None:
-        kept = {k: v for k, v in result._result.items() if k not in {"invocation", "ansible_facts"}}
+        kept = {k: v for k, v in result._result.items() if k not in {"invocation", "ansible_facts", "reaper"}}
         self._say(
             event,
             host=result._host.get_name(),

@@ -62,7 +62,7 @@ def main():
         module.exit_json(changed=True, before=before)
     if before.get("NeedDaemonReload") != "no" or before.get("LoadState") != "loaded":
         module.run_command(["systemctl", "daemon-reload"], check_rc=True)
-    if state != "enabled" and before.get("ActiveState") == "failed":
+    if state != "enabled":
         module.run_command(["systemctl", "reset-failed", name])
     rc, out, err = module.run_command(["systemctl", VERBS[state], name])
     if rc != 0:

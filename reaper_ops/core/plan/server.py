@@ -14,10 +14,12 @@ CONFIG = "REAPER_OPS_CONFIG"
 
 def native(case: Case) -> list[Action]:
     actions: list[Action] = []
-    if case.facts.user_groups is None:
+    adopted = case.wish.context["adopt"]
+    if case.facts.user_groups is None and not adopted:
         actions.append(Action("ollama/user", case.wish.context["user"], "the server's user does not exist"))
     actions += _release(case)
-    actions += _bin_link(case)
+    if not adopted:
+        actions += _bin_link(case)
     actions += _models_dir(case)
     actions += case.file_actions("ollama/")
     unit = case.facts.unit
