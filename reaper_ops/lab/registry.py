@@ -31,7 +31,7 @@ FAULTS = {
     "slow": "bytes: 256 KiB per second",
     "trunc": "bytes: each body is cut after two thirds",
     "trunc1": "bytes: the first body is cut, later ones are whole",
-    "mismatch": "bytes: wrong, of the right length",
+    "mismatch": "bytes of the weights: wrong, of the right length",
     "cdn500": "bytes: 500",
     "stall": "bytes: stop after a quarter, the connection stays open",
 }
@@ -76,6 +76,10 @@ class Registry(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are what a registry sees all day."""
 
@@ -97,6 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._blob(parts[1], parts[4])
         elif parts[0] == "cdn" and len(parts) == 3:
             self._bytes(parts[1], parts[2])
+        elif path == "/token":
+            self._send(200, b'{"token":"simulated"}', "application/json")
         elif path.rstrip("/") == "/v2":
             self._send(200, b"{}", "application/json")
         else:
@@ -159,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _copy(self, namespace: str, digest: str, data: bytes) -> None:
         served = self.server.sent[digest]
-        if namespace == "mismatch":
+        if namespace == "mismatch" and len(data) > _PIECE:
             data = bytes(byte ^ 0x55 for byte in data)
         cut = namespace == "trunc" or (namespace == "trunc1" and not served)
         stop = len(data) * 2 // 3 if cut else len(data) // 4 if namespace == "stall" else len(data)

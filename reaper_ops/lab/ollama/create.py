@@ -232,5 +232,5 @@ def parameter_text(model: Model, app: App) -> str:
     rows = []
     for key, value in sorted(json.loads(text).items()) if text else ():
         for item in value if isinstance(value, list) else [value]:
-            rows.append(f"{key:<30} {dumps(item)}")
+            rows.append(f"{key:<30} {json.dumps(item, ensure_ascii=False)}")
     return "\n".join(rows)

@@ -85,8 +85,7 @@ class Downloads:
             if download and not download.cancelled.is_set() and not download.done.is_set():
                 download.waiting += 1
                 return download
-        fresh = self._prepare(registry, digest)
-        with self._lock:
+            fresh = self._prepare(registry, digest)
             self._running[digest] = fresh
             fresh.waiting += 1
         threading.Thread(target=self._run, args=(fresh, registry), daemon=True).start()
@@ -129,8 +128,9 @@ class Downloads:
             download.error = "context canceled"
         finally:
             with self._lock:
-                self._running.pop(download.digest, None)
-            download.done.set()
+                if self._running.get(download.digest) is download:
+                    self._running.pop(download.digest)
+                download.done.set()
 
     def _fetch(self, download: Download, registry: Registry) -> None:
         partial = download.path + "-partial"

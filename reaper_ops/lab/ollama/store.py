@@ -78,6 +78,9 @@ class Store:
         for path in (self.root, self.blobs, self.manifests):
             try:
                 os.makedirs(path, exist_ok=True)
+            except FileExistsError as error:
+                words = OSError(errno.ENOTDIR, "", error.filename)
+                raise StoreError(f"{go_error('mkdir', path, words)}: ensure path elements are traversable") from None
             except OSError as error:
                 failed = str(error.filename or path)
                 raise StoreError(f"{go_error('mkdir', failed, error)}: ensure path elements are traversable") from None
@@ -116,10 +119,14 @@ class Store:
         return data, manifest
 
     def model(self, name: Name) -> Model:
-        """Manifest and config; OSError when one is missing."""
+        """Manifest and config; OSError when one is missing, StoreError when one is damaged."""
         data, manifest = self.read(name)
-        with open(self.blob(manifest["config"]["digest"]), encoding="utf-8") as file:
-            config = json.load(file)
+        with open(self.blob(manifest["config"]["digest"]), "rb") as file:
+            text = file.read()
+        try:
+            config = json.loads(text)
+        except ValueError:
+            raise StoreError("invalid character in the config blob") from None
         modified = os.stat(self.manifest_path(name)).st_mtime
         return Model(name, hashlib.sha256(data).hexdigest(), manifest, config, modified)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from . import log
 
@@ -51,7 +51,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.status = 0
         self.plain_json = False
         self._raw: bytes | None = None
-        self.path_only = unquote(urlsplit(self.path).path)
+        self.path_only = unquote(self.requestline.split()[1].partition("?")[0])
         try:
             if self.app.mute(self):
                 self.close_connection = True
@@ -72,7 +72,7 @@ class Exchange(BaseHTTPRequestHandler):
         path = self.path_only
         if "//" in path or (len(path) > 1 and path.endswith("/")):
             fixed = "/" + "/".join(part for part in path.split("/") if part)
-            if self.app.route("GET", fixed)[0] is not None or self.app.route("POST", fixed)[0] is not None:
+            if self.app.route(self.command, fixed)[0] is not None:
                 self._moved(fixed)
                 return
         found, known = self.app.route(self.command, path)
