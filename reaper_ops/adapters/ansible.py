@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
 from reaper_ops.adapters import process
+from reaper_ops.core import complaint
 from reaper_ops.core import inventory as core_inventory
 from reaper_ops.core.inventory import Inventory
 from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
@@ -75,23 +76,49 @@ def _environment() -> dict[str, str]:
 
 def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) -> Mapping[str, Any]:
     """`ansible inventory --list`: merged variables per host; with `export` as written, group by group."""
-    if source.limit is not None and not source.limit.strip(" ,:"):
-        raise ReaperError("--limit", "is empty", "name hosts or groups, or leave it out to mean all hosts")
+    _check(source)
     argv = [sys.executable, "-m", "ansible", "inventory", "--list", *source.argv()]
     if export:
         argv.append("--export")
     env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
     result = process.run(argv, env=env if vars_plugins else {**env, "ANSIBLE_VARS_ENABLED": ""})
     if result.rc != 0:
-        raise ReaperError(", ".join(source.inventory), _complaint(result.stderr), "fix the inventory")
+        said = complaint.of_listing(result.stderr)
+        raise ReaperError(_near(said.place) or ", ".join(source.inventory), _near(said.problem), said.hint)
     try:
         found: Mapping[str, Any] = json.loads(result.stdout)
     except ValueError:
-        raise CommandError("ansible inventory", "printed no JSON", _complaint(result.stderr)) from None
-    if not core_inventory.host_variables(found):
-        what = f"--limit {source.limit}" if source.limit is not None else ", ".join(source.inventory)
-        raise ReaperError(what, "no host matches", "`ansible-inventory --graph` shows the hosts and groups")
+        raise CommandError("ansible inventory", "printed no JSON", complaint.sentence(result.stderr)) from None
+    _check_hosts(source, found, complaint.unmatched(result.stderr))
     return found
+
+
+def _check(source: Source) -> None:
+    """Ansible reads an empty inventory path as the current directory, and says little about a missing file."""
+    if source.limit is not None and not source.limit.strip(" ,:"):
+        raise ReaperError("--limit", "is empty", "name hosts or groups, or leave it out to mean all hosts")
+    for path in source.inventory:
+        if not path.strip():
+            raise ReaperError("--inventory", "is empty", "name a file, a directory, or a list of hosts with a comma")
+        if "," not in path and not Path(path).exists():
+            raise ReaperError(path, "there is no such file or directory", "check --inventory")
+    for item in source.extra_vars:
+        if item.startswith("@") and not Path(item[1:]).is_file():
+            raise ReaperError("--extra-vars", f"there is no file {item[1:]}")
+
+
+def _check_hosts(source: Source, found: Mapping[str, Any], unmatched: tuple[str, ...]) -> None:
+    graph = "`ansible-inventory --graph` shows the hosts and groups"
+    empty = not core_inventory.host_variables(found)
+    if source.limit is not None and (unmatched or empty):
+        raise ReaperError("--limit", f"{', '.join(unmatched) or source.limit} matches no host", graph)
+    if empty:
+        raise ReaperError(", ".join(source.inventory), "holds no host", graph)
+
+
+def _near(text: str) -> str:
+    """Paths below the current directory as the user would write them."""
+    return text.replace(f"{Path.cwd()}/", "")
 
 
 def inventory(source: Source) -> Inventory:
@@ -124,7 +151,8 @@ def evaluate(source: Source, hosts: tuple[str, ...]) -> dict[str, Evaluated]:
 
 def _evaluation_problem(host: str, message: str) -> tuple[str, str, str]:
     setting, _, problem = message.removeprefix("Evaluate: ").partition(": ")
-    return f"{host}/{setting}", problem, "fix the template, or the vault password"
+    hint = complaint.VAULT_HINT if "crypt" in problem else "fix the template"
+    return f"{host}/{setting}", complaint.plain(problem.removeprefix("Error rendering template: ")), hint
 
 
 def _together(errors: list[ReaperError]) -> ReaperError:
@@ -177,7 +205,7 @@ def playbook(
     result = process.stream(argv, take, env=env)
     run = _collect(events)
     if not any(event["event"] == "stats" for event in events):
-        raise CommandError(f"ansible playbook {name}", _complaint(result.stderr + result.stdout), "")
+        raise CommandError(f"ansible playbook {name}", complaint.sentence(result.stderr + result.stdout), "")
     return run
 
 
@@ -202,13 +230,3 @@ def _message(event: Event) -> str:
     result = event.get("result", {})
     text = str(result.get("msg") or result.get("stderr") or result.get("exception") or "no message").strip()
     return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text
-
-
-def _complaint(stderr: str) -> str:
-    """The line of Ansible's output that says what is wrong."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    for line in lines:
-        match = re.match(r"(?:\[?(?:ERROR|FATAL|fatal)\]?[:!]*|ansible: error:)\s*(.+)", line)
-        if match:
-            return match[1]
-    return lines[-1] if lines else "no message"

@@ -16,14 +16,15 @@ FILES_UP_TO = 100
 
 def run(source: Source) -> tuple[Effective, ...]:
     merged = ansible.listing(source)
-    export = ansible.listing(source, export=True)
-    extra = ansible.extra_names(source)
     variables = inventory.host_variables(merged)
-    small = len(variables) <= FILES_UP_TO
-    asked = tuple(variables) if small else inventory.needs_templating(merged)
+    waiting = inventory.needs_templating(merged)
+    if not waiting:
+        inventory.parse(merged)
+    asked = tuple(variables) if len(variables) <= FILES_UP_TO else waiting
     evaluated = ansible.evaluate(source, asked) if asked else {}
     found = inventory.parse(merged, {host: one.variables for host, one in evaluated.items()})
-    groups = provenance.Groups(export)
+    groups = provenance.Groups(ansible.listing(source, export=True))
+    extra = ansible.extra_names(source)
     nothing = ansible.Evaluated({}, {})
     return tuple(
         Effective(host, _origins(host.name, variables, groups, extra, evaluated.get(host.name, nothing).files))

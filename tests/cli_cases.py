@@ -1,0 +1,22 @@
+"""Cases of inventories: a file or folder, options beside it in NAME.args, the expected words in NAME.error."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+INVENTORIES = ROOT / "tests" / "inventories"
+BESIDE = {".args", ".error", ".expect"}
+
+
+def names(folder: str) -> list[str]:
+    return sorted({path.name.split(".")[0] for path in (INVENTORIES / folder).iterdir()})
+
+
+def argv(folder: str, name: str) -> list[str]:
+    """Options for the case, with paths as seen from the root of the repository."""
+    found = [p for p in (INVENTORIES / folder).glob(f"{name}*") if p.stem == name and p.suffix not in BESIDE]
+    args = INVENTORIES / folder / f"{name}.args"
+    words = shlex.split(args.read_text()) if args.exists() else []
+    return [*(word for path in found for word in ("-i", str(path.relative_to(ROOT)))), *words]

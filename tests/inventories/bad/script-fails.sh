@@ -1,0 +1,3 @@
+#!/bin/sh
+echo 'no connection to the CMDB' >&2
+exit 3
