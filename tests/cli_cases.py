@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 INVENTORIES = ROOT / "tests" / "inventories"
-BESIDE = {".args", ".error", ".expect"}
+BESIDE = {".args", ".error", ".expect", ".vars"}
 
 
 def names(folder: str) -> list[str]:

@@ -143,7 +143,10 @@ def evaluate(source: Source, hosts: tuple[str, ...]) -> dict[str, Evaluated]:
     if problems:
         raise _together([ReaperError(*_evaluation_problem(host, text)) for host, text in problems.items()])
     return {
-        event["host"]: Evaluated(event["result"].get("variables", {}), event["result"].get("files", {}))
+        event["host"]: Evaluated(
+            event["result"].get("variables", {}),
+            {name: _near(path) for name, path in event["result"].get("files", {}).items()},
+        )
         for event in run.results
         if "result" in event
     }

@@ -49,20 +49,22 @@ def not_bool(value: Any) -> Any:
 
 
 def items(value: Any) -> Any:
-    """A list that came as text, as from INI files and ``-e name=value``: JSON, or items with commas between."""
+    """A list that came as text, as from INI files (which lose its quotes) and ``-e name=value``."""
     if not isinstance(value, str):
         return value
-    if value.strip().startswith("["):
-        return _json(value)
-    return [item.strip() for item in value.split(",")] if value.strip() else []
+    text = value.strip()
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            text = text[1:-1]
+    return [item.strip().strip("'\"") for item in text.split(",")] if text.strip() else []
 
 
 def mapping(value: Any) -> Any:
     """A map that came as JSON text, as from INI files and ``-e name=value``."""
-    return _json(value) if isinstance(value, str) and value.strip().startswith("{") else value
-
-
-def _json(value: str) -> Any:
+    if not isinstance(value, str) or not value.strip().startswith("{"):
+        return value
     try:
         return json.loads(value)
     except ValueError:

@@ -109,3 +109,20 @@ def test_no_variables_give_a_traceback(variables):
 def test_settings_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         settings.Settings().ollama_port = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a,b", ["a", "b"]),
+        ('["a", "b"]', ["a", "b"]),
+        ("['a', 'b']", ["a", "b"]),
+        ("[a,b]", ["a", "b"]),
+        ("", []),
+        ("[]", []),
+        ("a,,b", ["a", "", "b"]),
+        (["a"], ["a"]),
+    ],
+)
+def test_lists_that_come_as_text(text, found):
+    assert values.items(text) == found
