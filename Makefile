@@ -32,7 +32,7 @@ up: install ## the main job, on the embedded lab fleet (simulated Ollama; needs 
 	$(RUN)/reaper-ops lab up $(ARGS)
 
 test: lint types playbooks prepare ## everything; as root on Debian the real-host tests too
-	$(PYTEST) $(ARGS)
+	$(PYTEST) --fleet $(ARGS)
 
 lint: dev ## ruff and yamllint
 	$(RUN)/ruff check .
@@ -55,7 +55,7 @@ prepare: dev ## as root on Debian: install what the real-host tests need
 	$(RUN)/python tests/fleet/prepare.py
 
 fleet: prepare ## only the tests on real systemd hosts
-	$(PYTEST) -m "fleet or vm" $(ARGS)
+	$(PYTEST) --fleet -m "fleet or vm" $(ARGS)
 
 bench: dev ## measure speed against the yardsticks
 	$(RUN)/python -m bench $(ARGS)

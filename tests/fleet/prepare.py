@@ -67,8 +67,8 @@ def install_packages() -> None:
     subprocess.run([*APT, *options, "install", *missing], env=env, stdout=subprocess.DEVNULL, check=True)
 
 
-def download(suite: str, package: str, directory: Path) -> Path:
-    """A package of another Debian release, fetched and verified by apt with lists of its own."""
+def other_release(suite: str, directory: Path) -> list[str]:
+    """Options for apt that make it see only this Debian release, with lists of its own in `directory`."""
     lists = directory / "lists"
     (lists / "partial").mkdir(parents=True)
     source = directory / "sources.list"
@@ -76,9 +76,14 @@ def download(suite: str, package: str, directory: Path) -> Path:
     source.write_text(f"deb [signed-by={keyring}] {mirror()} {suite} main\n", encoding="utf-8")
     options = [f"Dir::Etc::SourceList={source}", "Dir::Etc::SourceParts=-", f"Dir::State::Lists={lists}"]
     options += [f"Dir::Cache::{name}=" for name in ("pkgcache", "srcpkgcache")]
-    apt = [*APT, *(word for option in options for word in ("-o", option)), "-o", "APT::Sandbox::User=root"]
-    subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "download", f"{package}/{suite}"], cwd=directory, check=True)
+    words = [word for option in (*options, "APT::Sandbox::User=root") for word in ("-o", option)]
+    subprocess.run([*APT, *words, "update"], check=True)
+    return words
+
+
+def download(suite: str, package: str, directory: Path, options: list[str]) -> Path:
+    """A package of another Debian release, fetched and verified by apt."""
+    subprocess.run([*APT, *options, "download", f"{package}/{suite}"], cwd=directory, check=True)
     return next(directory.glob(f"{package}_*.deb"))
 
 
@@ -92,7 +97,8 @@ def install_compose() -> None:
         return
     print("fleet: installing Compose v2 from Debian 13", flush=True)
     with tempfile.TemporaryDirectory() as directory:
-        package = download("trixie", "docker-compose", Path(directory))
+        options = other_release("trixie", Path(directory))
+        package = download("trixie", "docker-compose", Path(directory), options)
         subprocess.run(["dpkg", "-x", package, f"{directory}/root"], check=True)
         plugin = Path(directory, "root/usr/libexec/docker/cli-plugins/docker-compose")
         COMPOSE_PLUGIN.parent.mkdir(parents=True, exist_ok=True)
