@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import tempfile
 import traceback
+from types import FrameType
 
 import click
 
@@ -44,6 +46,8 @@ def program() -> None:
 
 def run(argv: list[str]) -> int:
     """Runs the program; every error ends here as one message and an exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         return int(program.main(args=argv, prog_name="reaper-ops", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
@@ -62,6 +66,11 @@ def run(argv: list[str]) -> int:
         if os.environ.get("REAPER_OPS_DEBUG"):
             raise
         return _unexpected(error)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A closed terminal or a kill ends like Ctrl-C: Ansible is stopped too, and nothing runs on unseen."""
+    raise KeyboardInterrupt
 
 
 def _unexpected(error: Exception) -> int:
