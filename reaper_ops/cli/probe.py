@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -67,6 +68,8 @@ def _watch(look: Callable[[], Report], interval: float, output: str) -> int:
     try:
         for report, changed in watch.watch(look, interval):
             code = report.exit_code
+            if changed and output == "text":
+                click.echo(f"{time.strftime('%H:%M:%S')}  {report.status}")
             for change in changed:
                 click.echo(line(change))
     except KeyboardInterrupt:

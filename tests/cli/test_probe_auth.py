@@ -8,6 +8,7 @@ import pytest
 from servers import OLLAMA, Server, free_port, http_server
 
 from reaper_ops.cli.program import run
+from reaper_ops.flows import watch
 
 
 @pytest.fixture
@@ -109,3 +110,21 @@ def test_a_server_on_loopback_is_asked_on_its_host_through_ansible(
     found = json.loads(capsys.readouterr().out)["hosts"][0]
     assert (found["state"], found["summary"]) == ("healthy", "answers, and a loaded model gives tokens")
     assert asked == [("GET", "/api/version"), ("GET", "/api/tags"), ("GET", "/api/ps"), ("POST", "/api/generate")]
+
+
+def test_watch_prints_changes_until_it_is_stopped(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sleep(seconds: float) -> None:
+        server.answers = {}
+        asleep.append(seconds)
+        if len(asleep) > 1:
+            raise KeyboardInterrupt
+
+    asleep: list[float] = []
+    monkeypatch.setitem(watch.watch.__kwdefaults__, "sleep", sleep)
+    assert run(["probe", "--url", server.url, "--watch", "7"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("127.0.0.1")][1].endswith("(was healthy)")
+    assert lines[0].endswith("  healthy")
+    assert asleep == [7, 7]

@@ -56,6 +56,14 @@ class Case:
     def on_host(self, command: str) -> str:
         return f"on {self.host}: {command}"
 
+    def restart(self) -> str:
+        """What makes a server start anew; `up` leaves one alone that runs as wished."""
+        if self.settings.ollama_runtime == "process":
+            pid = self.facts.process.pid if self.facts and self.facts.process else "PID"
+            return f"{self.on_host(f'kill {pid}')}; then {self.ours()}"
+        docker = self.settings.ollama_runtime == "docker"
+        return self.on_host("docker restart ollama" if docker else "sudo systemctl restart ollama")
+
     def look(self) -> str:
         """The command that shows the server's own log."""
         by_runtime = {

@@ -57,7 +57,7 @@ def cpu_fallback(case: Case) -> Verdict | None:
         "the host has a GPU, and models run on the CPU",
         tuple(evidence),
         why.signature.causes[0] if why else "gpu-not-used",
-        case.repair("nvidia-smi; journalctl -u ollama | grep -e 'inference compute' -e discovery"),
+        f"{case.look()} | grep -i -e 'inference compute' -e discover -e driver",
     )
 
 

@@ -97,7 +97,7 @@ def _silent(case: Case) -> Verdict:
             "the server hangs: it finished its start, accepts connections and answers nothing",
             (*evidence, Evidence("server log", excerpt(line.line, 200))),
             "server-hung",
-            case.repair("systemctl restart ollama"),
+            case.restart(),
         )
     if case.log.listening:
         evidence = (*evidence, Evidence("server log", excerpt(case.log.listening.line, 200)))
