@@ -16,7 +16,7 @@ FIRST_BUNDLE = (0, 3, 7)
 
 @dataclass(frozen=True)
 class Archive:
-    """proof: `table` (our checksums), `user` (the setting), or `release-file`: same origin, integrity only."""
+    """proof: `table` (our checksums), `user` (the setting), `release-file` (same origin: integrity only) or `none`."""
 
     name: str
     url: str
@@ -64,4 +64,6 @@ def _archive(settings: Settings, name: str) -> Archive:
     row = assets.data("releases.json")["releases"].get(version, {}).get(name)
     if row:
         return Archive(name, f"{folder}/{name}", row["sha256"], None, "table")
+    if base.startswith("/"):
+        return Archive(name, f"{folder}/{name}", None, None, "none")
     return Archive(name, f"{folder}/{name}", None, f"{folder}/sha256sum.txt", "release-file")

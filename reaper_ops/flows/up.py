@@ -51,10 +51,18 @@ def changes(run: Run) -> dict[str, tuple[str, ...]]:
 def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None) -> Report:
     """The state of every host after the run, with what went wrong on the way."""
     judged = probe.probe(source, planned.inventory, known=gathered)
+    unproven = integrity_only(run) if run else {}
     blocked = {plan.host: "; ".join(plan.blockers) for plan in planned.plans if plan.blockers}
     failed = dict(run.failed) | dict(run.unreachable) if run else {}
     changed = changes(run) if run else {}
-    return Report("up", tuple(_with(host, blocked, failed, changed) for host in judged.hosts))
+    hosts = [_with(host, blocked, failed, changed) for host in judged.hosts]
+    return Report("up", tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ()))) for h in hosts))
+
+
+def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:
+    """Hosts whose release was checked against a file of the same origin only."""
+    note = "the release was checked against its own checksum file: that proves integrity, not origin"
+    return {e["host"]: (note,) for e in run.results if e.get("result", {}).get("verified_by") == "release-file"}
 
 
 def _with(

@@ -20,7 +20,22 @@ def blockers(case: Case) -> list[str]:
         found.append(f"root is needed for ollama_runtime: {s.ollama_runtime}; check become, or use runtime process")
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
-    return found + _foreign_unit(case) + _swap(case) + _gpu(case) + _docker(case)
+    return found + _unproven(case) + _foreign_unit(case) + _swap(case) + _gpu(case) + _docker(case)
+
+
+def _unproven(case: Case) -> list[str]:
+    """Archives from a directory need a checksum of ours or the user's: nothing else vouches for them."""
+    s, arch = case.settings, release.architecture(case.facts.system.arch)
+    if s.ollama_runtime == "docker" or arch is None or s.ollama_version in case.facts.releases:
+        return []
+    amd = case.gpu_vendor() == "amd"
+    wanted = release.archives(s, arch, amd=amd, jetpack=case.facts.system.jetpack)
+    return [
+        f"nothing proves {archive.name} of {s.ollama_version}: our table lacks it; give its SHA-256 in "
+        "ollama_release_sha256"
+        for archive in wanted
+        if archive.proof == "none"
+    ]
 
 
 def _foreign_unit(case: Case) -> list[str]:
