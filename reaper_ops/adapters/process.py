@@ -51,19 +51,16 @@ def run(
 
 def spawn(argv: Sequence[str], log: str, *, env: Mapping[str, str] | None = None) -> int:
     """Starts argv as a background program in a session of its own, with both outputs in `log`; its pid."""
-    with open(log, "ab") as output:  # noqa: PTH123 - a file handle for the child
-        try:
-            process = subprocess.Popen(
-                list(argv),
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
-    return process.pid
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = (
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    )
+    try:
+        return os.posix_spawnp(argv[0], list(argv), {**os.environ, **(env or {})}, file_actions=actions, setsid=True)
+    except FileNotFoundError:
+        raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
 
 
 def stream(

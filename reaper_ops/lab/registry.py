@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -87,6 +88,11 @@ class Registry(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Registry
+
+    def handle(self) -> None:
+        """A TLS hello gets no answer."""
+        if self.connection.recv(1, socket.MSG_PEEK) != b"\x16":
+            super().handle()
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path

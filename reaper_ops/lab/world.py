@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
@@ -151,16 +152,18 @@ def down(root: Path) -> World:
         number = _pid(root, name)
         if number:
             os.kill(number, signal.SIGTERM)
-            _wait_gone(root, name)
+            _wait_gone(root, name, number)
         (root / "run" / f"{name}.pid").unlink(missing_ok=True)
     for name in HOSTS:
         _fault_file(root, name).unlink(missing_ok=True)
     return status(root)
 
 
-def _wait_gone(root: Path, name: str) -> None:
+def _wait_gone(root: Path, name: str, number: int) -> None:
     for _ in range(100):
         if not _pid(root, name):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(number, os.WNOHANG)
             return
         time.sleep(0.05)
     raise CommandError(f"lab/{name}", "did not stop", "end it by hand: its pid is in run/ of the lab directory")

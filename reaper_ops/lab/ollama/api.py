@@ -173,7 +173,8 @@ def _described(app: App, model: Model, text: str, header: gguf.Header | None) ->
     found = {"modelfile": "\n".join(lines) + "\n", **found, "details": model.details}
     if header:
         lists = ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type")
-        values = {key: None if key in lists else value for key, value in header.values.items()}
+        shown = {key: value for key, value in header.values.items() if key != "general.name"}
+        values = {key: None if key in lists else value for key, value in shown.items()}
         values["general.parameter_count"] = gguf.parameters(header)
         found["model_info"] = dict(sorted(values.items()))
         found["tensors"] = [{"name": name, "type": "F32", "shape": list(shape)} for name, shape in header.tensors]
