@@ -107,15 +107,8 @@ class Removal:
         self.drop("images", name, lambda: self.succeed(["docker", "image", "rm", name]))
 
     def swap(self, path, _entries):
-        if not os.path.exists(path) and reaper_swap.active(path) is None:
-            return
-
-        def action():
-            reaper_swap.swap_off(path)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-
-        self.drop("swap", path, action)
+        if any(os.path.exists(name) or reaper_swap.active(name) for name in reaper_swap.names(path)):
+            self.drop("swap", path, lambda: reaper_swap.destroy(path))
 
     def fstab(self, path, _entries):
         text = reaper_swap.fstab_text()

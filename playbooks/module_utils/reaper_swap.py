@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 from ansible.module_utils.reaper_files import Trouble, write_atomic
 
 FSTAB = "/etc/fstab"
+BRIDGE, PART = ".reaper_ops-new", ".reaper_ops-part"
 
 
 def active(path):
@@ -62,6 +64,19 @@ def swap_off(path):
     command(["swapoff", path])
 
 
+def names(path):
+    """The file, the bridge of a resize, and the part of a file in the making."""
+    return path, path + BRIDGE, path + PART
+
+
+def destroy(path):
+    """Takes the swap file, and what a killed resize left, out of use and away."""
+    for name in names(path):
+        swap_off(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
 def fstab_line(path, priority=None):
     options = "sw,nofail" if priority is None else "sw,nofail,pri=%d" % priority
     return "%s none swap %s 0 0" % (path.replace(" ", "\\040"), options)
@@ -74,10 +89,10 @@ def fstab_lines(path, text):
     return [at for at, row in enumerate(rows) if len(row) > 2 and row[0] == escaped and row[2] == "swap"]
 
 
-def fstab_text():
+def fstab_text(file=FSTAB):
     try:
-        with open(FSTAB, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        with open(file, encoding="utf-8", errors="surrogateescape") as handle:
+            return handle.read()
     except FileNotFoundError:
         return ""
 
@@ -97,18 +112,18 @@ def fstab_with(path, line, text):
     return "".join(row + "\n" for row in kept)
 
 
-def write_fstab(text):
+def write_fstab(text, file=FSTAB):
     """Replaces fstab after `findmnt --verify` found no new error in it."""
     if shutil.which("findmnt"):
-        candidate = FSTAB + ".reaper_ops"
+        candidate = file + ".reaper_ops"
         write_atomic(candidate, text, 0o644)
         try:
-            before, after = fstab_errors(FSTAB), fstab_errors(candidate)
+            before, after = fstab_errors(file), fstab_errors(candidate)
         finally:
             os.unlink(candidate)
         if len(after) > len(before):
-            raise Trouble("%s: the new text does not verify: %s; look at the file" % (FSTAB, "; ".join(after)))
-    write_atomic(FSTAB, text)
+            raise Trouble("%s: the new text does not verify: %s; look at the file" % (file, "; ".join(after)))
+    write_atomic(file, text)
 
 
 def fstab_errors(path):
