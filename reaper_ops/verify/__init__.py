@@ -1,1 +1,4 @@
-"""Checks of the wish by testinfra, shipped and run by `reaper-ops verify`."""
+"""Testinfra checks of the wish: a second opinion that shares no decision with plan and render.
+
+They run as pytest with settings of their own (`pytest.ini` here); `flows/verify.py` starts them.
+"""

@@ -1,0 +1,59 @@
+"""What clients see: address, version, models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from reaper_ops.verify.applies import MODELS
+from reaper_ops.verify.expected import Wish, model_path
+from reaper_ops.verify.server import Server
+
+
+def check_listens_where_wished(host: Any, wish: Wish) -> None:
+    """The port is open on the wished address and on no other."""
+    sockets = [text.removeprefix("tcp://") for text in host.socket.get_listening_sockets() if text.startswith("tcp://")]
+    found = {address for address, _, port in (text.rpartition(":") for text in sockets) if port == _port(wish)}
+    if not wish["ollama_bind"].startswith("127."):
+        assert found, f"nothing listens on port {_port(wish)}"
+        assert found <= wish.addresses, f"it listens on {', '.join(sorted(found))}"
+        return
+    assert wish["ollama_bind"] in found, f"nothing listens on {wish['ollama_bind']}:{_port(wish)}"
+    outside = sorted(address for address in found if not address.startswith("127."))
+    assert not outside, f"it also listens on {', '.join(outside)}"
+
+
+def _port(wish: Wish) -> str:
+    return str(wish["ollama_port"])
+
+
+def check_version(server: Server, wish: Wish) -> None:
+    """The API answers with the wished version."""
+    found = server.api("/api/version")["version"]
+    assert found == wish["ollama_version"], f"it answers {found}, wished is {wish['ollama_version']}"
+
+
+@MODELS
+def check_models_are_there(server: Server, wish: Wish) -> None:
+    """Every wished model is listed."""
+    found = {model["name"] for model in server.api("/api/tags")["models"]}
+    missing = [name for name in wish.models if name not in found]
+    assert not missing, f"not there: {', '.join(missing)}"
+
+
+@MODELS
+def check_models_are_whole(host: Any, server: Server, wish: Wish) -> None:
+    """Every wished model is on disk: the manifest has the digest that the API names, each layer its size."""
+    digests = {model["name"]: model["digest"] for model in server.api("/api/tags")["models"]}
+    store = server.store()
+    for name in wish.models:
+        manifest = f"{store}/{model_path(name)}"
+        done = host.run("sha256sum %s", manifest)
+        assert done.rc == 0, f"{name}: there is no manifest {manifest}"
+        assert done.stdout.split()[0] == digests.get(name), f"{name}: the manifest is not the one that the API serves"
+        content = json.loads(host.check_output("cat %s", manifest))
+        layers = {f"{store}/blobs/{layer['digest'].replace(':', '-')}": layer["size"] for layer in content["layers"]}
+        sizes = host.run("stat -c '%%s %%n' " + " ".join("%s" for _ in layers), *layers).stdout.splitlines()
+        found = {path: int(size) for size, _, path in (line.partition(" ") for line in sizes)}
+        damaged = [path for path, size in layers.items() if found.get(path) != size]
+        assert not damaged, f"{name}: missing or of a wrong size: {', '.join(damaged)}"

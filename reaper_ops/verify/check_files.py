@@ -1,0 +1,64 @@
+"""Files of the installation: where they lead, whose they are, who may write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reaper_ops.verify.applies import DOCKER, OWN_UNIT, PROCESS, SYSTEMD
+from reaper_ops.verify.expected import COMPOSE, DROPIN, UNIT, Wish
+from reaper_ops.verify.server import Server
+
+
+def owned_by_root(host: Any, path: str, *modes: int) -> None:
+    found = host.file(path)
+    assert found.exists, f"there is no {path}"
+    assert (found.uid, found.gid) == (0, 0), f"{path} belongs to {found.user}:{found.group}"
+    assert found.mode in modes, f"{path} has mode {found.mode:04o}"
+
+
+@SYSTEMD
+def check_binary(host: Any, wish: Wish) -> None:
+    """The binary is the wished version's, and only root can replace it."""
+    target = host.check_output("readlink -f /opt/ollama/current/bin/ollama").strip()
+    assert target == f"/opt/ollama/{wish['ollama_version']}/bin/ollama", f"it leads to {target}"
+    for path in (target, f"/opt/ollama/{wish['ollama_version']}", "/opt/ollama"):
+        owned_by_root(host, path, 0o755)
+
+
+@SYSTEMD
+def check_process_runs_the_binary(host: Any, server: Server, wish: Wish) -> None:
+    """The running server is the wished version's, not one from before an upgrade."""
+    number = server.pid()
+    assert number, "the server does not run"
+    words = host.check_output("tr '\\0' ' ' < /proc/%s/cmdline", str(number)).split()
+    found = {host.check_output("readlink -f %s", word).strip() for word in words[:2] if word.startswith("/")}
+    assert f"/opt/ollama/{wish['ollama_version']}/bin/ollama" in found, f"it runs {' '.join(words)}"
+
+
+@OWN_UNIT
+def check_unit_file(host: Any) -> None:
+    """The unit belongs to root, and nobody else can write it."""
+    owned_by_root(host, UNIT, 0o644)
+
+
+@SYSTEMD
+def check_settings_file(host: Any) -> None:
+    """The service's settings belong to root and are not for everyone's eyes."""
+    owned_by_root(host, DROPIN, 0o640, 0o600)
+
+
+@DOCKER
+def check_compose_file(host: Any) -> None:
+    """The Compose file belongs to root and is not for everyone's eyes."""
+    owned_by_root(host, COMPOSE, 0o640, 0o600)
+
+
+@PROCESS
+def check_process_files(host: Any, server: Server, wish: Wish) -> None:
+    """The server's files belong to the user who logs in; its settings are for that user alone."""
+    home, me = server.home(), host.user()
+    settings = host.file(f"{home}/env.json")
+    assert settings.exists, f"there is no {home}/env.json"
+    assert (settings.uid, settings.mode) == (me.uid, 0o600), f"env.json: {settings.user}, mode {settings.mode:04o}"
+    target = host.check_output("readlink -f %s/current", home).strip()
+    assert target.endswith(f"/releases/{wish['ollama_version']}"), f"{home}/current leads to {target}"
