@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from reaper_ops.core.provenance import DEFAULT, Effective
+from reaper_ops.core.settings.catalogue import SIZES
 from reaper_ops.core.values import binary_size
 
 SCHEMA = "reaper-ops/hosts/1"
-SIZES = ("swap_size", "ollama_memory_max")
 _PASSWORD = re.compile(r"://[^/@\s]*@")
 
 

@@ -107,6 +107,7 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "greater_than_equal": lambda item: f"{item['input']} is too small; the least is {item['ctx']['ge']}",
     "less_than_equal": lambda item: f"{item['input']} is too large; the most is {item['ctx']['le']}",
     "literal_error": _choices,
+    "string_pattern_mismatch": lambda item: f"{item['input']!r} does not match {item['ctx']['pattern']}",
 }
 BRANCH = re.compile(r"^(?:function-|dict\[|str$|int$|bool$|tuple\[)")
 

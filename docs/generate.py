@@ -1,0 +1,23 @@
+"""Writes what is generated from Settings: `python docs/generate.py`. A test says when it must run again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from reaper_ops.formats import contracts  # noqa: E402 - the checkout is put on the path first
+
+
+def main() -> None:
+    for name, text in contracts.role_files().items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(contracts.inserted(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+main()

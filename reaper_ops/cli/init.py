@@ -1,0 +1,23 @@
+"""`reaper-ops init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("init")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="also into a directory that holds files; those are kept as they are")
+def command(directory: Path, force: bool) -> None:
+    """Write a commented example inventory to DIRECTORY. Nothing is overwritten."""
+    from reaper_ops import assets
+    from reaper_ops.adapters import examples
+
+    done = examples.copy(assets.inventory("example"), directory, into_used=force)
+    for name in done.written:
+        click.echo(f"written  {directory / name}")
+    for name in done.kept:
+        click.echo(f"kept     {directory / name}")
+    click.echo(f"next: put your hosts into {directory / 'hosts.yml'}, then: reaper-ops plan -i {directory}")
