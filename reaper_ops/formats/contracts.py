@@ -61,10 +61,12 @@ def argument_specs(role: str) -> str:
 
 
 def _option(row: Row) -> dict[str, Any]:
-    option: dict[str, Any] = {"description": row.help, "type": row.kind}
+    """Without choices where null is a default: Ansible takes null for a choice that is missing in the list."""
+    closed = bool(row.choices) and row.default is not None
+    option: dict[str, Any] = {"description": row.help if closed else _cell(row), "type": row.kind}
     if row.kind == "list":
         option["elements"] = "str"
-    if row.choices:
+    if closed:
         option["choices"] = list(row.choices)
     if row.default is not None:
         option["default"] = row.default

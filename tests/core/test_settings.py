@@ -5,12 +5,18 @@ from pydantic import ValidationError
 
 from reaper_ops.core import inventory, settings
 from reaper_ops.core.settings import Settings, combinations
+from reaper_ops.core.settings.model import CHOICES
 
 
 def test_null_means_the_default():
-    wish, errors = settings.parse("h", dict.fromkeys(settings.names()))
+    wish, errors = settings.parse("h", {name: None for name in settings.names() if name not in CHOICES})
     assert errors == ()
     assert wish == Settings()
+
+
+def test_null_is_no_choice():
+    _, [error] = settings.parse("h", {"exposure": None})
+    assert str(error) == "h/exposure: is empty; write loopback or open"
 
 
 def test_every_mistake_of_a_host_is_told_at_once():

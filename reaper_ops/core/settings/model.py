@@ -6,7 +6,7 @@ import ipaddress
 import posixpath
 import re
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -150,7 +150,8 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_default(cls, data: Any) -> Any:
-        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+        """Not for a choice: Ansible's check of the roles' arguments refuses null there, and would do so too late."""
+        return {name: value for name, value in data.items() if value is not None or name in CHOICES}
 
     @field_validator("ollama_bind")
     @classmethod
@@ -234,6 +235,10 @@ def _check_url(value: str) -> None:
         good = False
     if not good:
         raise ValueError(f"{value!r} is not a URL such as http://192.168.1.100:11434")
+
+
+CHOICES = frozenset(name for name, field in Settings.model_fields.items() if get_origin(field.annotation) is Literal)
+"""Settings with a closed list of values, one of which always holds."""
 
 
 def names() -> tuple[str, ...]:

@@ -88,11 +88,12 @@ def _has_control(value: Any) -> bool:
 
 
 def _choices(item: Any) -> str:
-    close = difflib.get_close_matches(
-        str(item["input"]).lower(), re.findall(r"'([^']*)'", item["ctx"]["expected"]), n=1
-    )
+    expected = item["ctx"]["expected"].replace("'", "")
+    if item["input"] is None:
+        return f"is empty; write {expected}"
+    close = difflib.get_close_matches(str(item["input"]).lower(), re.split(r", | or ", expected), n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{item['input']!r} is not one of {item['ctx']['expected'].replace(chr(39), '')}{hint}"
+    return f"{item['input']!r} is not one of {expected}{hint}"
 
 
 WORDS: dict[str, Callable[[Any], str]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reaper_ops.core.settings import catalogue
-from reaper_ops.core.settings.model import Settings
+from reaper_ops.core.settings.model import CHOICES, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TEMPLATE = {"type": "string", "pattern": r"\{\{|\{%", "description": "a template that Ansible evaluates"}
@@ -87,7 +87,8 @@ def _setting(name: str, given: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"description": given["description"], "default": catalogue.default(name)}
     if name in catalogue.EXAMPLES:
         found["examples"] = [catalogue.EXAMPLES[name]]
-    return {**found, "anyOf": [*branches, {"type": "null"}, TEMPLATE, VAULT]}
+    null = [] if name in CHOICES else [{"type": "null"}]
+    return {**found, "anyOf": [*branches, *null, TEMPLATE, VAULT]}
 
 
 def _branches(given: dict[str, Any]) -> list[dict[str, Any]]:
