@@ -54,7 +54,7 @@ def server(case: Case) -> list[Action]:
 def _release(case: Case) -> list[Action]:
     context, version = case.wish.context, case.settings.ollama_version
     link = case.facts.files.get(context["paths"]["link"])
-    linked = bool(link and link.link and link.link.rstrip("/").endswith(f"/{version}"))
+    linked = bool(link and link.link and link.link.rstrip("/").rsplit("/", 1)[-1] == version)
     if version in case.facts.releases and linked:
         return []
     if version in case.facts.releases:
