@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
             if started.get("failed") or "results_file" not in started:
                 return {**result, **started}
             self._follow(host, progress, args["heartbeat"], started["results_file"])
-            return {**result, **self._collect(started, task_vars)}
+            return {**result, **self._collect(started["results_file"])}
         finally:
             self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(args['heartbeat'])}")
 
@@ -61,35 +61,29 @@ class ActionModule(ActionBase):
         snapshot, silent, shown = shlex.quote(progress), 0, Shown(host)
         command = (
             f"touch -c {shlex.quote(heartbeat)}; cat {snapshot} 2>/dev/null || echo; "
-            f"head -c 4096 {shlex.quote(results_file)} 2>/dev/null"
+            f"kill -0 $(sed -n 's/.*\"pid\": \\([0-9]*\\).*/\\1/p' {snapshot} 2>/dev/null) 2>/dev/null "
+            f"&& echo lives || echo gone; head -c 4096 {shlex.quote(results_file)} 2>/dev/null"
         )
         while silent < GRACE:
             answer = self._low_level_execute_command(command)
-            first, _, job = str(answer.get("stdout", "")).partition("\n")
+            first, lives, job = (*str(answer.get("stdout", "")).split("\n", 2), "", "")[:3]
             event = _parsed(first)
             if event:
                 shown.event(event)
             state = _parsed(job)
             if job.strip() and (state is None or not ("finished" in state and not state["finished"])):
                 return
-            silent = 0 if event and self._lives(event) else silent + 1
+            silent = 0 if lives == "lives" else silent + 1
             time.sleep(EVERY)
 
-    def _lives(self, event: dict[str, Any]) -> bool:
-        return bool(self._low_level_execute_command(f"kill -0 {int(event.get('pid', 0))}").get("rc") == 0)
-
-    def _collect(self, started: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        folder, _, name = started["results_file"].rpartition("/")
-        args = {"jid": name, "_async_dir": folder}
-        answer: dict[str, Any] = self._execute_module(
-            "ansible.legacy.async_status", {**args, "mode": "status"}, task_vars=task_vars
-        )
-        self._execute_module("ansible.legacy.async_status", {**args, "mode": "cleanup"}, task_vars=task_vars)
-        if not answer.get("finished"):
-            answer = {"failed": True, "msg": "the pull was interrupted on the host; run again, it goes on from there"}
-        for key in ("ansible_job_id", "results_file", "started", "finished", "stdout", "stderr"):
-            answer.pop(key, None)
-        return answer
+    def _collect(self, results_file: str) -> dict[str, Any]:
+        path = shlex.quote(results_file)
+        answer = self._low_level_execute_command(f"cat {path}; rm -f {path}")
+        result = _parsed(str(answer.get("stdout", "")))
+        if result is None or ("finished" in result and not result["finished"]):
+            return {"failed": True, "msg": "the pull was interrupted on the host; run again, it goes on from there"}
+        ours = ("changed", "failed", "msg", "models", "diff", "exception", "module_stdout", "module_stderr")
+        return {key: value for key, value in result.items() if key in ours}
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
