@@ -19,6 +19,30 @@ class Timing:
     rc: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: `ours` is to be at most `bar` times `theirs`."""
+
+    what: str
+    ours: float
+    yardstick: str
+    theirs: float
+    bar: float
+    unit: str = "s"
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.bar
+
+
+class Skipped(Exception):
+    """Why a benchmark cannot run here, in a sentence."""
+
+
 def once(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None) -> Timing:
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -35,6 +59,20 @@ def median(timings: Sequence[Timing]) -> Timing:
     )
 
 
-def table(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+def in_turns(programs: Mapping[str, Sequence[str]], rounds: int, cwd: str | None = None) -> dict[str, Timing]:
+    """Medians of programs that take turns, so that a busy moment of the machine meets all of them; one to warm up."""
+    taken: dict[str, list[Timing]] = {name: [] for name in programs}
+    for turn in range(rounds + 1):
+        for name, argv in programs.items():
+            timing = once(argv, cwd=cwd)
+            if timing.rc:
+                raise SystemExit(f"{name} ended with {timing.rc}: {' '.join(argv)}")
+            if turn:
+                taken[name].append(timing)
+    return {name: median(timings) for name, timings in taken.items()}
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

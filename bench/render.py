@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from bench.measure import Row, in_turns
+
 HOSTS = 1000
-RUNS = 5
+ROUNDS = 5
 BUDGET_S = 3.0
 
 
@@ -27,26 +26,14 @@ def inventory() -> dict[str, object]:
     return {"all": {"vars": {"ollama_keep_alive": "10m"}, "hosts": hosts}}
 
 
-def seconds(argv: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
-
-
-def main() -> int:
+def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "inventory.yml"
         path.write_text(json.dumps(inventory()))
-        listing = [sys.executable, "-m", "ansible", "inventory", "-i", str(path), "--list"]
-        rendering = [sys.executable, "-m", "reaper_ops", "render", "-i", str(path), "--out", f"{directory}/out"]
-        pairs = [(seconds(listing), seconds(rendering)) for _ in range(RUNS)]
-        written = sum(1 for file in Path(directory, "out").rglob("*") if file.is_file())
-    listed, rendered = (statistics.median(column) for column in zip(*pairs, strict=True))
-    beyond = statistics.median(full - bare for bare, full in pairs)
-    print(f"render: {HOSTS} hosts, {written} files: {rendered:.2f} s; Ansible's listing alone {listed:.2f} s")
-    print(f"render: beyond the listing {beyond:.2f} s (budget {BUDGET_S:g} s)")
-    return 0 if beyond < BUDGET_S else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        programs = {
+            "listing": [sys.executable, "-m", "ansible", "inventory", "-i", str(path), "--list"],
+            "render": [sys.executable, "-m", "reaper_ops", "render", "-i", str(path), "--out", f"{directory}/out"],
+        }
+        found = in_turns(programs, ROUNDS)
+    beyond = found["render"].wall - found["listing"].wall
+    return [Row(f"render of {HOSTS:,} hosts, beyond the listing", beyond, "limit", BUDGET_S, 1)]
