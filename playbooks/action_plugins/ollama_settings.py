@@ -6,6 +6,8 @@ from __future__ import annotations
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+from reaper_ops.core import settings
+
 try:
     from ansible._internal._datatag._tags import Origin
 except ImportError:
@@ -19,8 +21,6 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        from reaper_ops.core import settings
-
         variables, files = {}, {}
         for name in [*settings.relevant(task_vars), *(name for name in NAMES if name in task_vars)]:
             try:

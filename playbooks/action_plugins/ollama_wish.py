@@ -9,6 +9,15 @@ from __future__ import annotations
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+try:
+    from reaper_ops.adapters import reader
+    from reaper_ops.core import facts, settings, wish
+except ImportError as problem:
+    raise AnsibleError(
+        f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
+        "run the ansible-playbook of the environment in which reaper-ops is installed"
+    ) from problem
+
 PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
 
 
@@ -18,13 +27,6 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        try:
-            from reaper_ops.core import facts, settings, wish
-        except ImportError as error:
-            raise AnsibleError(
-                f"reaper_ops is not installed for the Python that runs Ansible ({error}); "
-                "run the ansible-playbook of the environment in which reaper-ops is installed"
-            ) from error
         host = task_vars["inventory_hostname"]
         ignored = self._templar.template(task_vars.get("reaper_ignore", []))
         variables = {
@@ -35,11 +37,7 @@ class ActionModule(ActionBase):
         wanted, errors = settings.parse(host, variables)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
-        answers = self._execute_module(
-            module_name="reaper_read",
-            module_args={"asks": facts.asks(wanted), "root": wanted.lab_facts_root or ""},
-            task_vars=task_vars,
-        )
+        answers = self._read(facts.asks(wanted), wanted.lab_facts_root or "", task_vars)
         if answers.get("failed") or "answers" not in answers:
             return {**result, **answers, "failed": True}
         if self._task.args.get("read_only"):
@@ -49,3 +47,16 @@ class ActionModule(ActionBase):
         if intent.plan.blockers and not self._task.args.get("for_removal"):
             return {**result, "failed": True, "msg": "; ".join(intent.plan.blockers)}
         return {**result, "changed": False, "reaper": intent.for_roles()}
+
+    def _read(self, asks, root, task_vars):
+        """By one program through a pipe where the connection can do that, else as a module."""
+        if self._is_pipelining_enabled("new"):
+            python = self._templar.template(task_vars.get("ansible_python_interpreter", "auto"))
+            known = None if python.startswith("auto") else python
+            command = f"{self._compute_environment_string()} {reader.command(known)}".lstrip()
+            done = self._low_level_execute_command(command, in_data=reader.program(asks, root).encode())
+            answers = reader.answers(done["stdout"])
+            if answers is not None:
+                return {"answers": answers}
+        module_args = {"asks": asks, "root": root}
+        return self._execute_module(module_name="reaper_read", module_args=module_args, task_vars=task_vars)

@@ -166,6 +166,12 @@ def bounded(pairs):
     return answers
 
 
+def answers(params):
+    """What the asks of `params` gave, within its budget."""
+    host = Host(params["root"], time.monotonic() + params["budget"])
+    return answer_all(host, params["asks"])
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -175,8 +181,7 @@ def main():
         },
         supports_check_mode=True,
     )
-    host = Host(module.params["root"], time.monotonic() + module.params["budget"])
-    module.exit_json(changed=False, answers=answer_all(host, module.params["asks"]))
+    module.exit_json(changed=False, answers=answers(module.params))
 
 
 if __name__ == "__main__":
