@@ -61,6 +61,9 @@ def there_before(manifest, entries):
         for name in entries.get(kind, []):
             if name not in known and exists(name, whole):
                 found.add("%s %s" % (kind, name))
+    for kind in ("directories", "homes"):
+        new = [path for path in entries.get(kind, []) if path not in manifest.get(kind, [])]
+        found |= {"litter %s" % path for path in new if os.path.exists(os.path.join(path, ".ollama"))}
     for path, keys in entries.get("json", {}).items():
         present = json_value(path, keys)
         known = manifest.get("json", {}).get(path, [])

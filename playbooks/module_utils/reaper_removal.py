@@ -41,6 +41,8 @@ class Removal:
         if "%s %s" % (kind, name) in self.existed:
             if kind in ("files", "links") and os.path.lexists(name):
                 self.keep(kind, name, "was there before reaper_ops", again=False)
+            if kind in DEEPEST_FIRST and "litter %s" % name not in self.existed and not self.check:
+                sweep(os.path.join(name, ".ollama"), litter(name))
             return
         if kind in ("projects", "volumes", "images") and self.engine:
             if self.engine == "silent":
@@ -166,11 +168,9 @@ class Removal:
 
     def models(self, path, _entries):
         doomed = [p for p in (os.path.join(path, "blobs"), os.path.join(path, "manifests")) if os.path.isdir(p)]
-        if not self.purge_models:
-            if files_beneath(path):
-                self.keep("models", path, "models stay; `--purge-models` removes them", again=False)
-            return
-        if doomed:
+        if files_beneath(path) and not self.purge_models:
+            self.keep("models", path, "models stay; `--purge-models` removes them", again=False)
+        elif doomed:
             self.drop("models", path, lambda: [shutil.rmtree(part) for part in doomed])
             self.gone += doomed
 
@@ -178,19 +178,19 @@ class Removal:
         """Goes when nothing is in it but what we removed and what the server itself wrote."""
         if not os.path.isdir(path) or os.path.islink(path):
             return
-        litter = [os.path.join(path, ".ollama", name) for name in SERVER_LITTER]
+        written = litter(path)
         stores = [] if self.purge_models else self.manifest.get("models", [])
-        foreign = files_beneath(path, self.gone, litter, stores)
+        foreign = files_beneath(path, self.gone, written, stores)
         if foreign:
             names = ", ".join(os.path.relpath(name, path) for name in sorted(foreign)[:3])
             self.keep(kind, path, "holds %d files that are not ours: %s" % (len(foreign), names))
         elif any(files_beneath(store) for store in stores if beneath(store, path)):
             if not self.check:
-                sweep(path, litter)
+                sweep(path, written)
         elif path in self.manifest.get("releases", []):
             self.gone.append(path)
         else:
-            self.drop(kind, path, lambda: sweep(path, litter))
+            self.drop(kind, path, lambda: sweep(path, written))
 
     def homes(self, path, entries):
         self.directories(path, entries, "homes")
@@ -256,9 +256,14 @@ def pop_key(document, parts):
         document.pop(parts[0])
 
 
-def sweep(path, litter):
+def litter(home):
+    """What the server itself writes into its home."""
+    return [os.path.join(home, ".ollama", name) for name in SERVER_LITTER]
+
+
+def sweep(path, written):
     """Removes what the server wrote, then every empty directory."""
-    for name in litter:
+    for name in written:
         if os.path.isdir(name):
             shutil.rmtree(name)
         elif os.path.lexists(name):

@@ -198,6 +198,24 @@ def test_process_runtime_leaves_nothing(module: Any, tmp_path: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_keys_of_the_server_go_unless_they_were_there_before(module: Any, tmp_path: Path, before: bool) -> None:
+    home, path = tmp_path / "home", str(tmp_path / "m.json")
+    key = home / ".ollama" / "id_ed25519"
+    key.parent.mkdir(parents=True)
+    (home / "notes").write_text("mine")
+    if not before:
+        key.parent.rmdir()
+    RECORD(path=path, phase="intended", entries={"directories": [str(home)], "models": [str(home / "models")]})
+    for name in (key, home / "models" / "blobs" / "x"):
+        name.parent.mkdir(parents=True, exist_ok=True)
+    key.write_text("secret")
+    module.predicted(path=path)
+    assert key.exists() == before
+    assert (home / "notes").exists()
+    assert not (home / "models" / "blobs").exists()
+
+
 FAKE = """#!{python}
 import json, os, sys
 state = {state!r}
