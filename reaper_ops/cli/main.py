@@ -38,6 +38,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"reaper-ops {__version__}")  # noqa: T201 - before click is imported, for speed
         return
-    from reaper_ops.cli.program import run
+    from reaper_ops.cli.program import run, stop_like_ctrl_c
 
+    stop_like_ctrl_c()
     sys.exit(run(sys.argv[1:]))

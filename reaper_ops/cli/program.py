@@ -46,8 +46,6 @@ def program() -> None:
 
 def run(argv: list[str]) -> int:
     """Runs the program; every error ends here as one message and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
         return int(program.main(args=argv, prog_name="reaper-ops", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
@@ -68,8 +66,13 @@ def run(argv: list[str]) -> int:
         return _unexpected(error)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def stop_like_ctrl_c() -> None:
     """A closed terminal or a kill ends like Ctrl-C: Ansible is stopped too, and nothing runs on unseen."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
