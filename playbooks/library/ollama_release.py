@@ -236,34 +236,34 @@ def bring(params, directory, wanted, target, doomed):
         return received
 
 
+ARCHIVE = {
+    "url": {"type": "str"},
+    "path": {"type": "path"},
+    "sha256": {"type": "str"},
+    "proof": {"type": "str", "choices": ["table", "user", "release-file"]},
+    "name": {"type": "str"},
+    "source": {"type": "str"},
+    "checksum_url": {"type": "str"},
+}
+SPEC = {
+    "version": {"type": "str"},
+    "archives": {
+        "type": "list",
+        "elements": "dict",
+        "options": ARCHIVE,
+        "required_one_of": [("url", "path")],
+        "default": [],
+    },
+    "dest": {"type": "path", "default": "/opt/ollama"},
+    "link": {"type": "path"},
+    "proxy": {"type": "str"},
+    "keep": {"type": "int", "default": 1},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+
+
 def main():
-    archive = {
-        "url": {"type": "str"},
-        "path": {"type": "path"},
-        "sha256": {"type": "str"},
-        "proof": {"type": "str", "choices": ["table", "user", "release-file"]},
-        "name": {"type": "str"},
-        "source": {"type": "str"},
-        "checksum_url": {"type": "str"},
-    }
-    module = AnsibleModule(
-        {
-            "version": {"type": "str"},
-            "archives": {
-                "type": "list",
-                "elements": "dict",
-                "options": archive,
-                "required_one_of": [("url", "path")],
-                "default": [],
-            },
-            "dest": {"type": "path", "default": "/opt/ollama"},
-            "link": {"type": "path"},
-            "proxy": {"type": "str"},
-            "keep": {"type": "int", "default": 1},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(SPEC, supports_check_mode=True)
     params = module.params
     os.umask(0o022)
     if params["proxy"]:
