@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,29 @@ def test_queue_full(host: Host) -> None:
     answer = host.subject.generate(host.model, prompt="x")
     assert (answer.status, answer.error()) == (503, "server busy, please try again.  maximum pending requests exceeded")
     assert host.subject.ask("GET", "/api/version").status == 200
+
+
+def test_a_queue_of_one_is_full_while_a_model_loads(starter: Starter, registry: Registry, tmp_path: Path) -> None:
+    """One loads, one waits, the others are turned away; once it is loaded nobody is."""
+    host = host_of(starter, registry, tmp_path, OLLAMA_MAX_QUEUE="1")
+    host.switch(memory={"bytes": 1 << 30})
+    assert set(eight_at_once(host)) == {200, 503}
+    assert set(eight_at_once(host)) == {200}
+
+
+def eight_at_once(host: Host) -> list[int]:
+    found: list[int] = []
+    wish: dict[str, Any] = {"prompt": "x", "stream": False, "options": {"num_predict": 2}}
+    threads = [
+        threading.Thread(target=lambda: found.append(host.subject.generate(host.model, **wish).status))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    return found
 
 
 def test_error_inside_a_stream(host: Host) -> None:

@@ -56,21 +56,29 @@ class Scheduler:
         finally:
             with self._guard:
                 runner.users -= 1
-                alive = self._config.keep_alive if keep_alive is None else keep_alive
-                runner.keep_alive = alive
-                runner.expires = time.time() + alive
+                runner.keep_alive = self._config.keep_alive if keep_alive is None else keep_alive
+                runner.expires = time.time() + runner.keep_alive
+                forgotten = runner is not self._runners.get(runner.load.digest) and not runner.users
+            if forgotten:
+                runner.stop()
 
     def _acquire(
         self, model: Model, options: dict[str, Any], keep_alive: float | None, gone: Callable[[], bool]
     ) -> Runner:
+        load = self._load_of(model, options)
         with self._guard:
-            if self._faults.on("503") or self._waiting >= self._config.max_queue:
+            if self._faults.on("503"):
+                raise Busy
+            known = self._runners.get(load.digest)
+            if known and self._fits(known, load):
+                known.users += 1
+                return known
+            if self._waiting >= self._config.max_queue:
                 raise Busy
             self._waiting += 1
         with self._turn:
             with self._guard:
                 self._waiting -= 1
-            load = self._load_of(model, options)
             runner = self._usable(load)
             if runner is None:
                 runner = self._load(load, keep_alive, gone)
@@ -105,16 +113,22 @@ class Scheduler:
             model.name.short, model.digest, weights, context, self._config.num_parallel, size, vram, model.details, wish
         )
 
+    def _fits(self, runner: Runner, load: Load) -> bool:
+        same = runner.load.context == load.context and not self.short_of_memory()
+        return same and runner.dead_signal() is None
+
     def _usable(self, load: Load) -> Runner | None:
         runner = self._runners.get(load.digest)
         if runner is None:
             return None
         number = runner.dead_signal()
-        if number is None and runner.load.context == load.context and not self.short_of_memory():
+        if self._fits(runner, load):
             return runner
         if number is not None:
             text = "llama-server process no longer running"
             log.slog("WARN", "llama_server.go:1196", text, sys=number, string=f"signal: {_NAMES.get(number, number)}")
+        while runner.users and runner.dead_signal() is None:
+            time.sleep(0.01)
         self._drop(load.digest)
         return None
 
@@ -176,12 +190,12 @@ class Scheduler:
             runner.stop()
 
     def unload(self, model: Model) -> None:
+        """Gone from the list at once; a runner that still answers ends with its answer."""
         with self._guard:
-            runner = self._runners.get(model.digest)
-            if runner:
-                runner.expires = 0
-        if runner and not runner.users:
-            self._drop(model.digest)
+            runner = self._runners.pop(model.digest, None)
+            idle = runner is not None and not runner.users
+        if runner and idle:
+            runner.stop()
 
     def running(self) -> list[dict[str, Any]]:
         """As /api/ps lists them: longest-lived first. A dead one stays until somebody asks for its model."""
