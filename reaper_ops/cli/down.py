@@ -14,6 +14,9 @@ from reaper_ops.errors import ReaperError
 from reaper_ops.flows.down import Removed
 
 
+BOOKKEEPING = {"existed", "json_values", "snapshot"}
+
+
 @click.command("down")
 @source_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
@@ -47,7 +50,7 @@ def _owned(owned: Mapping[str, Mapping[str, object]]) -> str:
     for host, manifest in owned.items():
         lines.append(f"{host}:")
         for kind, items in manifest.items():
-            if isinstance(items, Mapping | list) and items:
+            if kind not in BOOKKEEPING and isinstance(items, Mapping | list) and items:
                 lines.append(f"  {kind}: {', '.join(map(str, items))}")
     return "\n".join(lines)
 
