@@ -18,8 +18,6 @@ except ImportError as problem:
         "run the ansible-playbook of the environment in which reaper-ops is installed"
     ) from problem
 
-PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
-
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
@@ -28,12 +26,9 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         host = task_vars["inventory_hostname"]
-        ignored = self._templar.template(task_vars.get("reaper_ignore", []))
-        variables = {
-            name: self._templar.template(value)
-            for name, value in task_vars.items()
-            if name.startswith(PREFIXES) and name not in ignored
-        }
+        ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
+        ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
+        variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
         wanted, errors = settings.parse(host, variables)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}

@@ -228,4 +228,6 @@ def _collect(events: list[Event]) -> Run:
 def _message(event: Event) -> str:
     result = event.get("result", {})
     text = str(result.get("msg") or result.get("stderr") or result.get("exception") or "no message").strip()
+    if died := str(result.get("module_stderr") or "").strip():
+        text = f"{text.splitlines()[0].rstrip('.')}: {died.splitlines()[0]}"
     return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text

@@ -79,7 +79,7 @@ def meta(role: str) -> str:
         "author": "reaper_ops",
         "description": catalogue.PURPOSES[role],
         "license": "Apache-2.0",
-        "min_ansible_version": "2.17",
+        "min_ansible_version": "2.19",
         "platforms": PLATFORMS,
     }
     return _document({"galaxy_info": info, "dependencies": []})
