@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-
 try:
     from ansible._internal._datatag._tags import Origin
 except ImportError:
