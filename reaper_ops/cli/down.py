@@ -13,7 +13,6 @@ from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.down import Removed
 
-
 BOOKKEEPING = {"existed", "json_values", "snapshot"}
 
 
