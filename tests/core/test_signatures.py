@@ -45,7 +45,7 @@ def test_engines_by_version(version: str | None, engine: str) -> None:
 
 
 def test_kernel_line_has_victim_and_size() -> None:
-    text = (CASES / "recorded" / "oom-load-kernel.log").read_text()
+    text = (CASES.parent / "recorded" / "oom-load-kernel.log").read_text()
     kills = [hit for hit in signatures.hits("kernel", text) if hit.signature.id == "oom-kill"]
     assert [(hit.groups["comm"], hit.groups["pid"], hit.groups["rss"]) for hit in kills] == [
         ("llama-server", "24856", "912820")
@@ -58,7 +58,7 @@ def test_an_orderly_unload_is_no_kill() -> None:
 
 
 def test_slow_discovery_is_a_start_until_the_compute_line() -> None:
-    lines = (CASES / "recorded" / "start-slow-discovery.log").read_text().splitlines()
+    lines = (CASES.parent / "recorded" / "start-slow-discovery.log").read_text().splitlines()
     assert serverlog.read("\n".join(lines[:8])).starting
     assert not serverlog.read("\n".join(lines)).starting
 

@@ -26,7 +26,7 @@ PYTHON_ERRORS = {
 
 def recorded(name: str) -> dict[str, Any]:
     """An exchange as it was recorded, in the shape of ours."""
-    case = json.loads((CASES / "recorded" / f"{name}.json").read_text())
+    case = json.loads((CASES.parent / "recorded" / f"{name}.json").read_text())
     response = case["response"]
     found = {"path": case["request"]["path"], "elapsed_ms": response["elapsed_ms"]}
     if "transport_error" in response:
@@ -48,7 +48,7 @@ def exchange(item: str | dict[str, Any]) -> Exchange:
 
 def text(value: Any) -> str | None:
     if isinstance(value, dict):
-        lines = (CASES / "recorded" / value["file"]).read_text().splitlines()
+        lines = (CASES.parent / "recorded" / value["file"]).read_text().splitlines()
         return "\n".join(lines[: value.get("lines")])
     return value
 
