@@ -152,18 +152,27 @@ def down(root: Path) -> World:
         number = _pid(root, name)
         if number:
             os.kill(number, signal.SIGTERM)
-            _wait_gone(root, name, number)
+            _wait_gone(name, number)
         (root / "run" / f"{name}.pid").unlink(missing_ok=True)
     for name in HOSTS:
         _fault_file(root, name).unlink(missing_ok=True)
     return status(root)
 
 
-def _wait_gone(root: Path, name: str, number: int) -> None:
+def _ended(number: int) -> bool:
+    """Gone, or a zombie that its parent has yet to collect; ours is collected here."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)
+    try:
+        state = Path(f"/proc/{number}/stat").read_text(encoding="ascii").rpartition(") ")[2][:1]
+    except OSError:
+        return True
+    return state == "Z"
+
+
+def _wait_gone(name: str, number: int) -> None:
     for _ in range(100):
-        if not _pid(root, name):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(number, os.WNOHANG)
+        if _ended(number):
             return
         time.sleep(0.05)
     raise CommandError(f"lab/{name}", "did not stop", "end it by hand: its pid is in run/ of the lab directory")
