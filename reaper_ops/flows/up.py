@@ -14,6 +14,7 @@ from reaper_ops.flows.gather import Gathered, gather
 from reaper_ops.flows.plan import Planned
 
 Confirm = Callable[[Planned], bool]
+WAIT = "Wait until the API answers"
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,7 @@ def _with(
     if name in blocked:
         return replace(host, problem=f"was not touched: {blocked[name]}")
     if name in failed:
-        return replace(host, problem=failed[name], changed=changed.get(name, ()))
+        waited = failed[name].startswith(f"{WAIT}:")
+        problem = "the API did not answer within ollama_start_timeout after the start" if waited else failed[name]
+        return replace(host, problem=problem, changed=changed.get(name, ()))
     return replace(host, changed=changed.get(name, ()))

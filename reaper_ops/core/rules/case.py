@@ -112,7 +112,7 @@ def _took(exchange: Exchange) -> str:
     return f" after {exchange.elapsed_ms:.0f} ms" if exchange.elapsed_ms >= 1 else ""
 
 
-def excerpt(text: str, limit: int = 160) -> str:
+def excerpt(text: str, limit: int = 240) -> str:
     """The text on one line, without the server's file names; the middle is cut where it grows long."""
     flat = _BLOB.sub(r"\1", _SLOG.sub(r"\1 ", " ".join(text.split())))
-    return flat if len(flat) <= limit else f"{flat[: limit // 2 - 2]} ... {flat[-limit // 2 + 3 :]}"
+    return flat if len(flat) <= limit else f"{flat[: limit * 3 // 4]} ... {flat[-limit // 4 + 5 :]}"
