@@ -5,6 +5,7 @@ The lab must be down before; it is up afterwards. The pictures hold what was pri
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import sys
@@ -39,7 +40,7 @@ def last_screen(text: str) -> str:
 
 
 def draw(name: str, title: str, text: str) -> None:
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(text))
     console.save_svg(str(HERE / f"{name}.svg"), title=title)
 
