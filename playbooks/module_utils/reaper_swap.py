@@ -132,4 +132,4 @@ def fstab_errors(path):
     argv = ["findmnt", "--verify", "--tab-file", path]
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     lines = done.stdout.decode("utf-8", "replace").splitlines()
-    return [line.strip() for line in lines if line.strip().startswith("[E]") or "parse error" in line]
+    return [line.strip() for line in lines if line.strip().startswith("[E]") or "parse error at line" in line]
