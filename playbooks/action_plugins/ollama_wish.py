@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 try:
     from reaper_ops.adapters import reader
     from reaper_ops.core import facts, settings, wish
+    from reaper_ops.core.inventory import CONNECTION
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
@@ -36,7 +37,8 @@ class ActionModule(ActionBase):
         if answers.get("failed") or "answers" not in answers:
             return {**result, **answers, "failed": True}
         if self._task.args.get("read_only"):
-            return {**result, "changed": False, "answers": answers["answers"]}
+            reached = {name: self._templar.template(task_vars[name]) for name in CONNECTION if name in task_vars}
+            return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
         found = facts.parse(host, wanted, answers["answers"])
         intent = wish.derive(wanted, found)
         if intent.plan.blockers and not self._task.args.get("for_removal"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from ansible.plugins.callback import CallbackBase
 
@@ -18,6 +19,38 @@ description: One JSON object a line for each result of a task on a host; used by
 def _id(task) -> str:
     """The action id that a task carries as its tag, such as ollama/unit."""
     return next((tag for tag in task.tags if "/" in str(tag)), "")
+
+
+def _listing(manager) -> dict[str, object]:
+    """What `ansible-inventory --list` says of the chosen hosts, as far as reaper_ops reads it."""
+    from reaper_ops.core.inventory import CONNECTION
+    from reaper_ops.core.settings import relevant
+
+    inventory = manager._inventory
+    hosts = {host.name: host for host in inventory.get_hosts()}
+    variables = {}
+    for name, host in hosts.items():
+        found = manager.get_vars(host=host, include_hostvars=False, stage="all")
+        variables[name] = {**relevant(found), **{key: found[key] for key in CONNECTION if key in found}}
+    groups = _below(inventory.groups["all"], {})
+    held = {
+        name: {"hosts": [host.name for host in group.hosts if host.name in hosts]} for name, group in groups.items()
+    }
+    return {"_meta": {"hostvars": variables}, **held}
+
+
+def _below(group, seen: dict[str, object]) -> dict[str, object]:
+    """Groups under a group, each once, in the order of `ansible-inventory --list`."""
+    for child in sorted(group.child_groups, key=lambda one: one.name):
+        if child.name not in seen:
+            seen[child.name] = child
+            _below(child, seen)
+    return seen
+
+
+def _vaulted(_value: object) -> dict[str, str]:
+    """The only values of an inventory that JSON does not know are encrypted ones; they are evaluated on their host."""
+    return {"__ansible_vault": ""}
 
 
 class CallbackModule(CallbackBase):
@@ -39,6 +72,11 @@ class CallbackModule(CallbackBase):
             result=kept,
             **fields,
         )
+
+    def v2_playbook_on_play_start(self, play) -> None:
+        if os.environ.get("REAPER_OPS_LISTING") == "1":
+            row = {"event": "inventory", "listing": _listing(play.get_variable_manager())}
+            self._display.display(json.dumps(row, default=_vaulted))
 
     def v2_playbook_on_task_start(self, task, is_conditional) -> None:
         role = task._role.get_name() if task._role else ""

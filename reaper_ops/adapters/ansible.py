@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
 
 Event = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
+Known = Mapping[str, Mapping[str, Any]]
 
 PROGRAM = (sys.executable, "-c", "import gc; gc.set_threshold(100_000, 50, 50); import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time."""
@@ -68,6 +70,7 @@ def _environment() -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
     }
     defaults = {
         "ANSIBLE_PIPELINING": "1",
@@ -79,7 +82,7 @@ def _environment() -> dict[str, str]:
 
 def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) -> Mapping[str, Any]:
     """`ansible inventory --list`: merged variables per host; with `export` as written, group by group."""
-    _check(source)
+    check_source(source)
     argv = [*PROGRAM, "inventory", "--list", *source.argv()]
     if export:
         argv.append("--export")
@@ -96,7 +99,7 @@ def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) 
     return found
 
 
-def _check(source: Source) -> None:
+def check_source(source: Source) -> None:
     """Ansible reads an empty inventory path as the current directory, and says little about a missing file."""
     if source.limit is not None and not source.limit.strip(" ,:"):
         raise ReaperError("--limit", "is empty", "name hosts or groups, or leave it out to mean all hosts")
@@ -124,12 +127,17 @@ def _near(text: str) -> str:
     return text.replace(f"{Path.cwd()}/", "")
 
 
-def inventory(source: Source) -> Inventory:
-    """Hosts with their settings, evaluated by Ansible where they hold Jinja or inline vault values."""
-    found = listing(source)
-    waiting = core_inventory.needs_templating(found)
-    evaluated = evaluate(source, waiting) if waiting else {}
-    return core_inventory.parse(found, {host: one.variables for host, one in evaluated.items()})
+def inventory(source: Source, found: Mapping[str, Any] | None = None, known: Known | None = None) -> Inventory:
+    """Hosts with their settings, evaluated by Ansible where they hold Jinja or inline vault values.
+
+    found: what `listing` gave, when it is there already. known: variables that Ansible has evaluated already.
+    """
+    found = listing(source) if found is None else found
+    evaluated = dict(known or {})
+    waiting = tuple(host for host in core_inventory.needs_templating(found) if host not in evaluated)
+    if waiting:
+        evaluated |= {host: one.variables for host, one in evaluate(source, waiting).items()}
+    return core_inventory.parse(found, evaluated)
 
 
 @dataclass(frozen=True)
@@ -173,6 +181,68 @@ def extra_names(source: Source) -> frozenset[str]:
     return frozenset(core_inventory.host_variables(listing(alone, vars_plugins=False))["localhost"])
 
 
+@dataclass(frozen=True)
+class Playing:
+    """A playbook that runs."""
+
+    name: str
+    source: Source
+    program: process.Started
+
+    def listing(self) -> Mapping[str, Any] | None:
+        """What `listing` gives, as this run tells it before it reaches any host; None when it does not."""
+        for line in self.program.lines():
+            event = _event(line)
+            if event is not None and event["event"] == "inventory":
+                found: Mapping[str, Any] = event["listing"]
+                _check_hosts(self.source, found, complaint.unmatched(self.program.complaints()))
+                return found
+            if event is not None:
+                break
+        return None
+
+    def finish(self, on_event: OnEvent | None = None) -> Run:
+        events: list[Event] = []
+
+        def take(line: str) -> None:
+            event = _event(line)
+            if event is not None:
+                events.append(event)
+                if on_event:
+                    on_event(event)
+
+        result = self.program.finish(take)
+        run = _collect(events)
+        if not any(event["event"] == "stats" for event in events):
+            raise CommandError(f"ansible playbook {self.name}", complaint.sentence(result.stderr + result.stdout), "")
+        return run
+
+
+@contextmanager
+def playing(
+    name: str,
+    source: Source,
+    *,
+    limit: str | None = None,
+    check: bool = False,
+    diff: bool = False,
+    variables: Mapping[str, Any] | None = None,
+    listing: bool = False,
+) -> Iterator[Playing]:
+    """One of our playbooks, run beside the block; an exception in the block stops it."""
+    check_source(source)
+    argv = [*PROGRAM, "playbook", str(assets.playbook(name)), *source.argv(limit=limit)]
+    argv += ["--check"] if check else []
+    argv += ["--diff"] if diff else []
+    if variables:
+        argv += ["-e", json.dumps(variables)]
+    env = {**_environment(), "REAPER_OPS_LISTING": "1" if listing else "0"}
+    if source.become_password_file:
+        env["ANSIBLE_BECOME_PASSWORD_FILE"] = source.become_password_file
+    with process.started(argv, env=env) as program:
+        yield Playing(name, source, program)
+
+
 def playbook(
     name: str,
     source: Source,
@@ -184,28 +254,8 @@ def playbook(
     variables: Mapping[str, Any] | None = None,
 ) -> Run:
     """Runs one of our playbooks. Trouble on a host is in the Run; a run that broke raises CommandError."""
-    argv = [*PROGRAM, "playbook", str(assets.playbook(name)), *source.argv(limit=limit)]
-    argv += ["--check"] if check else []
-    argv += ["--diff"] if diff else []
-    if variables:
-        argv += ["-e", json.dumps(variables)]
-    env = _environment()
-    if source.become_password_file:
-        env["ANSIBLE_BECOME_PASSWORD_FILE"] = source.become_password_file
-    events: list[Event] = []
-
-    def take(line: str) -> None:
-        event = _event(line)
-        if event is not None:
-            events.append(event)
-            if on_event:
-                on_event(event)
-
-    result = process.stream(argv, take, env=env)
-    run = _collect(events)
-    if not any(event["event"] == "stats" for event in events):
-        raise CommandError(f"ansible playbook {name}", complaint.sentence(result.stderr + result.stdout), "")
-    return run
+    with playing(name, source, limit=limit, check=check, diff=diff, variables=variables) as program:
+        return program.finish(on_event)
 
 
 def _event(line: str) -> Event | None:

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from reaper_ops.errors import CommandError
 
@@ -63,14 +65,37 @@ def spawn(argv: Sequence[str], log: str, *, env: Mapping[str, str] | None = None
         raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
 
 
-def stream(
-    argv: Sequence[str],
-    on_line: Callable[[str], None],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
-) -> Result:
-    """Runs argv and hands each line of its standard output to `on_line` as it comes.
+@dataclass(frozen=True)
+class Started:
+    """A program that runs; its standard output waits in a pipe until it is read to its end."""
+
+    argv: tuple[str, ...]
+    process: subprocess.Popen[str]
+    stderr: IO[str]
+
+    def lines(self) -> Iterator[str]:
+        """Lines of standard output from the first unread one on, as they come."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield line.rstrip("\n")
+
+    def complaints(self) -> str:
+        """What it has written to standard error up to now; its own place in that file stays where it is."""
+        return os.pread(self.stderr.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def finish(self, on_line: Callable[[str], None]) -> Result:
+        lines: list[str] = []
+        for line in self.lines():
+            lines.append(line + "\n")
+            on_line(line)
+        self.process.wait()
+        self.stderr.seek(0)
+        return Result(self.argv, self.process.returncode, "".join(lines), self.stderr.read())
+
+
+@contextmanager
+def started(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> Iterator[Started]:
+    """Runs argv beside the block. A block that ends by an exception ends the program too.
 
     Ctrl-C is passed on to the whole process group, which is then waited for, so nothing is left running.
     """
@@ -89,22 +114,25 @@ def stream(
             )
         except FileNotFoundError:
             raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
-        lines = _pump(process, on_line)
-        stderr.seek(0)
-        return Result(tuple(argv), process.returncode, "".join(lines), stderr.read())
+        assert process.stdout is not None
+        try:
+            yield Started(tuple(argv), process, stderr)
+        except BaseException:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            raise
+        finally:
+            process.stdout.close()
+            process.wait()
 
 
-def _pump(process: subprocess.Popen[str], on_line: Callable[[str], None]) -> list[str]:
-    assert process.stdout is not None
-    lines: list[str] = []
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            on_line(line.rstrip("\n"))
-    except BaseException:
-        os.killpg(process.pid, signal.SIGINT)
-        raise
-    finally:
-        process.stdout.close()
-        process.wait()
-    return lines
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Result:
+    """Runs argv and hands each line of its standard output to `on_line` as it comes."""
+    with started(argv, env=env, cwd=cwd) as program:
+        return program.finish(on_line)

@@ -8,7 +8,7 @@ from typing import Any
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Source
-from reaper_ops.flows.gather import gather
+from reaper_ops.flows.gather import survey
 
 Manifests = Mapping[str, Mapping[str, object]]
 
@@ -31,9 +31,7 @@ def down(
     source: Source, *, confirm: Callable[[Manifests], bool], purge_models: bool = False, on_event: OnEvent | None = None
 ) -> Removed:
     """`confirm` is shown what each manifest lists. Hosts without a manifest are left alone."""
-    inventory = ansible.inventory(source)
-    managed = [host.name for host in inventory.hosts if host.settings.ollama_managed]
-    gathered = gather(source, inventory, managed, on_event)
+    _, gathered = survey(source, on_event)
     owned = {name: facts.manifest for name, facts in gathered.facts.items() if facts.manifest}
     if not owned or not confirm(owned):
         return Removed(owned, problems=gathered.problems)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reaper_ops.adapters import ansible, sizes
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import wish
 from reaper_ops.core.inventory import Inventory
 from reaper_ops.core.plan import Plan
-from reaper_ops.flows.gather import Gathered, gather
+from reaper_ops.core.plan.download import Download
+from reaper_ops.flows.gather import Gathered, survey
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Planned:
 
 
 def plan(source: Source, on_event: OnEvent | None = None) -> Planned:
-    inventory = ansible.inventory(source)
-    managed = [host.name for host in inventory.hosts if host.settings.ollama_managed]
-    gathered = gather(source, inventory, managed, on_event)
+    inventory, gathered = survey(source, on_event)
     return compute(inventory, gathered)
 
 
@@ -54,9 +52,15 @@ def compute(inventory: Inventory, gathered: Gathered) -> Planned:
         if host.name in gathered.facts
     }
     wanted = {name for intent in intents.values() for name in intent.downloads()}
-    known = sizes.look_up(wanted) if wanted else {}
+    known = _sizes(wanted) if wanted else {}
     plans = tuple(
         wish.derive(inventory.by_name[name].settings, gathered.facts[name], known).plan if known else intent.plan
         for name, intent in intents.items()
     )
     return Planned(inventory, gathered, plans)
+
+
+def _sizes(wanted: set[Download]) -> Mapping[str, int]:
+    from reaper_ops.adapters import sizes
+
+    return sizes.look_up(wanted)
