@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -93,6 +93,19 @@ class Started:
         return Result(self.argv, self.process.returncode, "".join(lines), self.stderr.read())
 
 
+PATIENCE = {signal.SIGINT: 20, signal.SIGTERM: 10, signal.SIGKILL: 10}
+"""Seconds that a program is given after each signal; one that was started with SIGINT ignored needs the next."""
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ends the whole process group, politely first."""
+    for number, seconds in PATIENCE.items():
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+
+
 @contextmanager
 def started(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> Iterator[Started]:
     """Runs argv beside the block. A block that ends by an exception ends the program too.
@@ -118,8 +131,7 @@ def started(argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: s
         try:
             yield Started(tuple(argv), process, stderr)
         except BaseException:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
+            _stop(process)
             raise
         finally:
             process.stdout.close()

@@ -83,15 +83,21 @@ def test_a_host_that_does_not_answer_is_a_problem_of_its_own(tmp_path: Path) -> 
     assert "cannot be reached" in gathered.problems["silent"]
 
 
-def test_an_exception_in_the_block_ends_the_program() -> None:
-    seen = []
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+
+
+@pytest.mark.parametrize("deaf", ["", DEAF], ids=["hears", "ignores SIGINT"])
+def test_an_exception_in_the_block_ends_the_program(deaf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PATIENCE", dict.fromkeys(process.PATIENCE, 1))
+    seen: list[process.Started] = []
     with pytest.raises(ZeroDivisionError):
-        interrupted(seen)
+        interrupted(seen, deaf)
     assert seen[0].process.poll() is not None
 
 
-def interrupted(seen: list[process.Started]) -> None:
-    with process.started([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]) as program:
+def interrupted(seen: list[process.Started], deaf: str) -> None:
+    code = f"{deaf} import time; print('up', flush=True); time.sleep(600)"
+    with process.started([sys.executable, "-c", code]) as program:
         seen.append(program)
         assert next(program.lines()) == "up"
         raise ZeroDivisionError
