@@ -83,7 +83,7 @@ def test_a_host_that_does_not_answer_is_a_problem_of_its_own(tmp_path: Path) -> 
     assert "cannot be reached" in gathered.problems["silent"]
 
 
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
 
 
 @pytest.mark.parametrize("deaf", ["", DEAF], ids=["hears", "ignores SIGINT"])
@@ -96,7 +96,7 @@ def test_an_exception_in_the_block_ends_the_program(deaf: str, monkeypatch: pyte
 
 
 def interrupted(seen: list[process.Started], deaf: str) -> None:
-    code = f"{deaf} import time; print('up', flush=True); time.sleep(600)"
+    code = f"{deaf}import time; print('up', flush=True); time.sleep(600)"
     with process.started([sys.executable, "-c", code]) as program:
         seen.append(program)
         assert next(program.lines()) == "up"
