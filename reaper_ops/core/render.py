@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.core import gpu_form, layout, quoting, server_env
+from reaper_ops.core import gpu_form, layout, quoting, release, server_env
 from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.gpu_form import GpuForm
 from reaper_ops.core.layout import Layout
 from reaper_ops.core.settings import Settings
 
 Context = dict[str, Any]
-ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "": "amd64"}
+UNREAD_ARCHITECTURE = "amd64"
 HASH_VARIABLE = "REAPER_OPS_CONFIG"
 START_INTERVAL_ENGINE = (25, 0)
 HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - ProtectHome and PrivateTmp
@@ -117,7 +117,7 @@ def _server(settings: Settings, facts: Facts, place: Layout) -> Context:
         "marker": layout.MARKER,
         "runtime": settings.ollama_runtime,
         "version": settings.ollama_version,
-        "arch": ARCHITECTURES.get(facts.system.arch, facts.system.arch),
+        "arch": release.ARCH.get(facts.system.arch, facts.system.arch) or UNREAD_ARCHITECTURE,
         "bind": settings.ollama_bind,
         "port": port,
         "listen": server_env.listen(settings.ollama_bind, port),
