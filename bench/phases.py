@@ -22,20 +22,18 @@ def phases(source: Source) -> Marks:
     with ansible.playing("facts.yml", source, variables={"reaper_managed_only": True}, listing=True) as reading:
         done("Ansible's process starts")
         listing = reading.listing()
-        done("Ansible loads itself and the inventory")
+        done("Ansible loads itself, our core and the inventory")
         from reaper_ops.core import facts, wish
         from reaper_ops.flows import probe
         from reaper_ops.flows.gather import Gathered
 
-        assert listing is not None
-        inventory = ansible.inventory(source, listing)
-        done("settings are read")
+        done("meanwhile our own program loads")
         run = reading.finish(_on(done))
     done("Ansible ends")
-    found = {
-        event["host"]: facts.parse(event["host"], inventory.by_name[event["host"]].settings, event["result"]["answers"])
-        for event in run.results
-    }
+    answers = {event["host"]: event["result"] for event in run.results}
+    inventory = ansible.inventory(source, listing, {host: one["variables"] for host, one in answers.items()})
+    done("settings are read")
+    found = {host: facts.parse(host, inventory.by_name[host].settings, one["answers"]) for host, one in answers.items()}
     done("facts are parsed")
     for host, one in found.items():
         wish.derive(inventory.by_name[host].settings, one)
@@ -51,7 +49,7 @@ def _on(done: Callable[[str], None]) -> Callable[[Event], None]:
     def take(event: Event) -> None:
         if event["event"] == "start" and not started:
             started.append(event["host"])
-            done("core is loaded, the first host is started")
+            done("the first host is asked")
         if event["event"] == "ok":
             done(f"{event['host']} has answered")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,18 +24,21 @@ YARDSTICK = ROOT / "bench" / "yardstick"
 CACHE = Path.home() / ".cache" / "reaper_ops" / "bench"
 HOSTS = ("deb12", "deb13", "deb13-docker")
 LIMIT = ",".join(HOSTS)
+SWAP = "/data/swapfile"
 ROUNDS = 7
 PACKAGES = {"systemd": ["ca-certificates", "zstd"], "docker": ["docker.io", "docker-cli", "docker-compose"]}
 
 
 def run() -> list[Row]:
     sys.path.insert(0, str(ROOT / "tests"))
-    from fleet.conftest import unfit
-    from fleet.world import Fleet
+    from fleet import prepare
 
-    reason = unfit()
+    missing = [program for program in prepare.PACKAGES.values() if shutil.which(program) is None]
+    reason = prepare.reason_to_skip() or (f"not installed: {', '.join(missing)}; run `make prepare`" if missing else "")
     if reason:
         raise Skipped(reason)
+    from fleet.world import Fleet
+
     pyinfra = install()
     with tempfile.TemporaryDirectory(prefix="reaper-bench-") as name:
         fleet = Fleet(Path(name), machine=False)
@@ -92,15 +96,12 @@ def wish(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
     written = directory / "rendered"
     if not written.exists():
         subprocess.run(ours(fleet.inventory, "render", "--read", "--out", str(written)), check=True, stdout=sys.stderr)
-    files = {
-        f"/{path.relative_to(written / host.name)}": path.read_text()
-        for path in sorted((written / host.name).rglob("*"))
-        if path.is_file()
-    }
+    paths = [path for path in sorted((written / host.name).rglob("*")) if path.is_file()]
+    files = {place(path, written / host.name): path.read_text() for path in paths}
     runtime = "docker" if "docker" in host.name else "systemd"
     release = directory / "releases" / f"v{VERSION}"
     services = fleet.services
-    swap = {"path": "/data/swapfile", "size": 64 << 20, "swappiness": 10}
+    swap = {"path": SWAP, "size": 64 << 20, "swappiness": 10, "fstab": there(host, f"grep -s ^{SWAP} /etc/fstab; true")}
     return {
         "name": host.name,
         "ssh_hostname": host.address,
@@ -110,14 +111,24 @@ def wish(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
         "wish": {
             "runtime": runtime,
             "version": VERSION,
+            "link": there(host, "readlink /opt/ollama/current || true"),
             "archive": f"{services.releases.url}/v{VERSION}/ollama-linux-amd64.tar.zst",
             "sha256": (release / "sha256sum.txt").read_text().split()[0],
-            "files": files,
+            "files": {path: {"text": text, "mode": there(host, f"stat -c %a {path}")} for path, text in files.items()},
             "packages": PACKAGES[runtime],
             "models": [f"{services.address}:{services.registry.server_address[1]}/library/tiny:latest"],
             "swap": swap if host.name == "deb13" else {},
         },
     }
+
+
+def place(path: Path, root: Path) -> str:
+    return f"/{path.relative_to(root)}"
+
+
+def there(host: Any, command: str) -> str:
+    """One line of a command on the host: the yardsticks wish for what `up` made, to the letter."""
+    return str(host.ssh(command).stdout.strip())
 
 
 def unchanged(name: str, output: str) -> bool:

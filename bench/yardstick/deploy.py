@@ -16,8 +16,10 @@ wish = host.data.wish
 def written() -> bool:
     """Puts the files of the host in place; whether one of them was different."""
     done = [
-        files.put(name=f"Write {path}", src=StringIO(text), dest=path, mode="644", user="root", group="root")
-        for path, text in wish["files"].items()
+        files.put(
+            name=f"Write {path}", src=StringIO(one["text"]), dest=path, mode=one["mode"], user="root", group="root"
+        )
+        for path, one in wish["files"].items()
     ]
     return any(one.will_change for one in done)
 
@@ -46,7 +48,7 @@ def native() -> None:
             ],
         )
     files.file(name="See the program", path=f"{root}/bin/ollama", mode="755", user="root", group="root")
-    files.link(name="Choose the release", path="/opt/ollama/current", target=root)
+    files.link(name="Choose the release", path="/opt/ollama/current", target=wish["link"])
     files.link(name="Put ollama on the path", path="/usr/local/bin/ollama", target="/opt/ollama/current/bin/ollama")
     changed = written()
     systemd.service(
@@ -76,7 +78,7 @@ def swap() -> None:
             name="Provide the swap file",
             commands=[f"fallocate -l {size} {path}", f"chmod 600 {path}", f"mkswap {path}", f"swapon {path}"],
         )
-    files.line(name="Swap after a reboot", path="/etc/fstab", line=rf"^{path}\s.*$", replace=f"{path} none swap sw 0 0")
+    files.line(name="Swap after a reboot", path="/etc/fstab", line=rf"^{path}\s.*$", replace=wish["swap"]["fstab"])
     server.sysctl(name="Set the swappiness", key="vm.swappiness", value=wish["swap"]["swappiness"])
 
 

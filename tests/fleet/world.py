@@ -44,7 +44,7 @@ class Services:
 class Fleet:
     """Starts hosts in the background; `host(name)` waits for one, `close` removes everything."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, machine: bool = True) -> None:
         self.directory = directory
         self.inventory = directory / "inventory"
         self._closing = ExitStack()
@@ -52,7 +52,7 @@ class Fleet:
         self._base = self._pool.submit(self._prepare)
         self._hosts: dict[str, Future[Host]] = {
             **{name: self._pool.submit(self._container, name) for name in SUITES},
-            MACHINE: self._pool.submit(self._machine),
+            **({MACHINE: self._pool.submit(self._machine)} if machine else {}),
         }
         self._suites = {suite: self._pool.submit(self._image, suite) for suite in sorted(set(SUITES.values()))}
 
@@ -70,6 +70,9 @@ class Fleet:
         containers.remove(self.client, name)
         self._hosts[name] = self._pool.submit(self._container, name)
         return self.host(name)
+
+    def image(self, suite: str) -> str:
+        return self._suites[suite].result()
 
     @property
     def client(self) -> docker.DockerClient:
