@@ -1,0 +1,197 @@
+"""The life of a fleet, in order: bare, up, proved, unchanged, broken in several ways, repaired, removed."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from fleet import standin
+from fleet.command import Answer, argv, reaper
+from fleet.hosts import Host
+from fleet.residue import Tree, tree
+from fleet.world import MACHINE, SUITES, Fleet, wait_booted
+
+from reaper_ops.adapters import ansible
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.flows.up import changes
+
+ENGINE = "deb13-docker"
+NATIVE = ("deb12", "deb13", MACHINE)
+FAULTS = "/var/lib/ollama/faults.json"
+FAULT_DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
+
+
+@pytest.fixture(scope="module")
+def bare(fleet: Fleet) -> dict[str, Tree]:
+    """What lay on each host before the first `up`."""
+    return {host.name: tree(host) for host in fleet.hosts()}
+
+
+@pytest.fixture(scope="module")
+def predicted(fleet: Fleet, bare: dict[str, Tree]) -> dict[str, tuple[str, ...]]:
+    """What Ansible's own --check says that an apply on deb12 would change."""
+    return changes(ansible.playbook("site.yml", Source((str(fleet.inventory),)), limit="deb12", check=True))
+
+
+@pytest.fixture(scope="module")
+def first(fleet: Fleet, predicted: dict[str, tuple[str, ...]]) -> Answer:
+    return reaper(fleet.inventory, "up", "--yes")
+
+
+@pytest.fixture(scope="module")
+def second(fleet: Fleet, first: Answer) -> Answer:
+    """After the image, which no registry could give, was brought to the engine."""
+    standin.build(fleet.client, fleet.image("trixie"))
+    standin.load(ENGINE)
+    return reaper(fleet.inventory, "up", "--yes")
+
+
+def test_check_touches_nothing(fleet: Fleet, bare: dict[str, Tree], predicted: dict[str, tuple[str, ...]]) -> None:
+    assert predicted["deb12"]
+    assert tree(fleet.host("deb12")).differences(bare["deb12"]) == []
+
+
+def test_check_predicts_what_apply_changes(first: Answer, predicted: dict[str, tuple[str, ...]]) -> None:
+    assert first.changed()["deb12"] == list(predicted["deb12"])
+
+
+def test_up_makes_bare_hosts_healthy(first: Answer) -> None:
+    assert {name: first.states()[name] for name in NATIVE} == dict.fromkeys(NATIVE, "healthy")
+
+
+def test_one_host_without_its_image_does_not_stop_the_others(first: Answer) -> None:
+    assert first.rc == 3
+    assert first.states()[ENGINE] == "connection-refused"
+    assert "registry" in first.hosts[ENGINE]["problem"]
+    assert "docker/packages" in first.changed()[ENGINE]
+
+
+def test_up_goes_on_where_it_was_stopped(second: Answer) -> None:
+    assert second.rc == 0, second.stdout
+    assert set(second.states().values()) == {"healthy"}
+    assert list(second.changed()) == [ENGINE]
+    assert "docker/packages" not in second.changed()[ENGINE]
+
+
+def test_probe_finds_every_host_healthy(fleet: Fleet, second: Answer) -> None:
+    answer = reaper(fleet.inventory, "probe")
+    assert answer.states() == dict.fromkeys((*SUITES, MACHINE), "healthy")
+    assert answer.rc == 0
+
+
+def test_verify_agrees(fleet: Fleet, second: Answer) -> None:
+    answer = reaper(fleet.inventory, "verify")
+    failed = {name: [c for c in host["checks"] if c["outcome"] != "passed"] for name, host in answer.hosts.items()}
+    assert failed == {name: [] for name in (*SUITES, MACHINE)}
+    assert answer.rc == 0
+
+
+def test_up_again_changes_nothing(fleet: Fleet, second: Answer) -> None:
+    answer = reaper(fleet.inventory, "up", "--yes")
+    assert answer.changed() == {}
+    assert answer.rc == 0
+
+
+def test_plan_is_empty(fleet: Fleet, second: Answer) -> None:
+    answer = reaper(fleet.inventory, "plan")
+    assert {host["host"]: host["actions"] for host in answer.document["hosts"]} == {
+        name: [] for name in (*SUITES, MACHINE)
+    }
+
+
+def test_a_stopped_service_is_connection_refused_and_up_starts_it(fleet: Fleet, second: Answer) -> None:
+    host = fleet.host("deb12")
+    host.ssh("systemctl stop ollama.service")
+    answer = reaper(fleet.inventory, "probe", "-l", host.name)
+    assert (answer.rc, answer.states()) == (3, {host.name: "connection-refused"})
+    assert answer.hosts[host.name]["cause"] == "service-not-running"
+    again = reaper(fleet.inventory, "up", "--yes", "-l", host.name)
+    assert (again.states(), again.changed()[host.name]) == (
+        {host.name: "healthy"},
+        ["manifest/record", "ollama/start"],
+    )
+
+
+def starve(host: Host, limit: str) -> None:
+    """Limits the memory of the server, and has the simulated model take more than that when it loads."""
+    faults = json.dumps({"memory": {"bytes": 300 << 20}})
+    lines = f"[Service]\\nEnvironment=REAPER_OPS_LAB_FAULTS={FAULTS}\\nMemoryMax={limit}\\nMemorySwapMax=0\\n"
+    host.ssh(f"echo '{faults}' > {FAULTS}; chown ollama: {FAULTS}; printf '{lines}' > {FAULT_DROPIN}")
+    host.ssh("systemctl daemon-reload; systemctl restart ollama.service", timeout=180)
+    model = host.ssh("ls /var/lib/ollama/models/manifests/*/library/*/* | sed 's,.*/manifests/,,; s,/latest$,:latest,'")
+    body = json.dumps({"model": model.stdout.strip(), "prompt": "Hello"})
+    url = "http://127.0.0.1:11434/api"
+    host.ssh(f"curl -sS --retry 60 --retry-connrefused --retry-delay 1 {url}/version", timeout=180)
+    host.ssh(f"curl -sS -m 120 {url}/generate -d '{body}'", timeout=180, check=False)
+
+
+def feed(host: Host) -> None:
+    host.ssh(f"rm -f {FAULTS} {FAULT_DROPIN}; systemctl daemon-reload; systemctl restart ollama.service", timeout=180)
+
+
+@pytest.mark.parametrize("name", ["deb12", pytest.param(MACHINE, marks=pytest.mark.vm)])
+def test_a_model_killed_for_memory_is_out_of_memory(fleet: Fleet, second: Answer, name: str) -> None:
+    host = fleet.host(name)
+    starve(host, "150M")
+    try:
+        answer = reaper(fleet.inventory, "probe", "-l", name)
+        evidence = "\n".join(item["text"] for item in answer.hosts[name]["evidence"])
+        assert (answer.rc, answer.states()) == (3, {name: "out-of-memory"}), answer.stdout
+        assert "Killed process" in evidence
+        assert host.ssh("systemctl is-active ollama.service").stdout.strip() == "active"
+    finally:
+        feed(host)
+
+
+@pytest.mark.vm
+def test_everything_is_up_again_after_a_reboot(fleet: Fleet, second: Answer) -> None:
+    host = fleet.host(MACHINE)
+    before = host.ssh("cat /proc/sys/kernel/random/boot_id").stdout
+    host.ssh("systemctl reboot", check=False)
+    time.sleep(5)
+    wait_booted(host, 600)
+    assert host.ssh("cat /proc/sys/kernel/random/boot_id").stdout != before
+    assert reaper(fleet.inventory, "verify", "-l", MACHINE).rc == 0
+    answer = reaper(fleet.inventory, "up", "--yes", "-l", MACHINE)
+    assert (answer.rc, answer.changed()) == (0, {})
+
+
+def test_swap_on_an_overlay_is_refused_with_the_reason(fleet: Fleet, second: Answer) -> None:
+    answer = reaper(fleet.inventory, "plan", "-l", "deb12", "-e", "swap_kind=file", "-e", "swap_path=/swapfile")
+    assert answer.rc == 3
+    assert "overlay" in answer.stdout
+    assert fleet.host("deb12").ssh("test -e /swapfile", check=False).returncode == 1
+
+
+def descendants(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:
+        children = Path(f"/proc/{parent}/task/{parent}/children")
+        found += [int(child) for child in children.read_text().split()] if children.exists() else []
+    return found
+
+
+def test_a_controller_killed_in_the_middle_is_completed_by_the_next(fleet: Fleet, second: Answer) -> None:
+    host = fleet.reset("deb12")
+    command = argv(fleet.inventory, "up", "--yes", "-l", host.name)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        reached = next((line for line in run.stderr if '"ollama/unit"' in line), "")
+        for pid in reversed(descendants(run.pid)):
+            os.kill(pid, signal.SIGKILL)
+    assert reached, "the run ended before it was killed"
+    answer = reaper(fleet.inventory, "up", "--yes", "-l", host.name)
+    assert (answer.rc, answer.states()) == (0, {host.name: "healthy"}), answer.stdout
+    assert "ollama/start" in answer.changed()[host.name]
+    assert "ollama/user" not in answer.changed()[host.name]
+    assert reaper(fleet.inventory, "verify", "-l", host.name).rc == 0
+
+
+def test_down_leaves_no_residue(fleet: Fleet, bare: dict[str, Tree], second: Answer) -> None:
+    answer = reaper(fleet.inventory, "down", "--yes", "--purge-models")
+    assert answer.rc == 0, answer.stdout + answer.stderr
+    left = {host.name: tree(host).differences(bare[host.name]) for host in fleet.hosts()}
+    assert left == {name: [] for name in left}, json.dumps(left, indent=1)
