@@ -36,6 +36,6 @@ class Tree:
 
 def tree(host: Host) -> Tree:
     """Directories, files and links with mode, owner and size; without what any system changes by itself."""
-    lines = host.ssh(f"{FIND}", timeout=300).stdout.splitlines()
+    lines = host.ssh(FIND, timeout=300).stdout.splitlines()
     engine = any(line.startswith("/var/lib/docker/") for line in lines)
     return Tree(frozenset(line for line in lines if not line.startswith(VOLATILE)), engine)
