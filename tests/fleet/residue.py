@@ -14,6 +14,7 @@ VOLATILE = (
     "/var/lib/dpkg/",
     "/var/lib/systemd/",
     "/var/log/",
+    "/tmp/systemd-private-",
     "/var/tmp/systemd-private-",
     "/root/.ansible",
 )
