@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from pathlib import Path
 from bench.measure import Row, Skipped, Timing, median, once, table
 
 HOSTS, DEAD, ROUNDS = 1000, 50, 5
-PORT, EXPORTER_PORT = 28434, 28435
 PATHS = ("/api/version", "/api/tags", "/api/ps")
 RATIO, MEMORY, TIMEOUT = 0.5, 150 << 20, 2.0
 DEAD_NET = "127.66.0.0/16"
@@ -38,6 +38,19 @@ http {{
   }}
 }}
 """
+
+
+def free(first: int) -> int:
+    """The first port from here on that nobody holds on any address."""
+    for port in range(first, first + 1000):
+        with suppress(OSError), socket.socket() as trial:
+            trial.bind(("0.0.0.0", port))
+            return port
+    raise SystemExit(f"no free port from {first} on")
+
+
+PORT = free(28434)
+EXPORTER_PORT = free(PORT + 1)
 
 
 def tags() -> str:
@@ -70,8 +83,6 @@ def running(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait(port: int) -> None:
-    import socket
-
     for _ in range(200):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
             return
