@@ -2,15 +2,19 @@
 
 import shutil
 import tempfile
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from fleet import prepare
+from fleet.command import Answer, reaper
 from fleet.hosts import Host
-from fleet.world import Fleet
+from fleet.residue import Tree, tree
+from fleet.world import MACHINE, Fleet
 
 HERE = Path(__file__).parent
 FLEET = pytest.StashKey[Fleet]()
+WALK = pytest.StashKey[Future[tuple[Tree, Answer]]]()
 
 
 def unfit(config: pytest.Config) -> str:
@@ -38,7 +42,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = any(HERE in item.path.parents for item in session.items)
     if wanted and not session.config.option.collectonly and not unfit(session.config):
         directory = Path(tempfile.mkdtemp(prefix="reaper-fleet-"))
-        session.config.stash[FLEET] = Fleet(directory)
+        fleet = session.config.stash[FLEET] = Fleet(directory)
+        session.config.stash[WALK] = fleet.later(walk_of_the_machine)
+
+
+def walk_of_the_machine(fleet: Fleet) -> tuple[Tree, Answer]:
+    """What lay on the machine, and its first `up`; begun early, since an emulated processor takes minutes for it."""
+    before = tree(fleet.host(MACHINE))
+    return before, reaper(fleet.inventory, "up", "--yes", "-l", MACHINE)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -56,3 +67,8 @@ def fleet(pytestconfig: pytest.Config) -> Fleet:
 @pytest.fixture(scope="session", params=["deb12", "deb13", "deb13-docker", pytest.param("vm13", marks=pytest.mark.vm)])
 def host(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
     return fleet.host(request.param)
+
+
+@pytest.fixture(scope="session")
+def walk(pytestconfig: pytest.Config) -> tuple[Tree, Answer]:
+    return pytestconfig.stash[WALK].result()

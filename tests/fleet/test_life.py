@@ -19,15 +19,15 @@ from reaper_ops.adapters.ansible import Source
 from reaper_ops.flows.up import changes
 
 ENGINE = "deb13-docker"
-NATIVE = ("deb12", "deb13", MACHINE)
+NATIVE = ("deb12", "deb13")
 FAULTS = "/var/lib/ollama/faults.json"
 FAULT_DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
 
 
 @pytest.fixture(scope="module")
 def bare(fleet: Fleet) -> dict[str, Tree]:
-    """What lay on each host before the first `up`."""
-    return {host.name: tree(host) for host in fleet.hosts()}
+    """What lay on each container host before the first `up`."""
+    return {host.name: tree(host) for host in fleet.hosts(with_machine=False)}
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def predicted(fleet: Fleet, bare: dict[str, Tree]) -> dict[str, tuple[str, ...]]
 
 @pytest.fixture(scope="module")
 def first(fleet: Fleet, predicted: dict[str, tuple[str, ...]]) -> Answer:
-    return reaper(fleet.inventory, "up", "--yes")
+    return reaper(fleet.inventory, "up", "--yes", "-l", f"all:!{MACHINE}")
 
 
 @pytest.fixture(scope="module")
-def second(fleet: Fleet, first: Answer) -> Answer:
-    """After the image, which no registry could give, was brought to the engine."""
+def second(fleet: Fleet, first: Answer, walk: tuple[Tree, Answer]) -> Answer:
+    """The whole fleet, after the image, which no registry could give, was brought to the engine."""
     standin.build(fleet.client, fleet.image("trixie"))
     standin.load(ENGINE)
     return reaper(fleet.inventory, "up", "--yes")
@@ -60,6 +60,13 @@ def test_check_predicts_what_apply_changes(first: Answer, predicted: dict[str, t
 
 def test_up_makes_bare_hosts_healthy(first: Answer) -> None:
     assert {name: first.states()[name] for name in NATIVE} == dict.fromkeys(NATIVE, "healthy")
+
+
+@pytest.mark.vm
+def test_up_makes_a_bare_machine_healthy(walk: tuple[Tree, Answer]) -> None:
+    answer = walk[1]
+    assert (answer.rc, answer.states()) == (0, {MACHINE: "healthy"}), answer.stderr
+    assert {"swap/file", "ollama/release", "ollama/start", "models/pull"} <= set(answer.changed()[MACHINE])
 
 
 def test_one_host_without_its_image_does_not_stop_the_others(first: Answer) -> None:
@@ -190,8 +197,9 @@ def test_a_controller_killed_in_the_middle_is_completed_by_the_next(fleet: Fleet
     assert reaper(fleet.inventory, "verify", "-l", host.name).rc == 0
 
 
-def test_down_leaves_no_residue(fleet: Fleet, bare: dict[str, Tree], second: Answer) -> None:
+def test_down_leaves_no_residue(fleet: Fleet, bare: dict[str, Tree], walk: tuple[Tree, Answer], second: Answer) -> None:
+    before = {**bare, MACHINE: walk[0]}
     answer = reaper(fleet.inventory, "down", "--yes", "--purge-models")
     assert answer.rc == 0, answer.stdout + answer.stderr
-    left = {host.name: tree(host).differences(bare[host.name]) for host in fleet.hosts()}
+    left = {host.name: tree(host).differences(before[host.name]) for host in fleet.hosts()}
     assert left == {name: [] for name in left}, json.dumps(left, indent=1)

@@ -5,10 +5,12 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import docker
 from docker.models.containers import Container
@@ -20,6 +22,7 @@ from reaper_ops.lab import models, release
 from reaper_ops.lab.ollama import VERSION
 from reaper_ops.lab.registry import Registry
 
+T = TypeVar("T")
 SUITES = {"deb12": "bookworm", "deb13": "trixie", "deb13-docker": "trixie"}
 VOLUMES = {"deb13": {"data": containers.SWAP_VOLUME}, "deb13-docker": {"docker": "/var/lib/docker"}}
 MACHINE = "vm13"
@@ -48,7 +51,7 @@ class Fleet:
         self.directory = directory
         self.inventory = directory / "inventory"
         self._closing = ExitStack()
-        self._pool = ThreadPoolExecutor(max_workers=6, thread_name_prefix="fleet")
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="fleet")
         self._base = self._pool.submit(self._prepare)
         self._hosts: dict[str, Future[Host]] = {
             **{name: self._pool.submit(self._container, name) for name in SUITES},
@@ -58,6 +61,10 @@ class Fleet:
 
     def host(self, name: str) -> Host:
         return self._hosts[name].result()
+
+    def later(self, work: Callable[["Fleet"], T]) -> Future[T]:
+        """Work on hosts that goes on beside other tests."""
+        return self._pool.submit(work, self)
 
     def hosts(self, *, with_machine: bool = True) -> tuple[Host, ...]:
         return tuple(self.host(name) for name in self._hosts if with_machine or name != MACHINE)
@@ -125,7 +132,9 @@ class Fleet:
         """Enters the host into known_hosts and the inventory, and waits until it has booted."""
         with host.keys.known_hosts.open("a") as known:
             known.write(host.known_host)
-        (self.inventory / f"connection-{host.name}.json").write_text(json.dumps(self._connection(host), indent=2))
+        written = self.directory / f"connection-{host.name}.json"
+        written.write_text(json.dumps(self._connection(host), indent=2))
+        written.rename(self.inventory / written.name)
         wait_booted(host)
         return host
 
