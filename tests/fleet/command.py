@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet.hosts import ENVIRONMENT
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -36,5 +38,8 @@ def argv(inventory: Path, verb: str, *words: str) -> list[str]:
 
 
 def reaper(inventory: Path, verb: str, *words: str, timeout: float = 1200) -> Answer:
-    done = subprocess.run(argv(inventory, verb, *words), capture_output=True, text=True, check=False, timeout=timeout)
+    command = argv(inventory, verb, *words)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=timeout, env=ENVIRONMENT, stdin=subprocess.DEVNULL
+    )
     return Answer(done.returncode, done.stdout, done.stderr)

@@ -1,9 +1,13 @@
 """What a test knows of a host: where its sshd answers, and how to run a command there."""
 
+import os
 import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+ENVIRONMENT = dict(os.environ)
+"""As the session began: hosts boot, and the machine's first `up` runs, while other tests change theirs."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Host:
             errors="replace",
             timeout=timeout,
             check=False,
+            env=ENVIRONMENT,
         )
         if check and done.returncode:
             raise AssertionError(f"{self.name}: {command!r} ended with {done.returncode}:\n{done.stdout}{done.stderr}")

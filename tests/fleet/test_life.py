@@ -153,6 +153,33 @@ def test_a_model_killed_for_memory_is_out_of_memory(fleet: Fleet, second: Answer
         feed(host)
 
 
+def test_a_server_that_crashes_at_every_start_ends_as_failed_and_its_reason_is_named(fleet: Fleet, second: Answer) -> None:
+    host = fleet.host("deb13")
+    host.ssh(f"printf '[Service]\\nEnvironment=OLLAMA_ORIGINS=ftp://nowhere\\n' > {FAULT_DROPIN}")
+    host.ssh("systemctl daemon-reload; systemctl restart ollama.service", check=False)
+    try:
+        host.ssh("timeout 120 sh -c 'until systemctl is-failed ollama.service; do sleep 1; done'", timeout=150)
+        answer = reaper(fleet.inventory, "probe", "-l", host.name)
+        assert (answer.rc, answer.states()) == (3, {host.name: "connection-refused"}), answer.stdout
+        assert answer.hosts[host.name]["cause"] == "bad-origins-panic"
+    finally:
+        host.ssh(f"rm -f {FAULT_DROPIN}; systemctl daemon-reload; systemctl reset-failed ollama.service")
+    again = reaper(fleet.inventory, "up", "--yes", "-l", host.name)
+    assert again.states() == {host.name: "healthy"}, again.stdout
+
+
+@pytest.mark.vm
+def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
+    """On the machine with its own kernel alone: in containers the generator does nothing."""
+    wish = ("-l", MACHINE, "-e", "swap_kind=zram")
+    answer = reaper(fleet.inventory, "up", "--yes", *wish)
+    assert answer.rc == 0, answer.stdout
+    assert answer.changed()[MACHINE] == ["manifest/record", "swap/package", "swap/zram", "swap/zram-start"]
+    assert "/dev/zram0" in fleet.host(MACHINE).ssh("swapon --show=NAME --noheadings").stdout
+    assert reaper(fleet.inventory, "verify", *wish).rc == 0
+    assert reaper(fleet.inventory, "plan", *wish).hosts[MACHINE]["actions"] == []
+
+
 @pytest.mark.vm
 def test_everything_is_up_again_after_a_reboot(fleet: Fleet, second: Answer) -> None:
     host = fleet.host(MACHINE)
@@ -162,6 +189,7 @@ def test_everything_is_up_again_after_a_reboot(fleet: Fleet, second: Answer) -> 
     wait_booted(host, 600)
     assert host.ssh("cat /proc/sys/kernel/random/boot_id").stdout != before
     assert reaper(fleet.inventory, "verify", "-l", MACHINE).rc == 0
+    assert reaper(fleet.inventory, "verify", "-l", MACHINE, "-e", "swap_kind=zram").rc == 0
     answer = reaper(fleet.inventory, "up", "--yes", "-l", MACHINE)
     assert (answer.rc, answer.changed()) == (0, {})
 
