@@ -10,11 +10,17 @@ MODULES = sorted((ROOT / "reaper_ops").rglob("*.py"))
 FORBIDDEN = {"utils", "helpers", "common", "base", "misc"}
 
 
+def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without the docstring: that of a rule is a page of the runbooks."""
+    text = ast.get_docstring(function, clean=False) or ""
+    return (function.end_lineno or 0) - function.lineno + 1 - text.count("\n")
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_keeps_the_budgets(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 40]
+    long = [f.name for f in functions if lines_of_code(f) > 40]
     assert path.stem not in FORBIDDEN
     assert source.count("\n") <= 400
     assert not long

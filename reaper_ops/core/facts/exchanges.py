@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from reaper_ops.core.facts import places
-from reaper_ops.core.facts.answers import Answers, Ask, number, text, whole
+from reaper_ops.core.facts.answers import Answers, Ask, mapping, number, text, whole
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.settings import Settings
 
@@ -58,6 +58,8 @@ def _exchange(row: Mapping[str, Any]) -> Exchange:
             kept[field.name] = whole(value)
         elif field.name == "elapsed_ms":
             kept[field.name] = float(value) if isinstance(value, float) else float(number(str(value)) or 0)
+        elif field.name == "headers":
+            kept[field.name] = {str(name): str(said) for name, said in mapping(value).items()}
         else:
             kept[field.name] = text(value) or ""
     return Exchange(**kept)

@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reaper_ops.core.facts.exchange import Exchange as Exchange
+from reaper_ops.core.facts.traces import Traces
+
 
 @dataclass(frozen=True)
 class System:
@@ -68,6 +71,8 @@ class Disk:
     fstype: str
     free: int
     total: int
+    inodes_free: int | None = None
+    inodes_total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -224,25 +229,6 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """One HTTP request as it went. phase: how far it got (resolve, connect, tls, send, read, done).
-
-    error is a class of its own, not English: dns, refused, timeout, unreachable, tls, reset, closed, protocol, or "".
-    """
-
-    path: str
-    phase: str
-    error: str = ""
-    detail: str = ""
-    errno: int | None = None
-    address: str = ""
-    status: int | None = None
-    content_type: str = ""
-    body: str = ""
-    elapsed_ms: float = 0.0
-
-
-@dataclass(frozen=True)
 class Facts:
     host: str
     system: System
@@ -268,3 +254,4 @@ class Facts:
     kernel: str | None = None
     cgroup_oom_kills: int | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
+    traces: Traces | None = None

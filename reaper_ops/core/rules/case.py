@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from reaper_ops.core.facts import places
 from reaper_ops.core.facts.model import Exchange, Facts
+from reaper_ops.core.facts.traces import Traces
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules import serverlog
@@ -36,6 +38,42 @@ class Case:
     facts: Facts | None = None
     expected: tuple[str, ...] = ()
     source: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+
+    @cached_property
+    def traces(self) -> Traces:
+        """What only a diagnosis reads; all of it None where nothing was read."""
+        return (self.facts.traces if self.facts else None) or Traces()
+
+    @property
+    def state(self) -> State:
+        """The state of the probe; only in a diagnosis."""
+        return self.verdicts[0].state if self.verdicts else State.HEALTHY
+
+    def blamed(self, cause: str) -> Verdict | None:
+        """What the probe's rules said with this cause; only in a diagnosis."""
+        return next((verdict for verdict in self.verdicts if verdict.cause == cause), None)
+
+    @cached_property
+    def environ(self) -> Mapping[str, str]:
+        """Of the running server, or else of its container or unit; empty when none was read."""
+        facts = self.facts
+        if facts is None:
+            return {}
+        if facts.process is not None and facts.process.environ:
+            return facts.process.environ
+        return facts.container.environ if facts.container else {}
+
+    @property
+    def unit(self) -> Mapping[str, str]:
+        """Properties of the unit; empty without systemd."""
+        return self.facts.unit.properties if self.facts and self.facts.unit else {}
+
+    @property
+    def models_dir(self) -> str:
+        """The store, as the server's own environment or else the wish says."""
+        inside = places.DOCKER_MODELS if self.settings.ollama_runtime == "docker" else ""
+        return self.environ.get("OLLAMA_MODELS") or places.models(self.settings) or inside
 
     @property
     def host(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.probe import Observation
@@ -36,9 +37,9 @@ def judge(
     source: str = "",
 ) -> HostReport:
     """The first rule of the ladder that speaks gives the state; what later rules add becomes a note."""
-    case = Case(settings, observation, facts, tuple(expected_models), source)
-    verdicts = [found for rule in LADDER if (found := rule(case)) is not None]
-    first = verdicts[0] if verdicts else _healthy(case)
+    case = examined(Case(settings, observation, facts, tuple(expected_models), source))
+    verdicts = case.verdicts
+    first = verdicts[0]
     return HostReport(
         host=observation.host,
         state=first.state,
@@ -49,10 +50,16 @@ def judge(
         version=observation.version,
         url=observation.url,
         models=tuple(model.name for model in observation.models or ()),
-        notes=(*(f"{v.state}: {v.summary}" for v in verdicts[1:] if v.state != first.state), *_notes(case)),
-        simulated=_simulated(case),
+        notes=(*(f"{v.state}: {v.summary}" for v in verdicts[1:] if v.state != first.state), *notes(case)),
+        simulated=simulated(case),
         facts={"latency_ms": observation.latency_ms()},
     )
+
+
+def examined(case: Case) -> Case:
+    """The case with the verdicts of the ladder, of which there is always one."""
+    verdicts = tuple(found for rule in LADDER if (found := rule(case)) is not None)
+    return replace(case, verdicts=verdicts or (_healthy(case),))
 
 
 def _healthy(case: Case) -> Verdict:
@@ -64,20 +71,20 @@ def _healthy(case: Case) -> Verdict:
     return Verdict(State.HEALTHY, f"answers; {loaded} model{'' if loaded == 1 else 's'} loaded")
 
 
-def _notes(case: Case) -> tuple[str, ...]:
-    notes: list[str] = []
+def notes(case: Case) -> tuple[str, ...]:
+    said: list[str] = []
     settings, version = case.settings, case.seen.version
     if settings.ollama_managed and version and version != settings.ollama_version:
-        notes.append(f"runs {version}, the inventory wants {settings.ollama_version}")
+        said.append(f"runs {version}, the inventory wants {settings.ollama_version}")
     link = gpu_chain.first_broken_link(settings, case.facts) if case.facts and settings.gpu_vendor == "auto" else None
     if link is not None and not settings.gpu_require:
-        notes.append(f"the GPU is not used, its chain is broken at {link.link}: {link.missing}; {link.next_step}")
+        said.append(f"the GPU is not used, its chain is broken at {link.link}: {link.missing}; {link.next_step}")
     if case.log.recovered is not None:
-        notes.append(f"an earlier load failed, a later one succeeded: {excerpt(case.log.recovered.line, 100)}")
-    return tuple(notes)
+        said.append(f"an earlier load failed, a later one succeeded: {excerpt(case.log.recovered.line, 100)}")
+    return tuple(said)
 
 
-def _simulated(case: Case) -> tuple[str, ...]:
+def simulated(case: Case) -> tuple[str, ...]:
     """What is not real in a rehearsal, as its version and its stand-ins say."""
     named = (case.seen.version or "") + case.settings.ollama_version
     parts = ["the Ollama server and its models"] if "-lab" in named else []

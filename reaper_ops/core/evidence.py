@@ -1,0 +1,51 @@
+"""The parts of a host's evidence, by the names they have in a bundle, and which of them were not read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Part:
+    """read: whether facts hold it. asks: ids of the questions that it comes from. runtimes: where it exists."""
+
+    read: Callable[[Facts], bool]
+    asks: tuple[str, ...]
+    runtimes: tuple[str, ...] = ("systemd", "docker", "process")
+
+
+def _trace(name: str) -> Callable[[Facts], bool]:
+    return lambda facts: facts.traces is not None and getattr(facts.traces, name) is not None
+
+
+PARTS: Mapping[str, Part] = {
+    "http": Part(lambda facts: bool(facts.exchanges), ("api",)),
+    "journal.log": Part(lambda facts: facts.journal is not None, ("log",)),
+    "kernel.log": Part(lambda facts: facts.kernel is not None, ("kernel-journal", "kernel-ring")),
+    "systemctl-show.txt": Part(lambda facts: facts.unit is not None, ("unit",), ("systemd",)),
+    "systemctl-cat.txt": Part(_trace("unit_text"), ("unit-text",), ("systemd",)),
+    "docker-inspect.json": Part(_trace("containers"), ("containers",), ("docker",)),
+    "meminfo.txt": Part(lambda facts: facts.memory is not None, ("meminfo",)),
+    "ss.txt": Part(_trace("listeners"), ("listeners",)),
+    "ps.txt": Part(_trace("processes"), ("processes",)),
+    "cgroup.txt": Part(_trace("cgroup"), ("cgroup",), ("systemd", "docker")),
+    "store.txt": Part(_trace("stores"), ("stores",), ("systemd", "process")),
+    "mounts.txt": Part(_trace("mounts"), ("mounts",)),
+    "firewall.txt": Part(_trace("firewall"), ("firewall",), ("systemd", "docker")),
+}
+
+
+def missing(settings: Settings, facts: Facts | None) -> dict[str, str]:
+    """Parts that were not read, with the reason where one is known."""
+    if facts is None:
+        return dict.fromkeys(PARTS, "the host was not read")
+    found: dict[str, str] = {}
+    for name, part in PARTS.items():
+        if settings.ollama_runtime in part.runtimes and not part.read(facts):
+            why = next((facts.unread[ask] for ask in part.asks if ask in facts.unread), "")
+            found[name] = why or "not there"
+    return found
