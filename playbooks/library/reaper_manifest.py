@@ -8,7 +8,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, write_atomic
-from ansible.module_utils.reaper_ownership import DICTS, LISTS, installed, json_value, merged, read, there_before
+from ansible.module_utils.reaper_ownership import DICTS, LISTS, brought, installed, json_value, merged, read, there_before
 
 DOCUMENTATION = r"""
 module: reaper_manifest
@@ -60,17 +60,28 @@ def recorded(manifest, entries, phase):
     before = manifest.get("snapshot")
     if phase == "intended":
         if after.get("packages") and before is None:
-            before = sorted(installed())
+            before = sorted(installed() or ())
         after["snapshot"] = before
-    elif before is not None:
-        brought = sorted(installed() - set(before))
-        after["packages"] = list(dict.fromkeys(after.get("packages", []) + brought))
+        old = former(manifest, after)
+        after.update({"former": old} if old else {})
+    elif before:
+        after["packages"] = list(dict.fromkeys(after.get("packages", []) + brought(before)))
     if phase == "done" or after.get("snapshot") is None:
         after.pop("snapshot", None)
     if phase == "done":
+        after.pop("former", None)
         values = {path: json_value(path, keys) for path, keys in after.get("json", {}).items()}
         after["json_values"] = dict(manifest.get("json_values", {}), **values)
     return after
+
+
+def former(manifest, after):
+    """Hashes that files may still have until this run is done, by path."""
+    known = {path: list(hashes) for path, hashes in manifest.get("former", {}).items()}
+    for path, digest in manifest.get("files", {}).items():
+        if digest and after.get("files", {}).get(path) != digest and digest not in known.get(path, []):
+            known.setdefault(path, []).append(digest)
+    return known
 
 
 def text(manifest):

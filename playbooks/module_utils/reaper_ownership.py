@@ -41,7 +41,7 @@ def read(path):
 
 
 def merged(manifest, entries):
-    """Old and new entries; a file's hash that is known wins over one that is not."""
+    """Old and new entries; a file's hash that is known wins over one that is not, and the one before it is kept."""
     after = dict(manifest)
     for kind, value in entries.items():
         old = manifest.get(kind, {} if kind in DICTS else [])
@@ -61,6 +61,11 @@ def there_before(manifest, entries):
         for name in entries.get(kind, []):
             if name not in known and exists(name, whole):
                 found.add("%s %s" % (kind, name))
+    packages = [name for name in entries.get("packages", []) if name not in manifest.get("packages", [])]
+    here = installed() if packages else set()
+    if here is None:
+        raise Trouble("neither dpkg nor rpm answers; without them nobody can tell which packages are ours")
+    found |= {"packages %s" % name for name in packages if name in here}
     for kind in ("directories", "homes"):
         new = [path for path in entries.get(kind, []) if path not in manifest.get(kind, [])]
         found |= {"litter %s" % path for path in new if os.path.exists(os.path.join(path, ".ollama"))}
@@ -163,15 +168,29 @@ def sha256(path):
 
 
 def installed():
-    """Names of the packages on the host; empty where neither dpkg nor rpm answers."""
+    """Names of the packages on the host; None where neither dpkg nor rpm answers."""
     for argv in (
         ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package}\n"],
         ["rpm", "-qa", "--qf", "ii  %{NAME}\n"],
     ):
-        try:
-            done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=60)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        rows = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
-        return {row[-1].split(":")[0] for row in rows if row and row[0] == "ii"}
-    return set()
+        out = said(argv)
+        rows = [line.split() for line in (out or "").splitlines()]
+        if rows:
+            return {row[-1].split(":")[0] for row in rows if row and row[0] == "ii"}
+    return None
+
+
+def brought(before):
+    """Packages that came since `before` as dependencies; one that a person installed meanwhile is not ours."""
+    now, automatic = installed(), said(["apt-mark", "showauto"])
+    new = (now or set()) - set(before)
+    return sorted(new if automatic is None else new & {name.split(":")[0] for name in automatic.split()})
+
+
+def said(argv):
+    """Output of a command; None when it is not there or failed."""
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

@@ -46,7 +46,8 @@ def would_go(names):
 
 def removable(names):
     """(to remove, {kept: why}) of the packages among `names` that are installed."""
-    here = [name for name in names if name in installed()]
+    present = installed() or set()
+    here = [name for name in names if name in present]
     if not here:
         return [], {}
     gone = would_go(here)

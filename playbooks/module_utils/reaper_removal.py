@@ -142,7 +142,8 @@ class Removal:
                 self.drop("files", extra, lambda extra=extra: os.unlink(extra))
         if path in self.gone or not os.path.lexists(path):
             return
-        if entries[path] and not self.force and sha256(path) != entries[path]:
+        ours = [entries[path], *self.manifest.get("former", {}).get(path, [])]
+        if entries[path] and not self.force and sha256(path) not in ours:
             self.keep("files", path, "was changed since we wrote it; `--force` removes it all the same")
             return
         self.drop("files", path, lambda: os.unlink(path))
@@ -208,7 +209,7 @@ class Removal:
             self.succeed(["groupdel", name])
 
     def packages(self):
-        names = self.manifest.get("packages", [])
+        names = [name for name in self.manifest.get("packages", []) if "packages %s" % name not in self.existed]
         in_use = reaper_packages.engine_in_use() if reaper_packages.ENGINES & set(names) and not self.check else ""
         for name in reaper_packages.ENGINES & set(names) if in_use else ():
             self.keep("packages", name, in_use)

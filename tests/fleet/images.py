@@ -13,9 +13,12 @@ from fleet import prepare
 
 CACHE = Path.home() / ".cache" / "reaper_ops" / "fleet"
 PACKAGES = (
-    "ca-certificates,curl,dbus,iproute2,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv,util-linux"
+    "ca-certificates,curl,dbus,iproute2,kmod,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv,udev,"
+    "util-linux"
 )
-MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer", "e2scrub_all.timer")
+UDEV = ("systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket")
+"""Masked in the image: in a privileged container it would manage this machine's devices."""
+MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer", "e2scrub_all.timer", *UDEV)
 KEPT_APT_SETTINGS = ("Acquire::http::Proxy", "Acquire::https::Proxy")
 
 

@@ -81,6 +81,8 @@ def build(suite: str, base: Path, work: Path, result: Path) -> None:
     collect_drivers(root, version, result / "modules")
     system = root / "etc/systemd/system"
     (system / "fleet-network.service").write_text(NETWORK_UNIT)
+    for unit in images.UDEV:
+        (system / unit).unlink()
     wants = system / "multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "fleet-network.service").symlink_to("../fleet-network.service")

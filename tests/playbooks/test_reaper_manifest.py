@@ -73,18 +73,48 @@ def test_json_keys_are_recorded_with_their_values(module: Any, path: Path, tmp_p
     assert done["json_values"][str(daemon)]["runtimes/nvidia"] == {"path": "x"}
 
 
-def test_dependencies_that_came_along_are_ours(module: Any, path: Path, tmp_path: Path) -> None:
-    query = tmp_path / "bin" / "dpkg-query"
-    query.parent.mkdir()
-    query.write_text(f"#!/bin/sh\ncat {tmp_path}/packages\n")
-    query.chmod(0o755)
-    env = {"PATH": f"{query.parent}:{os.environ['PATH']}"}
+@pytest.fixture
+def dpkg(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `packages` and `automatic` in tmp_path are what dpkg and apt say."""
+    for program, file in (("dpkg-query", "packages"), ("apt-mark", "automatic")):
+        place = tmp_path / "bin" / program
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"#!/bin/sh\ncat {tmp_path}/{file}\n")
+        place.chmod(0o755)
+    return {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+
+
+def test_dependencies_that_came_along_are_ours(module: Any, path: Path, tmp_path: Path, dpkg: dict[str, str]) -> None:
     (tmp_path / "packages").write_text("ii  bash\nrc  old\n")
-    module(path=str(path), phase="intended", entries={"packages": ["docker.io"]}, env=env)
-    (tmp_path / "packages").write_text("ii  bash\nii  docker.io\nii  runc:amd64\n")
-    done = module(path=str(path), phase="done", entries={"packages": ["docker.io"]}, env=env)["manifest"]
+    module(path=str(path), phase="intended", entries={"packages": ["docker.io"]}, env=dpkg)
+    (tmp_path / "packages").write_text("ii  bash\nii  docker.io\nii  runc:amd64\nii  by-hand\n")
+    (tmp_path / "automatic").write_text("runc:amd64\nbash\n")
+    done = module(path=str(path), phase="done", entries={"packages": ["docker.io"]}, env=dpkg)["manifest"]
     assert done["packages"] == ["docker.io", "runc"]
     assert "snapshot" not in json.loads(path.read_text())
+
+
+def test_a_package_that_was_there_is_never_ours(module: Any, path: Path, tmp_path: Path, dpkg: dict[str, str]) -> None:
+    """Also when the plan thought that it was missing, since dpkg had not answered in time."""
+    (tmp_path / "packages").write_text("ii  ca-certificates\n")
+    entries = {"packages": ["ca-certificates", "zstd"]}
+    noted = module(path=str(path), phase="intended", entries=entries, env=dpkg)["manifest"]
+    assert noted["existed"] == ["packages ca-certificates"]
+
+
+def test_nothing_is_noted_while_no_package_tool_answers(module: Any, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    said = module.fails(path=str(path), entries={"packages": ["zstd"]}, env={"PATH": str(tmp_path / "bin")})
+    assert "neither dpkg nor rpm" in said
+    assert not path.exists()
+
+
+def test_a_hash_is_known_until_the_file_is_written_anew(module: Any, path: Path) -> None:
+    module(path=str(path), entries={"files": {"/a": "1" * 64}})
+    half = module(path=str(path), phase="intended", entries={"files": {"/a": "2" * 64}})["manifest"]
+    assert (half["files"], half["former"]) == ({"/a": "2" * 64}, {"/a": ["1" * 64]})
+    done = module(path=str(path), phase="done", entries={"files": {"/a": "2" * 64}})["manifest"]
+    assert "former" not in done
 
 
 @pytest.mark.parametrize("entries", [{"fiels": {}}, {"files": []}, {"units": {}}])

@@ -100,6 +100,22 @@ def test_models_stay_unless_asked_and_a_later_round_purges_them(module: Any, hos
     assert without_empty(snapshot(host), host / "opt", host / "usr", host / "usr/bin") == before
 
 
+def test_a_file_of_the_run_before_goes_when_the_last_run_broke_off(module: Any, host: Path) -> None:
+    args = install(host)
+    unit = host / "etc/systemd/system/ollama.service"
+    RECORD(path=args["path"], phase="intended", entries={"files": {str(unit): "f" * 64}})
+    done = module.predicted(**args, purge_models=True)
+    assert done["kept"] == []
+    assert not unit.exists()
+
+
+def test_a_package_that_was_there_before_stays(module: Any, host: Path) -> None:
+    path = host / "manifest.json"
+    manifest = {"schema": 1, "state": "done", "packages": ["bash"], "existed": ["packages bash"]}
+    path.write_text(json.dumps(manifest))
+    assert module(path=str(path), check=True)["removed"] == []
+
+
 def test_changed_file_is_kept_and_stays_in_the_manifest(module: Any, host: Path) -> None:
     args = install(host)
     unit = host / "etc/systemd/system/ollama.service"
