@@ -88,7 +88,10 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Store:
-    """A model store: the server's own first, then others that were found on the host. blobs None: not read."""
+    """A model store: the server's own first, then others that were found on the host. blobs None: not read.
+
+    mode is empty for a store of the server's that is not there.
+    """
 
     path: str
     manifests: tuple[Manifest, ...] = ()
@@ -96,6 +99,24 @@ class Store:
     uid: int | None = None
     gid: int | None = None
     mode: str = ""
+
+
+@dataclass(frozen=True)
+class Denied:
+    """What the server's user may not do. need: enter, read or write; error: EACCES, EROFS or another errno's name."""
+
+    path: str
+    need: str
+    error: str = "EACCES"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """How our own last pull of a model ended; error is empty when it succeeded. age in seconds."""
+
+    model: str
+    error: str = ""
+    age: int | None = None
 
 
 @dataclass(frozen=True)
@@ -216,6 +237,7 @@ class Timing:
     """One /api/generate that was measured; seconds, counts of tokens. cold: the model was not loaded before.
 
     wall is what the client waited; load, prompt and eval are the server's own; the rest of total is queueing.
+    parallel: how many such requests were sent at once.
     """
 
     model: str
@@ -228,6 +250,7 @@ class Timing:
     eval: float = 0.0
     eval_tokens: int = 0
     error: str = ""
+    parallel: int = 1
 
 
 @dataclass(frozen=True)
@@ -239,7 +262,12 @@ class Traces:
     the host's clock minus the controller's, seconds. cpu_flags: of the first core. firewall: tool to its rules.
     shell_proxies: *_proxy variables of /etc/environment and profiles. libraries: names in lib/ollama. visited: names
     of requests in `asked`: `ipv4`, `ipv6`, `origin` (with a foreign Origin), `host` (with a foreign Host), `address`
-    (by the host's own address). sandbox: the unit's Protect*, ReadWritePaths, Private*, Limit*, OOMPolicy.
+    (by the host's own address), `registry` (manifests of promised models that are not there, from the host, through
+    the server's own proxy). denied: as the server's user, on the way to its store and in it. docker_kind: `engine`,
+    `snap`, `desktop`, `rootless` or `podman`. gpu_in_container: what `nvidia-smi -L` said inside our container. dkms:
+    its lines about GPU drivers. secure_boot: whether the firmware refuses unsigned modules. gpu_modules_file: whether
+    there is a module `nvidia` for the running kernel. now: the host's clock when it was read, seconds since 1970.
+    connections: established TCP connections to the server.
     """
 
     unit_again: Mapping[str, str] | None = None
@@ -258,6 +286,8 @@ class Traces:
     fstab: str | None = None
     stores: tuple[Store, ...] | None = None
     path_steps: tuple[PathStep, ...] | None = None
+    denied: tuple[Denied, ...] | None = None
+    pulls: tuple[Pulled, ...] | None = None
     user_home: str | None = None
     user_home_exists: bool | None = None
     user_uid: int | None = None
@@ -266,6 +296,9 @@ class Traces:
     gpu_load: tuple[GpuLoad, ...] | None = None
     gpu_users: tuple[GpuUser, ...] | None = None
     gpu_in_container: str | None = None
+    dkms: str | None = None
+    secure_boot: bool | None = None
+    gpu_modules_file: bool | None = None
     toolkit_config: str | None = None
     libraries: tuple[str, ...] | None = None
     binaries: tuple[Binary, ...] | None = None
@@ -280,3 +313,5 @@ class Traces:
     clock_synchronized: bool | None = None
     asked: Mapping[str, tuple[Exchange, ...]] = field(default_factory=dict)
     timings: tuple[Timing, ...] | None = None
+    now: float | None = None
+    connections: int | None = None
