@@ -84,7 +84,7 @@ def _limit(case: Case, line: Hit | None) -> str:
     if case.settings.ollama_runtime == "systemd" and case.settings.ollama_memory_max and by_limit:
         return "systemd-memorymax-oom"
     memcg = next(
-        (h.groups.get("memcg", "") for h in _constraints(case) if line and h.groups["pid"] == line.groups["pid"]),
+        (h.groups.get("memcg", "") for h in constraints(case) if line and h.groups["pid"] == line.groups["pid"]),
         "",
     )
     if memcg:
@@ -92,7 +92,7 @@ def _limit(case: Case, line: Hit | None) -> str:
     return "kernel-oom-kill"
 
 
-def _constraints(case: Case) -> list[Hit]:
+def constraints(case: Case) -> list[Hit]:
     kernel = case.facts.kernel if case.facts else None
     return [hit for hit in signatures.hits("kernel", kernel) if hit.signature.id == "oom-constraint"]
 

@@ -93,6 +93,14 @@ TABLE = (
         "ollama.service: systemd-oomd killed 21 process(es) in this unit.",
     ),
     S(
+        "oomd-kill-of",
+        "log",
+        r"systemd-oomd\[\d+\]: Killed (?P<cgroup>/\S+)",
+        (),
+        "Dec 18 19:34:56 user-desktop systemd-oomd[840]: Killed /user.slice/x.scope due to memory pressure for "
+        "/user.slice being 51.07% > 50.00% for > 20s with reclaim activity",
+    ),
+    S(
         "oom-kill",
         "kernel",
         r"(?P<memcg>Memory cgroup o|O)ut of memory(?: \([^)]*\))?: "
@@ -110,5 +118,75 @@ TABLE = (
         (),
         "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/rec_load,"
         "task_memcg=/rec_load,task=llama-server,pid=24856,uid=0",
+    ),
+    S(
+        "oom-invoked",
+        "kernel",
+        r"(?P<comm>\S+) invoked oom-killer: ",
+        (),
+        "[ 6858.683126] llama-server invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+    ),
+    S(
+        "swapfile-holes",
+        "kernel",
+        r"swapon: swapfile has holes",
+        ("swapfile-unsupported-fs",),
+        "swapon: swapfile has holes",
+    ),
+    S(
+        "mlock-limit",
+        "log",
+        r"failed to mlock \d+-byte buffer.*Cannot allocate memory",
+        ("overcommit-or-ulimit",),
+        "warning: failed to mlock 4912902144-byte buffer (after previously locking 0 bytes): Cannot allocate memory",
+    ),
+    S(
+        "load-starts",
+        "log",
+        r'msg="starting llama-server" cmd=".*? -c (?P<context>\d+)'
+        r'|msg="starting (?:llama server|runner)" cmd=".*?--ctx-size (?P<size>\d+)'
+        r"|msg=load request=.*?KvSize:(?P<kv>\d+)",
+        (),
+        'level=INFO source=llama_server.go:433 msg="starting llama-server" cmd="/opt/ollama/llama-server --model '
+        '/srv/m/blobs/sha256-b0cdd74f7ce2 --port 36849 --host 127.0.0.1 --no-webui --offline -c 131072 -np 1"',
+    ),
+    S(
+        "load-parts",
+        "log",
+        r"common_memory_breakdown_print: \|\s+- .*?\d+ =\s+(?P<weights>\d+) \+\s+(?P<context>\d+)"
+        r" \+\s+(?P<compute>\d+)",
+        (),
+        "common_memory_breakdown_print: |   - Host               |                 "
+        "6056 =  1688 +    3584 +     784                |",
+        "new",
+    ),
+    S(
+        "default-context",
+        "log",
+        r'vram-based default context" total_vram="(?P<vram>[^"]+)" default_num_ctx=(?P<context>\d+)',
+        (),
+        'level=INFO source=routes.go:2058 msg="vram-based default context" total_vram="0 B" default_num_ctx=4096',
+    ),
+    S(
+        "loaded-runners",
+        "log",
+        r'msg="loaded runners" count=(?P<count>\d+)',
+        (),
+        'level=INFO source=sched.go:728 msg="loaded runners" count=2',
+    ),
+    S(
+        "runtime-oom",
+        "log",
+        r"runtime OOM detected; expiring loaded models",
+        ("vram-oom-runtime",),
+        'level=WARN msg="runtime OOM detected; expiring loaded models to clear memory before next request"',
+        "new",
+    ),
+    S(
+        "quantizing",
+        "log",
+        r'msg="quantizing model"',
+        (),
+        'level=INFO source=quantization.go:124 msg="quantizing model" type=Q4_K_M input=/tmp/a output=/tmp/b',
     ),
 )

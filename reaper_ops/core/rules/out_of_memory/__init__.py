@@ -1,5 +1,5 @@
 """Memory of the host, its limits and the GPU (group C of the catalogue)."""
 
-from reaper_ops.core.rules.rule import Rule
+from reaper_ops.core.rules.out_of_memory import kills
 
-RULES: tuple[Rule, ...] = ()
+RULES = (*kills.RULES,)

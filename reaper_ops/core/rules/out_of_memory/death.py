@@ -1,0 +1,115 @@
+"""Who killed a process of Ollama, and for whose limit: one decision for the rules that look alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reaper_ops.core import signatures
+from reaper_ops.core.finding import Confidence
+from reaper_ops.core.report import Evidence, State
+from reaper_ops.core.rules import memory
+from reaper_ops.core.rules.case import Case, excerpt
+from reaper_ops.core.rules.out_of_memory import room
+from reaper_ops.core.signatures.model import Hit
+
+KERNEL, CONTAINER, UNIT = "kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom"
+POLICY, OOMD = "oompolicy-stops-service", "systemd-oomd-kill"
+KILLS = frozenset({KERNEL, CONTAINER, UNIT, POLICY, OOMD})
+CONTAINERS = ("docker", "containerd", "libpod", "kubepods", "lxc", "machine.slice")
+SYSTEMD = (".service", ".slice", ".scope")
+DOWN = frozenset({State.CONNECTION_REFUSED, State.HTTP_ERROR})
+
+
+@dataclass(frozen=True)
+class Death:
+    """A kill that still does harm: the server is down, or its last load failed. victim is the kernel's line."""
+
+    cause: str
+    evidence: tuple[Evidence, ...]
+    confidence: Confidence = Confidence.CERTAIN
+    victim: Hit | None = None
+
+
+def death(case: Case) -> Death | None:
+    """None for a kill that was made good since: the probe's rules judge that."""
+    if case.facts is None:
+        return None
+    said = next((v for v in case.verdicts if v.state is State.OUT_OF_MEMORY and v.cause in KILLS), None)
+    line = memory.kernel_line(case) if said else None
+    oomd = _oomd(case) if said or _gone(case) else None
+    if oomd is not None and (line is None or room.stamp(oomd.line) >= room.stamp(line.line) != ""):
+        return Death(OOMD, (Evidence("journal", excerpt(oomd.line)),))
+    if line is not None:
+        return _by_kernel(case, line)
+    return _counted(case) if said else None
+
+
+def _gone(case: Case) -> bool:
+    """Something died, and the probe could not tell of what."""
+    if case.log.failed_load is not None and case.log.failed_load.signature.id in signatures.KILLED:
+        return True
+    return any(v.state in DOWN for v in case.verdicts) and not case.log.stopped
+
+
+def _oomd(case: Case) -> Hit | None:
+    """The last kill of systemd-oomd that names our unit, container or control group."""
+    assert case.facts is not None
+    container = case.facts.container
+    marks = [container.id] if container and container.id else []
+    marks += [case.traces.cgroup.path] if case.traces.cgroup and len(case.traces.cgroup.path) > 1 else []
+    found = None
+    for hit in signatures.hits("log", "\n".join((case.facts.journal or "", case.traces.oomd or ""))):
+        group = hit.groups.get("cgroup", "")
+        if hit.signature.id == "oomd-kill" or (
+            hit.signature.id == "oomd-kill-of" and any(mark in group for mark in marks)
+        ):
+            found = hit
+    return found
+
+
+def _by_kernel(case: Case, line: Hit) -> Death:
+    rows = [hit for hit in memory.constraints(case) if hit.groups["pid"] == line.groups["pid"]]
+    group = rows[-1].groups.get("memcg", "") if rows else ""
+    proof = memory.kill(case)
+    shown = proof.evidence if proof else (Evidence("kernel log", excerpt(line.line)),)
+    if rows and group:
+        shown = (*shown, Evidence("kernel log", f"{rows[-1].groups['constraint']} oom_memcg={group}"))
+    if not line.groups.get("memcg", "").startswith("Memory"):
+        return Death(KERNEL, shown, victim=line)
+    cause = _owner(case, group)
+    return Death(cause, shown, Confidence.CERTAIN if group else Confidence.LIKELY, line)
+
+
+def _owner(case: Case, group: str) -> str:
+    """Whose limit a control group is."""
+    if any(mark in group for mark in CONTAINERS):
+        return CONTAINER
+    if group.endswith(SYSTEMD):
+        return UNIT
+    inside = case.settings.ollama_runtime == "docker" or bool(case.facts and case.facts.system.container)
+    return CONTAINER if inside or group or case.settings.ollama_runtime == "process" else UNIT
+
+
+def _counted(case: Case) -> Death | None:
+    """No kernel line: counters and flags say that there was a kill, and a limit says whose it was."""
+    proof = memory.kill(case)
+    shown = proof.evidence if proof else _said_by_systemd(case)
+    lid = room.limit(case)
+    if not shown:
+        return None
+    docker = case.settings.ollama_runtime == "docker"
+    if lid is None and (not docker or case.traces.containers is not None):
+        return Death(KERNEL, (*shown, Evidence("limits", "none set")), Confidence.LIKELY)
+    if lid is not None:
+        shown = (*shown, Evidence(lid.where, room.gib(lid.size)))
+    peak = case.traces.cgroup.peak if case.traces.cgroup else None
+    full = lid is not None and peak is not None and peak >= 0.98 * lid.size
+    return Death(CONTAINER if docker else UNIT, shown, Confidence.CERTAIN if full else Confidence.LIKELY)
+
+
+def _said_by_systemd(case: Case) -> tuple[Evidence, ...]:
+    found = [Evidence("systemctl show", "Result=oom-kill")] if case.unit.get("Result") == "oom-kill" else []
+    before = case.log.killed_after or case.log.previous
+    if before is not None:
+        found.append(Evidence("journal", excerpt(before.line)))
+    return tuple(found)
