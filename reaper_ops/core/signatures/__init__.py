@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from reaper_ops.core.signatures import gpu, memory, server
+from reaper_ops.core.signatures import gpu, memory, server, slow
 from reaper_ops.core.signatures.model import Hit, Signature
 
-TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE)
+TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE)
 OUT_OF_MEMORY = frozenset(
     {"ram-preflight", "ram-too-large", "vram-oom-startup", "vram-oom", "gpu-oom-other", "ram-malloc"}
 )
@@ -31,6 +31,20 @@ def match(where: str, line: str) -> Hit | None:
         if found:
             return Hit(signature, line.strip(), {k: v for k, v in found.groupdict().items() if v is not None})
     return None
+
+
+def only(id_: str, line: str) -> Hit | None:
+    """What the one signature of this name finds in the line."""
+    signature, pattern = _by_id()[id_]
+    found = pattern.search(line)
+    if not found:
+        return None
+    return Hit(signature, line.strip(), {k: v for k, v in found.groupdict().items() if v is not None})
+
+
+@cache
+def _by_id() -> dict[str, tuple[Signature, re.Pattern[str]]]:
+    return {s.id: (s, re.compile(s.pattern)) for s in TABLE}
 
 
 def hits(where: str, text: str | None) -> Iterator[Hit]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Signature:
-    """where: api (HTTP error texts), log (the server's log, journal), kernel. causes: slugs, likeliest first.
+    """where: api (HTTP error texts), log (the server's log, journal), kernel, history (the
+    server's log once more, for its course: such a line may have another meaning beside). causes: likeliest first.
 
     engine: old (up to 0.24), new (from 0.30) or empty for both.
     """

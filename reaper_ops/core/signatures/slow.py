@@ -1,0 +1,58 @@
+"""Texts of the server's log that tell where time went: loads, evictions, requests served, clients that left."""
+
+from __future__ import annotations
+
+from reaper_ops.core.signatures.model import Signature as S
+
+TABLE = (
+    S(
+        "request-served",
+        "history",
+        r"\[GIN\] (?P<day>\d{4}/\d\d/\d\d) - (?P<time>\d\d:\d\d:\d\d) \|\s*(?P<status>\d{3}) \|\s*(?P<took>\S+) \|"
+        r"\s*(?P<client>\S+) \|\s*(?P<method>\w+)\s+\"(?P<path>[^\"]*)\"",
+        (),
+        '[GIN] 2026/11/22 - 11:08:42 | 503 |     7.80652ms |       127.0.0.1 | POST     "/api/generate"',
+    ),
+    S(
+        "runner-starting",
+        "history",
+        r'msg="starting (?:llama-server|llama server|runner)" cmd=.*?--model (?P<model>\S+)'
+        r"(?:.*? (?:-c|--ctx-size) (?P<context>\d+))?(?:.*? (?:-np|--parallel) (?P<parallel>\d+))?",
+        (),
+        'msg="starting llama-server" cmd="/usr/local/lib/ollama/llama-server --model '
+        '/var/lib/ollama/models/blobs/sha256-caa5 --port 43885 --host 127.0.0.1 --no-webui --offline -c 4096 -np 1"',
+    ),
+    S(
+        "runner-committed",
+        "history",
+        r"msg=load request=\"\{Operation:commit .*?Parallel:(?P<parallel>\d+) .*?KvSize:(?P<context>\d+) ",
+        (),
+        'msg=load request="{Operation:commit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:false KvSize:4096 '
+        'KvCacheType: NumThreads:8 GPULayers:[] MultiUserCache:false ProjectorPath: MainGPU:0 UseMmap:false}"',
+        "old",
+    ),
+    S(
+        "evicting",
+        "history",
+        r"predicted to exceed available memory, evicting|available, evicting a model to make space"
+        r"|evicting all other (?:loaded )?models|resetting model to expire immediately to make room",
+        (),
+        'level=INFO source=sched.go:551 msg="llama-server model predicted to exceed available memory, evicting" '
+        'predicted="9.0 GiB" predicted_num_ctx=8192',
+    ),
+    S(
+        "client-left-load",
+        "history",
+        r"client connection closed before (?:llama-)?server finished loading",
+        ("client-timeout-too-short",),
+        'level=WARN source=llama_server.go:1301 msg="client connection closed before llama-server finished loading, '
+        'aborting load"',
+    ),
+    S(
+        "layers-offloaded",
+        "history",
+        r"offloaded (?P<layers>\d+)/(?P<all>\d+) layers to GPU",
+        (),
+        'level=INFO source=ggml.go:494 msg="offloaded 20/49 layers to GPU"',
+    ),
+)
