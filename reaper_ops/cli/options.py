@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from reaper_ops.adapters.ansible import Source
+from reaper_ops.core.report import Report
+from reaper_ops.errors import ReaperError
 
 Command = Callable[..., Any]
 
@@ -53,3 +56,28 @@ def source_from(kwargs: dict[str, Any]) -> Source:
         vault_password_files=tuple(kwargs.pop("vault_password_files")),
         become_password_file=kwargs.pop("become_password_file"),
     )
+
+
+def look_from(kwargs: dict[str, Any], verb: str, on_event: Callable[[], Any] | None = None) -> Callable[[], Report]:
+    """How the fleet is looked at, by inventory or by URL; takes its options out of the command's arguments.
+
+    on_event makes what shows the steps of Ansible, for one look.
+    """
+    url, deep, direct = kwargs.pop("url"), kwargs.pop("deep"), kwargs.pop("direct")
+    if url:
+        from reaper_ops.flows import probe
+
+        return lambda: probe.probe_url(url, deep=deep)
+    if not kwargs["inventories"]:
+        raise ReaperError(verb, "neither an inventory nor a URL", "give -i INVENTORY, or --url http://HOST:11434")
+    from reaper_ops.adapters import ansible
+    from reaper_ops.flows import probe
+
+    source = source_from(kwargs)
+    inventory = ansible.inventory(source)
+
+    def look() -> Report:
+        with on_event() if on_event else nullcontext() as progress:
+            return probe.probe(source, inventory, deep=deep, direct=direct, on_event=progress)
+
+    return look

@@ -57,14 +57,22 @@ class HostReport:
     simulated: tuple[str, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def word(self) -> str:
+        """The state, or `unknown`."""
+        return "unknown" if self.state is None else str(self.state)
+
 
 SCHEMA = "reaper-ops/report/1"
 
 
 @dataclass(frozen=True)
 class Report:
+    """time: when it was taken, in seconds since 1970; 0 when that is not known."""
+
     verb: str
     hosts: tuple[HostReport, ...]
+    time: float = 0.0
 
     @property
     def status(self) -> str:
@@ -82,6 +90,16 @@ class Report:
     def exit_code(self) -> int:
         """0 healthy, 3 a finding is an error, 4 only warnings, 5 too little could be checked."""
         return {"healthy": 0, "error": 3, "warning": 4, "unknown": 5}[self.status]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a watch has counted since it began; seconds is how long its last round took."""
+
+    rounds: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    changes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

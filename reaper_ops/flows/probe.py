@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -48,7 +49,8 @@ def probe(
         found = _read(inventory, heard, found, gather, deep)
         heard |= _on_hosts(source, inventory, heard, found, deep, on_event)
     words = " ".join(f"-i {path}" for path in source.inventory)
-    return Report("probe", tuple(_judged(host, heard.get(host.name), found, words) for host in inventory.hosts))
+    judged = tuple(_judged(host, heard.get(host.name), found, words) for host in inventory.hosts)
+    return Report("probe", judged, time.time())
 
 
 def probe_url(text: str, *, deep: bool = False) -> Report:
@@ -57,7 +59,7 @@ def probe_url(text: str, *, deep: bool = False) -> Report:
     heard = sweep.sweep({address.host: str(address)}, core.ladder(deep=deep))
     settings = Settings.model_validate({"ollama_managed": False, "ollama_port": address.port})
     seen = core.observe(address.host, _as_written(text, address), heard[address.host])
-    return Report("probe", (judge(settings, seen),))
+    return Report("probe", (judge(settings, seen),), time.time())
 
 
 def _as_written(text: str, address: url.BaseUrl) -> str:

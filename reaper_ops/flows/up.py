@@ -57,7 +57,8 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     failed = dict(run.failed) | dict(run.unreachable) if run else {}
     changed = changes(run) if run else {}
     hosts = [_with(host, blocked, failed, changed) for host in judged.hosts]
-    return Report("up", tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ()))) for h in hosts))
+    noted = tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ()))) for h in hosts)
+    return Report("up", noted, judged.time)
 
 
 def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:

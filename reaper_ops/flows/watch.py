@@ -1,11 +1,24 @@
-"""`probe --watch`: probe again and again, and say only what changed."""
+"""`watch` and `probe --watch`: probe again and again, and say what changed."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from reaper_ops.core.report import Change, Report, changes
+from reaper_ops.core.report import Change, Report, Tally, changes
+from reaper_ops.errors import ReaperError
+
+
+@dataclass(frozen=True)
+class Round:
+    """problem: why this round could not be probed; the report is then the one before."""
+
+    report: Report
+    changes: tuple[Change, ...]
+    tally: Tally
+    problem: str = ""
 
 
 def watch(
@@ -14,13 +27,25 @@ def watch(
     *,
     rounds: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[tuple[Report, tuple[Change, ...]]]:
-    """A report and what changed in it, per round; at first everything is new."""
-    last: Report | None = None
-    done = 0
-    while rounds is None or done < rounds:
-        if last is not None:
-            sleep(interval)
-        report = look()
-        yield report, changes(last, report)
-        last, done = report, done + 1
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Round]:
+    """At first everything is new. A first round that breaks ends the watch; a later one is told and passes."""
+    began = clock()
+    report = look()
+    tally = Tally(rounds=1, seconds=clock() - began)
+    yield Round(report, changes(None, report), tally)
+    while rounds is None or tally.rounds < rounds:
+        sleep(interval)
+        last, report, problem, began = report, report, "", clock()
+        try:
+            report = look()
+        except ReaperError as error:
+            problem = str(error)
+        changed = changes(last, report)
+        tally = counted(tally, changed, clock() - began, bool(problem))
+        yield Round(report, changed, tally, problem)
+
+
+def counted(tally: Tally, changed: tuple[Change, ...], seconds: float, failed: bool) -> Tally:
+    moved = Counter(c.after.host for c in changed if c.before is not None and c.before.state != c.after.state)
+    return Tally(tally.rounds + 1, tally.failures + failed, seconds, Counter(tally.changes) + moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from reaper_ops.core.report import SCHEMA, Change, HostReport, Report
 
@@ -16,10 +17,16 @@ def document(report: Report) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "verb": report.verb,
+        "time": moment(report.time),
         "status": report.status,
         "exit_code": report.exit_code,
         "hosts": [asdict(host) for host in report.hosts],
     }
+
+
+def moment(seconds: float) -> str | None:
+    """As ISO 8601 in UTC; None when it is not known."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
 
 
 def change(found: Change, verb: str = "probe") -> str:

@@ -25,7 +25,7 @@ class Paint:
 def render(report: Report) -> str:
     """Sick hosts come last, next to the prompt and the counts."""
     paint = colours()
-    ordered = sorted(report.hosts, key=_rank)
+    ordered = sorted(report.hosts, key=rank)
     width = max((len(host.host) for host in ordered), default=0)
     blocks = [line for host in ordered for line in _host(host, min(width, 24), paint)]
     return "\n".join([*blocks, "", *_footer(report, paint)])
@@ -36,7 +36,7 @@ def change(found: Change) -> str:
     paint = colours()
     lines = _host(found.after, len(found.after.host), paint)
     if found.before is not None:
-        lines[0] += paint(f"  (was {_state(found.before)})", "quiet")
+        lines[0] += paint(f"  (was {found.before.word})", "quiet")
     return "\n".join(lines)
 
 
@@ -45,11 +45,11 @@ def colours() -> Paint:
     return Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
-def _rank(host: HostReport) -> int:
-    return {"good": 0, "warning": 1, "unknown": 2, "error": 3}[_kind(host)]
+def rank(host: HostReport) -> int:
+    return {"good": 0, "warning": 1, "unknown": 2, "error": 3}[kind_of(host)]
 
 
-def _kind(host: HostReport) -> str:
+def kind_of(host: HostReport) -> str:
     if host.state is None:
         return "unknown"
     if host.problem:
@@ -59,16 +59,12 @@ def _kind(host: HostReport) -> str:
     return "warning" if host.state in WARNINGS else "error"
 
 
-def _state(host: HostReport) -> str:
-    return "unknown" if host.state is None else str(host.state)
-
-
 def _host(host: HostReport, width: int, paint: Paint) -> list[str]:
-    kind = _kind(host)
+    kind = kind_of(host)
     facts = [host.url, *([f"Ollama {host.version}"] if host.version else []), *_models(host)]
     if kind == "good" and host.summary:
         facts.append(host.summary)
-    state = paint(f"{_state(host):<18}", kind)
+    state = paint(f"{host.word:<18}", kind)
     lines = [f"{ascii_safe(host.host):<{width}}  {state}  {ascii_safe('  '.join(facts))}".rstrip()]
     lines += _why(host, paint) if kind != "good" else []
     lines += _wrapped("changed: ", ", ".join(host.changed)) if host.changed else []
@@ -107,7 +103,7 @@ def _wrapped(label: str, text: str) -> list[str]:
 
 
 def _footer(report: Report, paint: Paint) -> list[str]:
-    counts = Counter(_state(host) for host in report.hosts)
+    counts = Counter(host.word for host in report.hosts)
     listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items(), key=_order))
     hosts = f"{len(report.hosts)} host{'' if len(report.hosts) == 1 else 's'}"
     kind = {"healthy": "good"}.get(report.status, report.status)

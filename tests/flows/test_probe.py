@@ -155,6 +155,6 @@ def test_watch_tells_only_changes(server: Server) -> None:
         return report
 
     rounds = list(watch.watch(look, 5, rounds=3, sleep=slept.append))
-    told = [[change.after.state for change in changed] for _, changed in rounds]
+    told = [[change.after.state for change in now.changes] for now in rounds]
     assert told == [[State.HEALTHY], [State.OVERLOADED], []]
     assert slept == [5, 5]

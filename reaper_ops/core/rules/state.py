@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reaper_ops.core import measures
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import HostReport, State
@@ -52,7 +53,7 @@ def judge(
         models=tuple(model.name for model in observation.models or ()),
         notes=(*(f"{v.state}: {v.summary}" for v in verdicts[1:] if v.state != first.state), *notes(case)),
         simulated=simulated(case),
-        facts={"latency_ms": observation.latency_ms()},
+        facts=measures.take(observation, facts),
     )
 
 

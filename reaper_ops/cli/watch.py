@@ -1,0 +1,59 @@
+"""`reaper-ops watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import click
+
+from reaper_ops.cli.options import look_from, source_options
+from reaper_ops.core.report import Report
+
+INTERVAL = 30.0
+
+
+@click.command("watch")
+@partial(source_options, required=False)
+@click.option("--url", help="watch one server by its URL, without an inventory")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("--deep", is_flag=True, help="ask a model that is loaded already for one token; nothing is ever loaded")
+@click.option("--direct", is_flag=True, help="HTTP from here only: no host is read through Ansible")
+@click.option("--interval", type=click.FloatRange(min=0.5), default=INTERVAL, help="seconds between rounds")
+@click.option("--metrics", metavar="ADDR:PORT", help="serve metrics for Prometheus there, on loopback without ADDR")
+def command(interval: float, metrics: str | None, output: str, **kwargs: Any) -> int:
+    """Probe again and again: a live table on a terminal, lines for what changed in a pipe. Ctrl-C ends it."""
+    return follow(look_from(kwargs, "watch"), interval, output, metrics)
+
+
+def follow(look: Callable[[], Report], interval: float, output: str, metrics: str | None = None) -> int:
+    """Until Ctrl-C, which is how a watch ends; the exit code is that of the last report."""
+    from reaper_ops.flows import watch
+    from reaper_ops.formats import fleet_view
+
+    found: list[watch.Round] = []
+    try:
+        with ExitStack() as stack:
+            if metrics is not None:
+                _serve(stack, metrics, found)
+            view = stack.enter_context(fleet_view.choose(output))
+            for now in watch.watch(look, interval):
+                found[:] = [now]
+                view.show(now.report, now.changes, now.problem)
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+    return found[0].report.exit_code if found else 0
+
+
+def _serve(stack: ExitStack, where: str, found: list[Any]) -> None:
+    from reaper_ops.adapters import metrics
+    from reaper_ops.formats import as_prometheus
+
+    def produce() -> Any:
+        return [family for now in found[:] for family in as_prometheus.families(now.report, now.tally)]
+
+    address = metrics.address(where)
+    stack.enter_context(metrics.served(address, as_prometheus.registry(produce)))
+    click.echo(f"metrics at http://{address}/metrics", err=True)

@@ -1,0 +1,157 @@
+"""A fleet that is watched: a live table on a terminal, lines for what changed in a pipe, JSON lines for machines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from reaper_ops.core import measures
+from reaper_ops.core.measures import Measures
+from reaper_ops.core.report import Change, HostReport, Report
+from reaper_ops.core.values import human_bytes
+from reaper_ops.formats import as_json, as_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLOURS = {"good": "green", "warning": "yellow", "error": "red", "unknown": "magenta"}
+COLUMNS = ("host", "state", "for", "Ollama", "loaded", "memory", "VRAM", "why")
+AROUND = 5
+"""Lines of a screen that are not hosts: head, rules, footer, prompt."""
+
+
+class View(Protocol):
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, report: Report, changed: Iterable[Change], problem: str = "") -> None: ...
+
+
+def choose(output: str) -> View:
+    if output == "json":
+        return JsonLines()
+    return Live() if sys.stdout.isatty() else Plain()
+
+
+def clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+class _Quiet:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class JsonLines(_Quiet):
+    """A line for each change; trouble of a round on standard error."""
+
+    def show(self, report: Report, changed: Iterable[Change], problem: str = "") -> None:
+        if problem:
+            sys.stderr.write(f"error: {problem}\n")
+        for change in changed:
+            sys.stdout.write(as_json.change(change) + "\n")
+        sys.stdout.flush()
+
+
+class Plain(_Quiet):
+    """The time and the fleet's status, then each change with its cause."""
+
+    def show(self, report: Report, changed: Iterable[Change], problem: str = "") -> None:
+        if problem:
+            sys.stderr.write(f"{clock()}  this round was not probed: {as_text.ascii_safe(problem)}\n")
+        lines = [as_text.change(change) for change in changed]
+        if lines:
+            sys.stdout.write("\n".join([f"{clock()}  {report.status}", *lines]) + "\n")
+        sys.stdout.flush()
+
+
+class Live:
+    """The table stays at the foot of the screen; what changed is logged above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live as Screen
+
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._screen = Screen(console=self._console, auto_refresh=False, transient=False)
+        self._since: dict[str, tuple[str, float]] = {}
+
+    def __enter__(self) -> Self:
+        self._console.print("probing …")
+        self._screen.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._screen.stop()
+
+    def show(self, report: Report, changed: Iterable[Change], problem: str = "") -> None:
+        from rich.text import Text
+
+        now = time.monotonic()
+        for host in report.hosts:
+            if self._since.get(host.host, ("", 0.0))[0] != host.word:
+                self._since[host.host] = (host.word, now)
+        for change in changed:
+            if change.before is not None:
+                self._console.print(Text.from_ansi(f"{clock()}  {as_text.change(change)}"))
+        if problem:
+            self._console.print(f"{clock()}  this round was not probed: {as_text.ascii_safe(problem)}")
+        ages = {host: now - since for host, (_, since) in self._since.items()}
+        self._screen.update(table(report, ages, self._console.size.height), refresh=True)
+
+
+def table(report: Report, ages: dict[str, float], height: int) -> Table:
+    """Sick hosts first; what does not fit on the screen is counted in the last line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    ordered = sorted(report.hosts, key=as_text.rank, reverse=True)
+    shown = ordered[: max(3, height - AROUND)]
+    counts = ", ".join(f"{number} {name}" for name, number in Counter(host.word for host in report.hosts).most_common())
+    rest = Counter(host.word for host in ordered[len(shown) :])
+    more = f" · not shown: {', '.join(f'{number} {name}' for name, number in rest.most_common())}" if rest else ""
+    simulated = " · simulated" if any(host.simulated for host in report.hosts) else ""
+    caption = Text(f"{clock()}  {counts}{more}{simulated}")
+    found = Table(box=None, expand=True, caption=caption, caption_justify="left")
+    for name in COLUMNS:
+        found.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if name == "why" else None)
+    for host in shown:
+        found.add_row(*map(Text, cells(host, ages.get(host.host, 0.0))), style=COLOURS[as_text.kind_of(host)])
+    return found
+
+
+def cells(host: HostReport, age: float) -> tuple[str, ...]:
+    seen = measures.read(host.facts)
+    loaded = "–" if seen.loaded is None else str(len(seen.loaded))
+    cause = f"[{host.cause}] " if host.cause else ""
+    why = "" if as_text.kind_of(host) == "good" else f"{cause}{host.problem or host.summary}"
+    texts = (host.host, host.word, lasting(age), host.version or "–", loaded, *_room(seen), why)
+    return tuple(text if text == "–" else as_text.ascii_safe(text) for text in texts)
+
+
+def _room(seen: Measures) -> tuple[str, str]:
+    memory = f"{1 - seen.memory.free / seen.memory.total:.0%}" if seen.memory and seen.memory.total else "–"
+    total = sum(card.total for card in seen.gpus)
+    used = sum(card.used or 0 for card in seen.gpus)
+    vram = f"{used / total:.0%}" if total else human_bytes(seen.vram) if seen.vram else "–"
+    return memory, vram
+
+
+def lasting(seconds: float) -> str:
+    """`42s`, `17m`, `3h`, `12d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
