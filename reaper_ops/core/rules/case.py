@@ -12,7 +12,7 @@ from reaper_ops.core.facts.model import Exchange, Facts
 from reaper_ops.core.facts.traces import Traces
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import Evidence, State
-from reaper_ops.core.rules import serverlog
+from reaper_ops.core.rules import pulllog, serverlog
 from reaper_ops.core.rules.serverlog import ServerLog
 from reaper_ops.core.settings import Settings
 
@@ -82,6 +82,11 @@ class Case:
     @cached_property
     def log(self) -> ServerLog:
         return serverlog.read(self.facts.journal if self.facts else None)
+
+    @cached_property
+    def failed_pulls(self) -> tuple[pulllog.Failure, ...]:
+        """Downloads of which the server's log says that they failed, and not that they began anew."""
+        return pulllog.read(self.facts.journal if self.facts else None)
 
     def ours(self, verb: str = "up") -> str:
         words = ["reaper-ops", verb, self.source, "-l", self.host]

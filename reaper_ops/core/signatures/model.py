@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Signature:
-    """where: api (HTTP error texts), log (the server's log, journal), kernel, history (the
-    server's log once more, for its course: such a line may have another meaning beside). causes: likeliest first.
+    """where: api (HTTP error texts), log (the server's log, journal), kernel, pull (why a pull failed, wherever it is
+    said), history (the server's log once more, for its course: such a line may have another meaning beside).
+
+    causes: likeliest first.
 
     engine: old (up to 0.24), new (from 0.30) or empty for both.
     """

@@ -103,7 +103,7 @@ TABLE = (
         "api log",
         r"invalid file magic|offset\+size \(\d+\) exceeds file size|couldn't open model file"
         r"|failed to load model metadata",
-        ("pull-partial-corrupt",),
+        ("corrupt-manifest",),
         'tensor "blk.3.ffn_up.weight" offset+size (134356480) exceeds file size (134303488)',
     ),
     S(
@@ -143,21 +143,21 @@ TABLE = (
     ),
     S(
         "models-dir-permission",
-        "api log",
+        "api log pull",
         r"(?:mkdir|open|stat|chmod|remove|rename) (?P<path>/\S+): permission denied",
         ("models-dir-permission",),
         "ollama[579]: mkdir /srv/ro/blobs: permission denied: ensure path elements are traversable",
     ),
     S(
         "models-dir-readonly",
-        "api log",
+        "api log pull",
         r"(?:mkdir|open|write) (?P<path>\S+): read-only file system",
         ("filesystem-readonly-or-inodes",),
         "Error: mkdir /models/blobs: read-only file system",
     ),
     S(
         "disk-full",
-        "api log",
+        "api log pull",
         r"no space left on device",
         ("pull-disk-full",),
         "write /var/lib/ollama/models/blobs/sha256-41: no space left on device",

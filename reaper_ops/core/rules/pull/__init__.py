@@ -1,5 +1,12 @@
-"""Pulls and the registry (group F of the catalogue)."""
+"""Pull and registry: why a model does not come, or is of no use (group F of the catalogue)."""
 
-from reaper_ops.core.rules.rule import Rule
+from reaper_ops.core.rules.pull import models, network, registry, room, tls, transfer
 
-RULES: tuple[Rule, ...] = ()
+RULES = (
+    *network.RULES,
+    *tls.RULES,
+    *transfer.RULES,
+    *registry.RULES,
+    *room.RULES,
+    *models.RULES,
+)
