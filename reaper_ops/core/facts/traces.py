@@ -262,18 +262,12 @@ class Traces:
     the host's clock minus the controller's, seconds. cpu_flags: of the first core. firewall: tool to its rules.
     shell_proxies: *_proxy variables of /etc/environment and profiles. libraries: names in lib/ollama. visited: names
     of requests in `asked`: `ipv4`, `ipv6`, `origin` (with a foreign Origin), `host` (with a foreign Host), `address`
-<<<<<<< HEAD
     (by the host's own address), `registry` (manifests of promised models that are not there, from the host, through
     the server's own proxy). denied: as the server's user, on the way to its store and in it. docker_kind: `engine`,
     `snap`, `desktop`, `rootless` or `podman`. gpu_in_container: what `nvidia-smi -L` said inside our container. dkms:
     its lines about GPU drivers. secure_boot: whether the firmware refuses unsigned modules. gpu_modules_file: whether
     there is a module `nvidia` for the running kernel. now: the host's clock when it was read, seconds since 1970.
     connections: established TCP connections to the server.
-=======
-    (by the host's own address), `registry` (manifests of promised models that are not there, from the host, through the
-    server's own proxy). denied: as the server's user, on the way to its store and in it.
-    sandbox: the unit's Protect*, ReadWritePaths, Private*, Limit*, OOMPolicy.
->>>>>>> 5f0db75 (Rules for pulls and the registry: why a model does not come, or is of no use)
     """
 
     unit_again: Mapping[str, str] | None = None
