@@ -12,7 +12,8 @@ from reaper_ops.core.facts.model import Exchange, Facts
 from reaper_ops.core.facts.traces import Traces
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import Evidence, State
-from reaper_ops.core.rules import pulllog, serverlog
+from reaper_ops.core.rules import gpu_chain, pulllog, serverlog
+from reaper_ops.core.rules.gpu_link import Link
 from reaper_ops.core.rules.serverlog import ServerLog
 from reaper_ops.core.settings import Settings
 
@@ -87,6 +88,11 @@ class Case:
     def failed_pulls(self) -> tuple[pulllog.Failure, ...]:
         """Downloads of which the server's log says that they failed, and not that they began anew."""
         return pulllog.read(self.facts.journal if self.facts else None)
+
+    @cached_property
+    def gpu_link(self) -> Link | None:
+        """The first broken link of the GPU chain."""
+        return gpu_chain.first_broken_link(self.settings, self.facts) if self.facts else None
 
     def ours(self, verb: str = "up") -> str:
         words = ["reaper-ops", verb, self.source, "-l", self.host]

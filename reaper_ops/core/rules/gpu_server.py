@@ -45,7 +45,7 @@ def log(settings: Settings, facts: Facts) -> Link | None:
     libraries = _libraries(facts)
     if not libraries or any(name != "cpu" for name in libraries):
         return None
-    start = _last_start(facts.journal or "")
+    start = last_start(facts.journal or "")
     for pattern, id_, step in FAILURES:
         found = re.search(pattern, start)
         if found:
@@ -87,10 +87,10 @@ def _positive(value: object) -> bool:
     return isinstance(value, int) and value > 0
 
 
-def _last_start(journal: str) -> str:
+def last_start(journal: str) -> str:
     starts = [match.start() for match in START.finditer(journal)]
     return journal[journal.rfind("\n", 0, starts[-1]) + 1 :] if starts else journal
 
 
 def _libraries(facts: Facts) -> list[str]:
-    return [name.lower() for name in COMPUTE.findall(_last_start(facts.journal or ""))]
+    return [name.lower() for name in COMPUTE.findall(last_start(facts.journal or ""))]

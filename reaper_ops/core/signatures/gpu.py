@@ -44,7 +44,7 @@ TABLE = (
     S(
         "cuda-uvm",
         "log",
-        r"(?:cudart init failure|cuInit failed|CUDA error)[: ]+(?:3|46|100|802|999)\b",
+        r"(?:cudart init failure|cuInit failed|CUDA error|failed to get device context)[: ]+(?P<code>3|46|100|802|999)\b",
         ("nvidia-uvm-stale",),
         'Unable to load cudart library error="cudart init failure: 999"',
     ),
@@ -82,5 +82,49 @@ TABLE = (
         r"NVRM: Xid \((?P<pci>[^)]+)\): (?P<xid>\d+)",
         ("gpu-xid-fault",),
         "NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
+    ),
+    S(
+        "igpu-dropped",
+        "log",
+        r"dropping integrated GPU; to enable",
+        ("igpu-dropped",),
+        'msg="dropping integrated GPU; to enable, set OLLAMA_IGPU_ENABLE=1" id=0 library=ROCm compute=gfx1103',
+    ),
+    S(
+        "gpu-blocked-by-os",
+        "log",
+        r"GPU access blocked by the operating system",
+        ("wsl2-gpu", "no-cgroups-mismatch"),
+        "Failed to initialize NVML: GPU access blocked by the operating system",
+    ),
+    S(
+        "rootless-cgroups",
+        "log",
+        r"bpf_prog_query\(BPF_CGROUP_DEVICE\) failed: operation not permitted",
+        ("no-cgroups-mismatch",),
+        "nvidia-container-cli: mount error: failed to add device rules: bpf_prog_query(BPF_CGROUP_DEVICE) failed: "
+        "operation not permitted: unknown",
+    ),
+    S(
+        "module-refused",
+        "kernel",
+        r"Loading of (?:unsigned module|module with unavailable key) is rejected",
+        ("nvidia-driver-missing",),
+        "kernel: Loading of module with unavailable key is rejected",
+    ),
+    S(
+        "resumed",
+        "kernel",
+        r"PM: suspend exit",
+        ("nvidia-uvm-stale",),
+        "kernel: PM: suspend exit",
+    ),
+    S(
+        "cpu-trap",
+        "kernel",
+        r"traps: (?P<comm>(?:ollama|llama)\S*)\[(?P<pid>\d+)\] trap invalid opcode",
+        ("cpu-illegal-instruction",),
+        "kernel: [ 1529.028302] traps: ollama-runner[2213] trap invalid opcode ip:472d79 sp:7ffdbe33f680 error:0 in "
+        "ollama-runner[407000+da000]",
     ),
 )
