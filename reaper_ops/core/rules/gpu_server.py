@@ -33,7 +33,7 @@ def container(settings: Settings, facts: Facts) -> Link | None:
     if there.state != "running" and re.search(r"device driver|nvidia|cdi", there.error, re.I):
         step = "`nvidia-ctk cdi list` and `docker info` show what the engine knows; then run `up` again"
         return Link("container-toolkit-missing", "container", there.error[:300], "a container that starts", step)
-    if there.state == "running" and not there.gpu:
+    if there.state == "running" and not there.gpu and not started_with_gpu(facts):
         seen = f"container {there.id[:12]} ({there.image}) was given no device"
         step = "recreate it with the GPU: `reaper-ops up`"
         return Link("container-no-gpu-flag", "container", seen, "the GPU in the container", step)

@@ -8,7 +8,8 @@ TABLE = (
     S(
         "gpu-driver-too-old",
         "log",
-        r'NVIDIA driver too old"|CUDA driver version is insufficient for CUDA runtime version',
+        r'NVIDIA driver too old"(?:.*required_driver="(?P<need>[^"]+)")?'
+        r"|CUDA driver version is insufficient for CUDA runtime version",
         ("nvidia-driver-too-old",),
         'msg="NVIDIA driver too old" device="NVIDIA GeForce GTX 1070 Ti" driver=535 required_driver="570 or newer"',
     ),
@@ -44,7 +45,8 @@ TABLE = (
     S(
         "cuda-uvm",
         "log",
-        r"(?:cudart init failure|cuInit failed|CUDA error|failed to get device context)[: ]+(?P<code>3|46|100|802|999)\b",
+        r"(?:cudart init failure|cuInit failed|CUDA error|failed to get device context)[: ]+"
+        r"(?P<code>3|46|100|802|999)\b",
         ("nvidia-uvm-stale",),
         'Unable to load cudart library error="cudart init failure: 999"',
     ),
@@ -96,6 +98,13 @@ TABLE = (
         r"GPU access blocked by the operating system",
         ("wsl2-gpu", "no-cgroups-mismatch"),
         "Failed to initialize NVML: GPU access blocked by the operating system",
+    ),
+    S(
+        "toolkit-missing",
+        "log",
+        r"could not select device driver \"(?:nvidia)?\" with capabilities|unresolvable CDI devices nvidia",
+        ("container-toolkit-missing", "docker-is-snap-or-desktop"),
+        'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
     ),
     S(
         "rootless-cgroups",

@@ -41,7 +41,7 @@ def amd_kfd_permission(case: Case) -> Finding | None:
     link, hit = proof.broken(case, "amd-kfd-permission"), proof.said(case, "amd-kfd-permission")
     if link is None and (hit is None or not proof.unused(case)):
         return None
-    evidence = [proof.seen(link)] if link else []
+    evidence = [proof.seen(case, link)] if link else []
     evidence += [proof.line(hit)] if hit and not (link and link.link == "server") else []
     if link is not None and link.link == "nodes":
         evidence.append(Evidence("/dev", f"needs {link.missing}"))
@@ -83,7 +83,7 @@ def amd_gfx_unsupported(case: Case) -> Finding | None:
     written = case.environ.get(gpu_amd.OVERRIDE, "")
     if link is None and hit is None:
         return None
-    evidence = [proof.seen(link)] if link else []
+    evidence = [proof.seen(case, link)] if link else []
     evidence += [proof.line(hit)] if hit and not (link and link.link == "server") else []
     if written and not FORM.fullmatch(written):
         said = Evidence("environment of the server", f"{gpu_amd.OVERRIDE}={written}")
@@ -126,12 +126,14 @@ def amd_driver_too_old(case: Case) -> Finding | None:
     if not proof.wished(case) and all(card.driver in {"radeon", "vfio-pci"} for card in case.facts.gpu.pci):
         return None
     if link.link == "module":
-        return proof.found(case, "AMD's kernel driver amdgpu is not loaded", proof.seen(link), steps=_MODPROBE)
+        return proof.found(case, "AMD's kernel driver amdgpu is not loaded", proof.seen(case, link), steps=_MODPROBE)
     if link.link == "nodes":
-        return proof.found(case, "/dev/kfd is missing: amdgpu is loaded without its compute part", proof.seen(link))
+        return proof.found(
+            case, "/dev/kfd is missing: amdgpu is loaded without its compute part", proof.seen(case, link)
+        )
     version = case.facts.gpu.driver
     summary = f"the search for AMD GPUs timed out; the driver {version or 'of the kernel'} is older than ROCm 7"
-    return proof.found(case, summary, proof.seen(link), confidence=Confidence.LIKELY)
+    return proof.found(case, summary, proof.seen(case, link), confidence=Confidence.LIKELY)
 
 
 def igpu_dropped(case: Case) -> Finding | None:
@@ -153,7 +155,7 @@ def igpu_dropped(case: Case) -> Finding | None:
     refused = {str(case.settings.ollama_env.get(IGPU, "")), case.environ.get(IGPU, "")} & OFF
     if link is None or refused:
         return None
-    evidence = proof.line(hit) if hit else proof.seen(link)
+    evidence = proof.line(hit) if hit else proof.seen(case, link)
     return proof.found(case, "Ollama leaves the only GPU, an integrated one, out", evidence)
 
 

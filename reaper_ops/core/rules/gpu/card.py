@@ -51,7 +51,10 @@ def visible_devices_misset(case: Case) -> Finding | None:
         return None
     link = proof.broken(case, "visible-devices-misset")
     if link is not None and link.link == "driver":
-        evidence = (proof.seen(link), Evidence("inventory", f"gpu_devices: {', '.join(case.settings.gpu_devices)}"))
+        evidence = (
+            proof.seen(case, link),
+            Evidence("inventory", f"gpu_devices: {', '.join(case.settings.gpu_devices)}"),
+        )
         steps = (
             Step("Take the UUIDs of `nvidia-smi -L` into gpu_devices.", "nvidia-smi -L"),
             Step("Bring the host to it.", "{up}"),
@@ -66,7 +69,10 @@ def visible_devices_misset(case: Case) -> Finding | None:
     if link is None:
         return None
     return proof.found(
-        case, "a variable names the GPUs, and the server sees none", proof.seen(link), confidence=Confidence.LIKELY
+        case,
+        "a variable names the GPUs, and the server sees none",
+        proof.seen(case, link),
+        confidence=Confidence.LIKELY,
     )
 
 
@@ -110,7 +116,7 @@ def gpu_xid_fault(case: Case) -> Finding | None:
     hits = [hit for hit in proof.kernel(case, "gpu-xid") if _counts(case, hit.groups["xid"], hit.line)]
     if link is None and not hits:
         return None
-    evidence = [proof.line(hit, "kernel log") for hit in hits[-2:]] + ([proof.seen(link)] if link else [])
+    evidence = [proof.line(hit, "kernel log") for hit in hits[-2:]] + ([proof.seen(case, link)] if link else [])
     if not hits:
         return proof.found(case, "the card or its driver does not answer", *evidence, confidence=Confidence.LIKELY)
     last = next((hit for hit in reversed(hits) if hit.groups["xid"] in BY_CARD), hits[-1])

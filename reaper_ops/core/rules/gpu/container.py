@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reaper_ops.core import signatures
-from reaper_ops.core.finding import Automate, Finding, Severity, Step
+from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.gpu import proof
@@ -32,11 +32,11 @@ def container_no_gpu_flag(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/1666
     """
     facts = case.facts
-    if facts is None or facts.container is None or not proof.unused(case):
+    if facts is None or facts.container is None or not proof.unused(case) or case.traces.docker_kind in KINDS:
         return None
     link, given = proof.broken(case, "container-no-gpu-flag"), facts.container.gpu
     if link is not None:
-        return proof.found(case, "the container was given no GPU; the host has one", proof.seen(link))
+        return proof.found(case, "the container was given no GPU; the host has one", proof.seen(case, link))
     if proof.vendor(case) != "amd" or facts.container.state != "running" or case.gpu_link is None:
         return None
     lacking = [node for node in ("/dev/kfd", "/dev/dri") if not any(name.startswith(node) for name in given)]
@@ -64,18 +64,23 @@ def container_toolkit_missing(case: Case) -> Finding | None:
     - https://github.com/NVIDIA/nvidia-container-toolkit/issues/871
     """
     link = proof.broken(case, "container-toolkit-missing")
-    if link is None or case.facts is None or not proof.unused(case):
+    if link is None or case.facts is None or not proof.unused(case) or case.traces.docker_kind in KINDS:
         return None
     toolkit = case.facts.gpu.toolkit
     error = case.facts.container.error if case.facts.container else ""
+    hit = signatures.match("log", error)
+    if hit is not None and hit.signature.id != "toolkit-missing":
+        return None
     said = (Evidence("docker inspect", excerpt(error)),) if error and link.link != "container" else ()
-    why = (
-        f"the toolkit {toolkit} is installed, and the engine was not told of it"
-        if toolkit
-        else "no toolkit is installed"
+    untold = f"the toolkit {toolkit} is installed, and the engine was not told of it"
+    return proof.found(
+        case,
+        f"Docker cannot give containers the GPU: {untold if toolkit else 'no toolkit is installed'}",
+        proof.seen(case, link),
+        *said,
+        steps=(_CONFIGURE, _APPLY) if toolkit else None,
+        confidence=Confidence.CERTAIN if hit or link.link == "toolkit" else Confidence.LIKELY,
     )
-    steps = (_CONFIGURE, _APPLY) if toolkit else None
-    return proof.found(case, f"Docker cannot give containers the GPU: {why}", proof.seen(link), *said, steps=steps)
 
 
 def docker_is_snap_or_desktop(case: Case) -> Finding | None:
@@ -100,7 +105,7 @@ def docker_is_snap_or_desktop(case: Case) -> Finding | None:
         return None
     root = case.facts.docker.root if case.facts and case.facts.docker else None
     evidence = Evidence("docker info", f"kind {kind}, root directory {root or 'unknown'}")
-    return proof.found(case, f"{KINDS[kind]} cannot give containers the GPU", evidence, proof.seen(link))
+    return proof.found(case, f"{KINDS[kind]} cannot give containers the GPU", evidence, proof.seen(case, link))
 
 
 def nvml_unknown_container(case: Case) -> Finding | None:
@@ -122,7 +127,7 @@ def nvml_unknown_container(case: Case) -> Finding | None:
     - https://github.com/NVIDIA/nvidia-docker/issues/1730
     - docs/troubleshooting.mdx of Ollama
     """
-    if not _unknown_error(case) or case.facts is None:
+    if not _unknown_error(case) or case.facts is None or no_cgroups_mismatch(case) is not None:
         return None
     docker = case.facts.docker
     evidence = [_inside(case), Evidence("nvidia-smi", f"on the host: {len(case.facts.gpu.nvidia or ())} GPU")]
@@ -231,7 +236,7 @@ RULES = (
             ),
             _APPLY,
         ),
-        explains=("container-toolkit-missing", "cpu-fallback"),
+        explains=("cpu-fallback", "service-not-running", "connection-refused"),
         needs=("docker-inspect.json",),
     ),
     Rule(
@@ -261,7 +266,7 @@ RULES = (
                 " && sudo systemctl restart docker",
             ),
         ),
-        explains=("nvml-unknown-container", "container-toolkit-missing", "cpu-fallback"),
+        explains=("cpu-fallback", "service-not-running", "connection-refused"),
         verify="docker exec ollama nvidia-smi -L",
     ),
 )

@@ -6,7 +6,7 @@ from reaper_ops.core.environment import version_key
 from reaper_ops.core.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules import gpu_nvidia, gpu_server
-from reaper_ops.core.rules.case import Case, excerpt
+from reaper_ops.core.rules.case import Case
 from reaper_ops.core.rules.gpu import proof
 from reaper_ops.core.rules.gpu.driver import NODES
 from reaper_ops.core.rules.rule import Rule
@@ -38,7 +38,7 @@ def nvidia_uvm_stale(case: Case) -> Finding | None:
     link = proof.broken(case, "nvidia-uvm-stale")
     if link is not None:
         steps = (Step("Load the module and make its node.", "sudo nvidia-modprobe -u"), *NODES[1:])
-        return proof.found(case, "/dev/nvidia-uvm is missing; CUDA needs it", proof.seen(link), steps=steps)
+        return proof.found(case, "/dev/nvidia-uvm is missing; CUDA needs it", proof.seen(case, link), steps=steps)
     link = case.gpu_link
     if not case.facts.gpu.nvidia or gpu_server.in_gpu_memory(case.facts) or (link and link.id not in UNNAMED):
         return None
@@ -80,9 +80,11 @@ def nvidia_driver_too_old(case: Case) -> Finding | None:
     logged = (proof.line(hit),) if hit else ()
     link = proof.broken(case, "nvidia-driver-too-old")
     if link is not None:
-        rest = () if logged and logged[0].text == excerpt(link.seen) else logged
-        summary = f"NVIDIA's driver {case.facts.gpu.driver or ''} is too old: {link.missing}".replace("  ", " ")
-        return proof.found(case, summary, proof.seen(link), *rest)
+        needed = link.missing if link.link == "driver" else "Ollama wants another one"
+        if hit is not None and "need" in hit.groups:
+            needed = f"driver {hit.groups['need']}"
+        summary = f"NVIDIA's driver {case.facts.gpu.driver or ''} is too old, needed is {needed}".replace("  ", " ")
+        return proof.found(case, summary, proof.seen(case, link), *logged)
     if hit is not None and gpu_server.started_with_gpu(case.facts):
         summary = "one of several cards is left out: its driver is too old for it"
         return proof.found(case, summary, *logged, severity=Severity.WARNING)
@@ -99,7 +101,7 @@ def _after_upgrade(case: Case) -> Finding | None:
     if link is None or before is not None or version_key(runs) >= version_key(wish):
         return None
     summary = f"the GPU works with Ollama {runs}, and will not with {wish}, which the inventory wishes: {link.missing}"
-    evidence = (proof.seen(link), Evidence("GET /api/version", runs))
+    evidence = (proof.seen(case, link), Evidence("GET /api/version", runs))
     return proof.found(case, summary, *evidence, severity=Severity.WARNING)
 
 
@@ -127,7 +129,7 @@ def compute_capability_unsupported(case: Case) -> Finding | None:
     if link is None and (hit is None or not proof.unused(case) or (case.gpu_link and case.gpu_link.id not in UNNAMED)):
         return None
     cards = ", ".join(f"{card.name} (compute {card.compute or 'unknown'})" for card in case.facts.gpu.nvidia or ())
-    evidence = [proof.seen(link)] if link else []
+    evidence = [proof.seen(case, link)] if link else []
     evidence += [proof.line(hit)] if hit and not (link and link.link == "server") else []
     summary = f"Ollama's CUDA libraries are not built for {cards or 'this card'}"
     return proof.found(case, summary, *evidence)

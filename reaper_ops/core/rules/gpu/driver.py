@@ -62,7 +62,7 @@ def nvidia_driver_missing(case: Case) -> Finding | None:
     link = proof.broken(case, "nvidia-driver-missing")
     if link is None or case.facts is None or case.facts.system.container == "wsl":
         return None
-    evidence = proof.seen(link)
+    evidence = proof.seen(case, link)
     if "vfio-pci" in link.seen:
         summary = "the NVIDIA card is set aside for virtual machines (vfio-pci), and the inventory wishes it for Ollama"
         return proof.found(case, summary, evidence, steps=VFIO) if proof.wished(case) else None
@@ -112,7 +112,7 @@ def nouveau_loaded(case: Case) -> Finding | None:
     link = proof.broken(case, "nouveau-loaded")
     if link is None:
         return None
-    return proof.found(case, "nouveau holds the NVIDIA card; CUDA cannot use it", proof.seen(link))
+    return proof.found(case, "nouveau holds the NVIDIA card; CUDA cannot use it", proof.seen(case, link))
 
 
 def nvidia_version_mismatch(case: Case) -> Finding | None:

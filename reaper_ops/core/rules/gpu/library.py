@@ -44,17 +44,17 @@ def gpu_library_missing(case: Case) -> Finding | None:
         listed = ", ".join(name for name in names if not name.startswith("lib")) or "nothing"
         evidence = Evidence("lib/ollama", listed)
         return proof.found(
-            case, f"the release has no {wanted} libraries", evidence, proof.seen(link), values=_place(case)
+            case, f"the release has no {wanted} libraries", evidence, proof.seen(case, link), values=_place(case)
         )
     image = facts.container.image if facts.container else ""
     if wanted == "rocm" and image and "rocm" not in image:
         evidence = Evidence("docker inspect", f"image {image}")
         summary = "the image has no ROCm libraries; AMD needs the one with -rocm"
-        return proof.found(case, summary, evidence, proof.seen(link), steps=_IMAGE)
+        return proof.found(case, summary, evidence, proof.seen(case, link), steps=_IMAGE)
     if link.id != "gpu-library-missing":
         return None
     summary = "Ollama's search for GPUs failed with this library directory"
-    return proof.found(case, summary, proof.seen(link), confidence=Confidence.POSSIBLE, values=_place(case))
+    return proof.found(case, summary, proof.seen(case, link), confidence=Confidence.POSSIBLE, values=_place(case))
 
 
 def _no_runner(case: Case) -> Evidence | None:

@@ -49,8 +49,13 @@ def broken(case: Case, id_: str) -> Link | None:
     return link if link is not None and link.id == id_ else None
 
 
-def seen(link: Link) -> Evidence:
-    return Evidence(SOURCES.get(link.link, link.link), excerpt(link.seen))
+def seen(case: Case, link: Link) -> Evidence:
+    """What was seen of the link; of the server's log the whole line."""
+    text = link.seen
+    if link.link == "server":
+        lines = gpu_server.last_start((case.facts.journal if case.facts else None) or "").splitlines()
+        text = next((row for row in lines if link.seen[:60] in row), text)
+    return Evidence(SOURCES.get(link.link, link.link), excerpt(text))
 
 
 def found(

@@ -41,13 +41,18 @@ def wsl2_gpu(case: Case) -> Finding | None:
     if package:
         said = Evidence("dpkg", f"nvidia-driver {package}")
         return proof.found(
-            case, "a Linux driver of NVIDIA is installed inside WSL, where it breaks the GPU", said, proof.seen(link)
+            case,
+            "a Linux driver of NVIDIA is installed inside WSL, where it breaks the GPU",
+            said,
+            proof.seen(case, link),
         )
     if not any(node.path == "/dev/dxg" for node in facts.gpu.nodes):
-        return proof.found(case, "WSL gives this Linux no GPU: /dev/dxg is missing", proof.seen(link), steps=WINDOWS)
+        return proof.found(
+            case, "WSL gives this Linux no GPU: /dev/dxg is missing", proof.seen(case, link), steps=WINDOWS
+        )
     sure = Confidence.CERTAIN if link.id == "wsl2-gpu" else Confidence.LIKELY
     return proof.found(
-        case, "WSL has a GPU, and Ollama cannot use it", proof.seen(link), confidence=sure, steps=WINDOWS
+        case, "WSL has a GPU, and Ollama cannot use it", proof.seen(case, link), confidence=sure, steps=WINDOWS
     )
 
 
