@@ -184,7 +184,7 @@ RULES = (
         amd_kfd_permission,
         Severity.ERROR,
         steps=(Step("Bring its unit to the wish: it names the nodes' groups.", "{up}", Automate.ASK, "apply"),),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
     ),
     Rule(
         amd_gfx_unsupported,
@@ -197,7 +197,7 @@ RULES = (
             ),
             *_VULKAN,
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),
     ),
     Rule(
@@ -210,7 +210,7 @@ RULES = (
             ),
             Step("Reboot.", "sudo reboot"),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),
     ),
     Rule(
@@ -220,7 +220,7 @@ RULES = (
             Step("If it shall be used: `ollama_env: {OLLAMA_IGPU_ENABLE: true}` in the inventory, then", "{up}"),
             Step("If not: `gpu_vendor: none` says that the CPU is meant."),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),
     ),
 )

@@ -204,7 +204,7 @@ RULES = (
                 "apply",
             ),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("docker-inspect.json",),
     ),
     Rule(
@@ -222,7 +222,7 @@ RULES = (
             ),
             _APPLY,
         ),
-        explains=("cpu-fallback", "service-not-running", "connection-refused"),
+        explains=("gpu-not-used", "cpu-fallback", "service-not-running", "connection-refused"),
         needs=("docker-inspect.json",),
     ),
     Rule(
@@ -236,7 +236,7 @@ RULES = (
             ),
             _APPLY,
         ),
-        explains=("cpu-fallback", "service-not-running", "connection-refused"),
+        explains=("gpu-not-used", "cpu-fallback", "service-not-running", "connection-refused"),
         needs=("docker-inspect.json",),
     ),
     Rule(
@@ -253,7 +253,7 @@ RULES = (
                 "sudo systemctl restart docker",
             ),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         verify="docker exec ollama nvidia-smi -L",
     ),
     Rule(
@@ -266,7 +266,7 @@ RULES = (
                 " && sudo systemctl restart docker",
             ),
         ),
-        explains=("cpu-fallback", "service-not-running", "connection-refused"),
+        explains=("gpu-not-used", "cpu-fallback", "service-not-running", "connection-refused"),
         verify="docker exec ollama nvidia-smi -L",
     ),
 )

@@ -152,7 +152,7 @@ RULES = (
                 " | sudo tee /etc/modprobe.d/nvidia-sleep.conf",
             ),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log", "kernel.log"),
     ),
     Rule(
@@ -165,7 +165,7 @@ RULES = (
             ),
             Step("Or stay on the last version that takes this driver: `ollama_version: 0.24.0` in the inventory."),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),
     ),
     Rule(
@@ -177,7 +177,7 @@ RULES = (
             ),
             Step("Or say that the CPU is meant: `gpu_vendor: none`."),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),
     ),
 )

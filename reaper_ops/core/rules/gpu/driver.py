@@ -162,7 +162,7 @@ RULES = (
             ),
             Step("Reboot.", "sudo reboot"),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         verify="nvidia-smi -L",
     ),
     Rule(
@@ -180,7 +180,7 @@ RULES = (
             ),
             Step("Reboot.", "sudo reboot"),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         verify="nvidia-smi -L",
     ),
     Rule(
@@ -193,7 +193,7 @@ RULES = (
                 "sudo apt-mark hold 'nvidia-driver*'",
             ),
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
         verify="nvidia-smi -L",
     ),
 )

@@ -64,6 +64,6 @@ RULES = (
             Step("Remove the Linux driver inside WSL.", "sudo apt purge '*nvidia-driver*' 'libnvidia-*'"),
             *WINDOWS,
         ),
-        explains=("cpu-fallback",),
+        explains=("gpu-not-used", "cpu-fallback"),
     ),
 )
