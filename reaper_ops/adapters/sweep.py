@@ -51,19 +51,19 @@ class _Walk:
 
 def sweep(
     targets: Mapping[str, str],
-    ladder: Ladder,
+    ladder: Ladder | Mapping[str, Ladder],
     *,
     concurrency: int = 200,
     connect_timeout: float = 2.0,
     on_host: OnHost | None = None,
 ) -> dict[str, tuple[Exchange, ...]]:
-    """Base URL per name in, exchanges per name out; no trouble on a host raises."""
+    """Base URL per name in, exchanges per name out; no trouble on a host raises. One ladder for all, or one each."""
     idle = [_handle(connect_timeout) for _ in range(min(concurrency, len(targets)))]
     return _Sweep(ladder, idle, on_host or (lambda name, done: None)).run(targets)
 
 
 class _Sweep:
-    def __init__(self, ladder: Ladder, idle: list[pycurl.Curl], on_host: OnHost) -> None:
+    def __init__(self, ladder: Ladder | Mapping[str, Ladder], idle: list[pycurl.Curl], on_host: OnHost) -> None:
         self._ladder, self._idle, self._on_host = ladder, idle, on_host
         self._multi = pycurl.CurlMulti()
         self._flying: dict[pycurl.Curl, _Walk] = {}
@@ -88,7 +88,8 @@ class _Sweep:
         return self._found
 
     def _advance(self, curl: pycurl.Curl, walk: _Walk) -> None:
-        request = self._ladder(walk.done)
+        ladder = self._ladder[walk.name] if isinstance(self._ladder, Mapping) else self._ladder
+        request = ladder(walk.done)
         if request is None:
             self._found[walk.name] = tuple(walk.done)
             self._idle.append(curl)

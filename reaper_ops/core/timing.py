@@ -11,7 +11,7 @@ from reaper_ops.core.facts.model import Exchange, Facts
 from reaper_ops.core.facts.traces import Timing, Traces
 from reaper_ops.core.probe import Ladder, Loaded, error_text, observe, record, went_well
 
-GENERATE, PS = "/api/generate", "/api/ps"
+GENERATE, PS, TAGS = "/api/generate", "/api/ps", "/api/tags"
 TOKENS = 32
 WARM_TIMEOUT = 60.0
 COLD_TIMEOUT = 600.0
@@ -58,11 +58,12 @@ def _body(model: str, number: int, options: Mapping[str, Any]) -> dict[str, Any]
     return {"model": model, "prompt": prompt, "stream": False, "options": dict(options)}
 
 
-def ladder(load: Sequence[str] = (), number: int = 0) -> Ladder:
+def ladder(load: Sequence[str] | None = None, number: int = 0) -> Ladder:
     """The conversation with one server: what is resident, then one answer of it.
 
-    load: models of which the first is loaded when nothing is resident; then the cold answer comes before the warm one.
-    A resident model that cannot generate (embeddings) is passed over. number makes prompts differ.
+    load: when nothing is resident, the first of these is loaded, or the smallest model that is there where none is
+    named; then the cold answer comes before the warm one. None loads nothing. A resident model that cannot generate
+    (embeddings) is passed over. number makes prompts differ.
     """
 
     def following(done: Sequence[Exchange]) -> Request | None:
@@ -74,13 +75,22 @@ def ladder(load: Sequence[str] = (), number: int = 0) -> Ladder:
             if _unable(last):
                 return warm(rows[len(answers)], number) if len(answers) < len(rows) else None
             return Request(PS, timeout=10.0) if not rows and went_well(last) and len(answers) == 1 else None
-        if not went_well(last) or last.path != PS:
+        if not went_well(last):
             return None
         if rows:
             return warm(rows[0], number)
-        return cold(load[0], number) if load and not answers else None
+        return None if load is None or answers else _loading(load, done, number)
 
     return following
+
+
+def _loading(load: Sequence[str], done: Sequence[Exchange], number: int) -> Request | None:
+    listed = observe("", "", done).models
+    if not load and listed is None:
+        return Request(TAGS, timeout=10.0)
+    there = sorted((model for model in listed or () if model.size), key=lambda model: model.size or 0)
+    name = load[0] if load else there[0].name if there else ""
+    return cold(name, number) if name else None
 
 
 def _resident(done: Sequence[Exchange]) -> list[Loaded]:
