@@ -78,7 +78,7 @@ def ladder(load: Sequence[str] | None = None, number: int = 0) -> Ladder:
         if not went_well(last):
             return None
         if rows:
-            return warm(rows[0], number)
+            return warm(rows[0], number + 10 * len(answers))
         return None if load is None or answers else _loading(load, done, number)
 
     return following
