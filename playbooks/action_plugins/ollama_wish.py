@@ -1,10 +1,13 @@
 # GNU General Public License v3.0 or later (see playbooks/COPYING)
 """Reads a host and computes, on the controller, what differs from its wish.
 
-Gives ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host.
+Gives ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host,
+with ``evidence: true`` also those that only a diagnosis needs.
 """
 
 from __future__ import annotations
+
+import time
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
@@ -22,7 +25,7 @@ except ImportError as problem:
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"read_only", "for_removal"})
+    _VALID_ARGS = frozenset({"read_only", "for_removal", "evidence"})
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -33,10 +36,13 @@ class ActionModule(ActionBase):
         wanted, errors = settings.parse(host, variables)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
-        answers = self._read(facts.asks(wanted), wanted.lab_facts_root or "", task_vars)
+        evidence, before = bool(self._task.args.get("evidence")), time.time()
+        answers = self._read(facts.asks(wanted, traces=evidence), wanted.lab_facts_root or "", task_vars)
         if answers.get("failed") or "answers" not in answers:
             return {**result, **answers, "failed": True}
-        if self._task.args.get("read_only"):
+        if evidence:
+            answers["answers"]["controller"] = {"before": before, "after": time.time()}
+        if evidence or self._task.args.get("read_only"):
             reached = {name: self._templar.template(task_vars[name]) for name in CONNECTION if name in task_vars}
             return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
         found = facts.parse(host, wanted, answers["answers"])

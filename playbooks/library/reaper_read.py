@@ -12,9 +12,18 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_command import read_process, run_command
+from ansible.module_utils.reaper_containers import read_containers
 from ansible.module_utils.reaper_host import Host, reason
 from ansible.module_utils.reaper_http import read_http
 from ansible.module_utils.reaper_paths import read_dir, read_file, read_glob, read_statvfs
+from ansible.module_utils.reaper_stores import read_access, read_binaries, read_drift, read_stores
+from ansible.module_utils.reaper_traces import (
+    read_commands,
+    read_processes,
+    read_resolve,
+    read_server,
+    read_sockets,
+)
 
 DOCUMENTATION = r"""
 module: reaper_read
@@ -33,6 +42,11 @@ options:
       - C(process) takes C(unit), C(container) or C(pid_file), and C(name), the program it must be.
       - C(http) takes C(base_url), C(requests), C(connect_timeout).
       - C(file) and C(command) also take C(max_bytes), C(tail), C(grep), C(lines), C(also).
+      - C(sockets), C(processes) and C(containers) take nothing; C(commands) takes C(commands).
+      - C(server) takes what C(process) takes, and C(what), C(limits) or C(cgroup).
+      - C(stores) and C(access) take C(path), C(others), C(server), C(user); C(binaries) takes C(name), C(places).
+      - C(drift) takes C(path), our manifest; C(resolve) takes C(names).
+      - Each may take C(after), seconds to wait before it is read; the others are read meanwhile.
     type: list
     elements: dict
     required: true
@@ -63,7 +77,10 @@ answers:
 
 MAX_TOTAL = 2 * 1024 * 1024
 WORKERS = 24
-SLOW = ("command", "http", "process", "statvfs", "user")
+SLOW = (
+    *("command", "http", "process", "statvfs", "user", "containers", "commands", "server", "stores", "access"),
+    *("binaries", "resolve", "processes", "sockets"),
+)
 
 
 def read_user(_host, ask):
@@ -77,6 +94,7 @@ def read_user(_host, ask):
         "uid": entry.pw_uid,
         "gid": entry.pw_gid,
         "home": entry.pw_dir,
+        "home_exists": os.path.isdir(entry.pw_dir),
         "shell": entry.pw_shell,
         "groups": groups,
     }
@@ -104,7 +122,7 @@ def read_identity(_host, _ask):
         "kernel": kernel.release,
         "arch": kernel.machine,
         "cpus": len(os.sched_getaffinity(0)),
-        "time": int(time.time()),
+        "time": round(time.time(), 3),
     }
 
 
@@ -119,6 +137,16 @@ KINDS = {
     "identity": read_identity,
     "process": read_process,
     "http": read_http,
+    "sockets": read_sockets,
+    "processes": read_processes,
+    "server": read_server,
+    "commands": read_commands,
+    "resolve": read_resolve,
+    "containers": read_containers,
+    "stores": read_stores,
+    "access": read_access,
+    "binaries": read_binaries,
+    "drift": read_drift,
 }
 
 
@@ -127,14 +155,20 @@ def answer_one(host, ask):
     if read is None:
         return {"error": "unknown kind %r" % ask.get("kind")}
     try:
+        if "after" in ask:
+            time.sleep(host.left(ask["after"]))
         return read(host, ask)
     except Exception as exc:
         return {"error": reason(exc)}
 
 
+def urgency(ask):
+    return 0 if "after" in ask else 1 if ask.get("kind") in SLOW else 2
+
+
 def answer_all(host, asks):
     """Works the asks off with some threads, slow kinds first. A thread that hangs is left behind, not waited for."""
-    answers, todo, done = {}, sorted(asks, key=lambda ask: ask.get("kind") not in SLOW), threading.Condition()
+    answers, todo, done = {}, sorted(asks, key=urgency), threading.Condition()
     waiting = iter(todo)
 
     def work():

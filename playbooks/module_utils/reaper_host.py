@@ -9,11 +9,13 @@ import time
 
 MAX_BYTES = 256 * 1024
 MAX_NAMES = 20000
+MAX_EARLY = 400
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib"
 SECRETS = (
     (re.compile(r"(://[^/\s:@\"']*:)[^/\s\"']+@"), r"\1***@"),
     (re.compile(r"(://)[^/\s:@\"']+@"), r"\1***@"),
     (re.compile(r"\b([A-Z][A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY)=)[^\s\"']+"), r"\1***"),
+    (re.compile(r"((?:^|[\s,;&?])(?:password|passwd|token|secret|api_?key)=)[^\s,;&\"']+", re.IGNORECASE), r"\1***"),
     (re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+)[^\s\"']+", re.IGNORECASE), r"\1***"),
 )
 
@@ -66,7 +68,7 @@ def chosen(ask, raw):
         lines = [line for line in lines if re.search(ask["grep"], line)]
     first = max(0, len(lines) - int(ask.get("lines", MAX_NAMES)))
     early = [line for line in lines[:first] if re.search(ask["also"], line)] if "also" in ask else []
-    return "".join(line + "\n" for line in early + lines[first:])
+    return "".join(line + "\n" for line in early[-MAX_EARLY:] + lines[first:])
 
 
 def contents(place, ask):

@@ -11,6 +11,8 @@ import urllib.parse
 from ansible.module_utils.reaper_host import redact
 
 MAX_BODY = 1024 * 1024
+OWN = "own.address"
+TELLING = ("server", "via", "location", "access-control-allow-origin")
 UNREACHABLE = (
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
@@ -27,7 +29,9 @@ def read_http(host, ask):
 
     A request with `on: odd` is sent after an answer that was not a 200; after a broken exchange none is sent.
     """
-    url = urllib.parse.urlsplit(ask["base_url"])
+    url = urllib.parse.urlsplit(
+        ask["base_url"].replace(OWN, own_address()) if OWN in ask["base_url"] else ask["base_url"]
+    )
     port = url.port or (443 if url.scheme == "https" else 80)
     first = ask["requests"][0].get("path", "/")
     began = time.monotonic()
@@ -51,6 +55,13 @@ def read_http(host, ask):
     return {"exchanges": exchanges}
 
 
+def own_address():
+    """The address by which this host is seen from outside; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return probe.getsockname()[0]
+
+
 def failed(path, phase, exc, address, began):
     return {
         "path": path,
@@ -62,6 +73,7 @@ def failed(path, phase, exc, address, began):
         "status": None,
         "content_type": "",
         "body": "",
+        "headers": {},
         "elapsed_ms": round((time.monotonic() - began) * 1000, 1),
     }
 
@@ -102,7 +114,7 @@ class Exchange:
             link = self.connect()
             self.talk(link, request, result, began)
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            kept = {name: result[name] for name in ("status", "content_type", "body")}
+            kept = {name: result[name] for name in ("status", "content_type", "body", "headers")}
             result = dict(failed(path, self.phase, exc, str(self.target[0]), began), **kept)
         finally:
             if link is not None:
@@ -132,11 +144,14 @@ class Exchange:
         body = request.get("body")
         data = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode("utf-8")
         headers = {"Content-Type": "application/json"} if data is not None else {}
+        headers.update(request.get("headers") or {})
         path = self.url.path.rstrip("/") + request.get("path", "/")
         connection.request(request.get("method", "GET"), path, body=data, headers=headers)
         self.phase = "read"
         response = connection.getresponse()
         result.update(status=response.status, content_type=response.getheader("Content-Type") or "")
+        shown = [(name.lower(), redact(value)[:300]) for name, value in response.getheaders()]
+        result["headers"] = {name: value for name, value in shown if name in TELLING}
         limit, raw = int(request.get("max_bytes", MAX_BODY)), bytearray()
         while len(raw) < limit and not response.isclosed():
             if time.monotonic() >= until:

@@ -115,6 +115,8 @@ def space(host, path):
         "source": source,
         "free": size.f_bavail * size.f_frsize,
         "total": size.f_blocks * size.f_frsize,
+        "inodes_free": size.f_favail,
+        "inodes_total": size.f_files,
     }
 
 

@@ -15,7 +15,10 @@ from typing import Any
 
 from reaper_ops import assets
 
-PARTS = ("reaper_host", "reaper_paths", "reaper_command", "reaper_http")
+PARTS = (
+    *("reaper_host", "reaper_paths", "reaper_command", "reaper_http"),
+    *("reaper_traces", "reaper_stores", "reaper_containers"),
+)
 PYTHONS = ("/usr/bin/python3", "python3", "/usr/libexec/platform-python")
 BUDGET = 10.0
 MARK = "reaper_read:"

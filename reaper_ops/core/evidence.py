@@ -32,8 +32,8 @@ PARTS: Mapping[str, Part] = {
     "meminfo.txt": Part(lambda facts: facts.memory is not None, ("meminfo",)),
     "ss.txt": Part(_trace("listeners"), ("listeners",)),
     "ps.txt": Part(_trace("processes"), ("processes",)),
-    "cgroup.txt": Part(_trace("cgroup"), ("cgroup",), ("systemd", "docker")),
-    "store.txt": Part(_trace("stores"), ("stores",), ("systemd", "process")),
+    "cgroup.txt": Part(_trace("cgroup"), ("server-cgroup",), ("systemd", "docker")),
+    "store.txt": Part(_trace("stores"), ("stores",)),
     "mounts.txt": Part(_trace("mounts"), ("mounts",)),
     "firewall.txt": Part(_trace("firewall"), ("firewall",), ("systemd", "docker")),
 }

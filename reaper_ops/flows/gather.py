@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import Event, OnEvent, Run, Source
@@ -15,15 +16,20 @@ from reaper_ops.core.inventory import Inventory
 
 @dataclass(frozen=True)
 class Gathered:
-    """facts of the hosts that answered; problems of those that did not, in a sentence each."""
+    """facts of the hosts that answered; problems of those that did not, in a sentence each.
+
+    answers: what facts were parsed from, for a bundle; only where evidence was asked for.
+    """
 
     facts: Mapping[str, Facts] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def survey(source: Source, on_event: OnEvent | None = None) -> tuple[Inventory, Gathered]:
+def survey(source: Source, on_event: OnEvent | None = None, *, evidence: bool = False) -> tuple[Inventory, Gathered]:
     """The inventory and what its managed hosts are, by one run of Ansible; a mistake in it ends the run at once."""
-    with ansible.playing("facts.yml", source, variables={"reaper_managed_only": True}, listing=True) as reading:
+    name = _playbook(evidence)
+    with ansible.playing(name, source, variables={"reaper_managed_only": True}, listing=True) as reading:
         listing = reading.listing() or ansible.listing(source)
         plain = not core_inventory.needs_templating(listing)
         inventory = ansible.inventory(source, listing) if plain else None
@@ -31,28 +37,41 @@ def survey(source: Source, on_event: OnEvent | None = None) -> tuple[Inventory, 
     if inventory is None:
         known = {event["host"]: event["result"]["variables"] for event in _read(run)}
         inventory = ansible.inventory(source, listing, known)
-    return inventory, _gathered(inventory, run)
+    return inventory, _gathered(inventory, run, evidence)
 
 
 def gather(
-    source: Source, inventory: Inventory, hosts: Sequence[str] | None = None, on_event: OnEvent | None = None
+    source: Source,
+    inventory: Inventory,
+    hosts: Sequence[str] | None = None,
+    on_event: OnEvent | None = None,
+    *,
+    evidence: bool = False,
 ) -> Gathered:
-    """One pass over `hosts` (all when None). A host that cannot be reached is a problem, not an exception."""
+    """One pass over `hosts` (all when None). A host that cannot be reached is a problem, not an exception.
+
+    evidence: also what only a diagnosis needs.
+    """
     if hosts is not None and not hosts:
         return Gathered()
-    run = ansible.playbook("facts.yml", source, on_event=on_event, limit=",".join(hosts) if hosts is not None else None)
-    return _gathered(inventory, run)
+    limit = ",".join(hosts) if hosts is not None else None
+    run = ansible.playbook(_playbook(evidence), source, on_event=on_event, limit=limit)
+    return _gathered(inventory, run, evidence)
+
+
+def _playbook(evidence: bool) -> str:
+    return "evidence.yml" if evidence else "facts.yml"
 
 
 def _read(run: Run) -> list[Event]:
     return [event for event in run.results if "answers" in event.get("result", {})]
 
 
-def _gathered(inventory: Inventory, run: Run) -> Gathered:
+def _gathered(inventory: Inventory, run: Run, evidence: bool = False) -> Gathered:
+    said = {event["host"]: event["result"]["answers"] for event in _read(run)}
     found = {
-        host: core_facts.parse(host, inventory.by_name[host].settings, event["result"]["answers"])
-        for event in _read(run)
-        if (host := event["host"])
+        host: core_facts.parse(host, inventory.by_name[host].settings, answers, traces=evidence)
+        for host, answers in said.items()
     }
     unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
-    return Gathered(found, {**unreachable, **run.failed})
+    return Gathered(found, {**unreachable, **run.failed}, said if evidence else {})

@@ -17,21 +17,24 @@ from reaper_ops.core.facts import (
     process,
     store,
     system,
+    tracing,
     unit,
 )
 from reaper_ops.core.facts.answers import Answers, Ask
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
 
+TRACES = tracing.TRACES
 SUBJECTS = (system, memory, disks, gpu, docker, unit, process, files, packages, store, exchanges, evidence)
 
 
-def asks(settings: Settings) -> list[Ask]:
-    """Every question for `reaper_read`, each with an id of its own."""
-    return [ask for subject in SUBJECTS for ask in subject.asks(settings)]
+def asks(settings: Settings, *, traces: bool = False) -> list[Ask]:
+    """Every question for `reaper_read`, each with an id of its own; with `traces`, those of a diagnosis too."""
+    found = [ask for subject in SUBJECTS for ask in subject.asks(settings)]
+    return [*found, *tracing.asks(settings)] if traces else found
 
 
-def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
+def parse(host: str, settings: Settings, answers: Mapping[str, Any], *, traces: bool = False) -> Facts:
     """Facts of one host. Any answers are taken: what is absent or odd is None, and `unread` says why."""
     given = Answers(answers)
     return Facts(
@@ -59,4 +62,5 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         kernel=evidence.parse_kernel(given),
         cgroup_oom_kills=process.oom_kills(given),
         unread=given.unread(),
+        traces=tracing.parse(given) if traces else None,
     )

@@ -101,6 +101,13 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def decimal(value: object) -> float | None:
+    """A finite number, as JSON gives it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e15 else None
+
+
 def number(value: str | None) -> int | None:
     """A whole number in decimal digits, as tools print it; None for anything else."""
     stripped = (value or "").strip()

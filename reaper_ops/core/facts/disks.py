@@ -22,7 +22,7 @@ def asks(settings: Settings) -> list[Ask]:
 
 def parse(settings: Settings, answers: Answers) -> dict[str, Disk]:
     """By path; the store inside a container counts as being where Docker keeps its volumes."""
-    rows = mapping(answers.get("disks").get("paths")).values()
+    rows = [row for id_ in ("disks-more", "disks") for row in mapping(answers.get(id_).get("paths")).values()]
     found = {disk.path: disk for disk in map(_disk, map(mapping, rows)) if disk is not None}
     if settings.ollama_runtime == "docker" and not settings.ollama_models_dir and places.DOCKER_ROOT in found:
         found[places.DOCKER_MODELS] = found[places.DOCKER_ROOT]
@@ -34,4 +34,5 @@ def _disk(row: Mapping[str, Any]) -> Disk | None:
     free, total = whole(row.get("free")), whole(row.get("total"))
     if path is None or mount is None or fstype is None or free is None or total is None:
         return None
-    return Disk(path, mount, fstype, free, total)
+    inodes = whole(row.get("inodes_total")) or None
+    return Disk(path, mount, fstype, free, total, whole(row.get("inodes_free")) if inodes else None, inodes)

@@ -44,7 +44,7 @@ def parse(answers: Answers) -> Docker | None:
         compose=version_of(answers.out("docker-compose")),
         running=running is not None,
         runtimes=tuple(sorted(map(str, mapping(info.get("Runtimes"))))),
-        cdi_dirs=_strings(info.get("CDISpecDirs")),
+        cdi_dirs=strings(info.get("CDISpecDirs")),
         daemon_json=answers.content("daemon.json"),
         root=text(info.get("DockerRootDir")) or None,
         cgroup_driver=text(info.get("CgroupDriver")) or None,
@@ -75,12 +75,12 @@ def container(output: str | None) -> Container | None:
         image=text(config.get("Image")) or "",
         config_hash=text(mapping(config.get("Labels")).get(HASH_LABEL)) or "",
         oom_killed=state.get("OOMKilled") is True,
-        environ=environment(_strings(config.get("Env"))),
+        environ=environment(strings(config.get("Env"))),
         health=text(mapping(state.get("Health")).get("Status")),
         restarts=whole(row.get("RestartCount")),
         exit_code=whole(state.get("ExitCode")),
         error=text(state.get("Error")) or "",
-        gpu=_gpu(mapping(row.get("HostConfig"))),
+        gpu=gpu(mapping(row.get("HostConfig"))),
     )
 
 
@@ -89,12 +89,12 @@ def environment(items: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in pairs if SAFE.search(name)}
 
 
-def _gpu(host: Mapping[str, Any]) -> tuple[str, ...]:
+def gpu(host: Mapping[str, Any]) -> tuple[str, ...]:
     """What the container was given: `nvidia`, CDI names, device nodes, or the NVIDIA runtime."""
     found: list[str] = []
     requests = host.get("DeviceRequests")
     for request in map(mapping, requests if isinstance(requests, list) else ()):
-        found += _strings(request.get("DeviceIDs")) or (text(request.get("Driver")) or "gpu",)
+        found += strings(request.get("DeviceIDs")) or (text(request.get("Driver")) or "gpu",)
     devices = host.get("Devices")
     for device in map(mapping, devices if isinstance(devices, list) else ()):
         found.append(text(device.get("PathOnHost")) or "")
@@ -103,5 +103,5 @@ def _gpu(host: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in found if name)
 
 
-def _strings(value: object) -> tuple[str, ...]:
+def strings(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

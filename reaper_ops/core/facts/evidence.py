@@ -13,10 +13,14 @@ LOOK_BACK = 5000
 START = (
     r"msg=\"(inference compute|discovering available GPUs|server config|vram-based default context|Listening on"
     r"|failure during|NVIDIA driver too old|skipping CUDA|dropping|user overrode visible)"
+    r"|level=ERROR|panic:|Error: |bind: |listen tcp|Scheduled restart job|Main process exited|request failed:"
+    r"|part \d+ attempt|stalled; retrying|msg=\"?downloading |invalid (environment variable|port)|signal: killed"
 )
 KERNEL = (
     r"oom-kill:|[Oo]ut of memory|oom_reaper|invoked oom-killer|Killed process|NVRM|nvidia.*(error|fail)"
     r"|amdgpu.*(error|reset|fault|fail)|trap invalid opcode|segfault.*(ollama|llama)|I/O error|No space left"
+    r"|EXT4-fs (error|warning)|XFS .*([Cc]orrupt|[Ss]hut|error)|BTRFS (error|critical)|Remounting filesystem read-only"
+    r"|blocked for more than|unavailable key|PM: suspend exit|clock throttled|traps: (ollama|llama)"
 )
 CHOICE: dict[str, Any] = {"tail": True, "max_bytes": 2 << 20, "lines": LINES, "also": START}
 KERNEL_CHOICE: dict[str, Any] = {"tail": True, "max_bytes": 4 << 20, "lines": 200, "grep": KERNEL}

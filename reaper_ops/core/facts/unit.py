@@ -10,7 +10,13 @@ from reaper_ops.core.settings import Settings
 PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "FragmentPath"),
     *("DropInPaths", "MainPID", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecStart", "User", "Group"),
-    *("ControlGroup", "MemoryMax", "MemoryCurrent", "OOMPolicy", "ActiveEnterTimestamp", "InvocationID"),
+    *("ControlGroup", "MemoryMax", "MemoryHigh", "MemoryCurrent", "MemorySwapMax", "OOMPolicy", "TasksMax"),
+    *("ActiveEnterTimestamp", "InactiveEnterTimestamp", "InvocationID", "Restart", "RestartUSec", "TimeoutStartUSec"),
+    *("ProtectHome", "ProtectSystem", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "BindPaths"),
+    *("BindReadOnlyPaths", "TemporaryFileSystem", "StateDirectory", "PrivateTmp", "PrivateDevices", "PrivateNetwork"),
+    *("DevicePolicy", "DeviceAllow", "MemoryDenyWriteExecute", "SupplementaryGroups", "Environment"),
+    *("EnvironmentFiles", "LimitNOFILE", "LimitMEMLOCK", "LimitAS", "LimitNPROC", "CPUQuotaPerSecUSec"),
+    *("ManagedOOMMemoryPressure", "ManagedOOMSwap", "IPAddressDeny", "RestrictAddressFamilies"),
 )
 
 
