@@ -151,7 +151,7 @@ def model_swap_thrash(case: Case) -> Finding | None:
     turns = [
         (before, load)
         for before, load in history.again(found.loads, keep_alive(case))
-        if _between(found.loads, before, load) and not _other_context(before, load)
+        if between(found.loads, before, load) and not _other_context(before, load)
     ]
     if len(turns) < 2 or len({load.model for _, load in turns}) < 2:
         return None
@@ -170,7 +170,7 @@ def model_swap_thrash(case: Case) -> Finding | None:
     )
 
 
-def _between(loads: tuple[Load, ...], before: Load, load: Load) -> bool:
+def between(loads: tuple[Load, ...], before: Load, load: Load) -> bool:
     first, last = loads.index(before), loads.index(load)
     return any(other.model != load.model and other.ended != "failed" for other in loads[first + 1 : last])
 
