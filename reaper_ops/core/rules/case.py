@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from reaper_ops.core import signatures
 from reaper_ops.core.facts import places
 from reaper_ops.core.facts.model import Exchange, Facts
 from reaper_ops.core.facts.traces import Traces
@@ -16,6 +17,7 @@ from reaper_ops.core.rules import gpu_chain, pulllog, serverlog
 from reaper_ops.core.rules.gpu_link import Link
 from reaper_ops.core.rules.serverlog import ServerLog
 from reaper_ops.core.settings import Settings
+from reaper_ops.core.signatures.model import Hit
 
 _SLOG = re.compile(r"time=\S*?T?(\d\d:\d\d:\d\d)\S* level=\w+ source=\S+")
 _BLOB = re.compile(r"model=/\S*/(sha256-[0-9a-f]{12})[0-9a-f]*")
@@ -93,6 +95,15 @@ class Case:
     def gpu_link(self) -> Link | None:
         """The first broken link of the GPU chain."""
         return gpu_chain.first_broken_link(self.settings, self.facts) if self.facts else None
+
+    @cached_property
+    def log_hits(self) -> tuple[Hit, ...]:
+        """Every line of the server's log that a signature fits, in order."""
+        return tuple(signatures.hits("log", self.facts.journal if self.facts else None))
+
+    @cached_property
+    def kernel_hits(self) -> tuple[Hit, ...]:
+        return tuple(signatures.hits("kernel", self.facts.kernel if self.facts else None))
 
     def ours(self, verb: str = "up") -> str:
         words = ["reaper-ops", verb, self.source, "-l", self.host]

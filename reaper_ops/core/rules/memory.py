@@ -11,7 +11,7 @@ from reaper_ops.core.rules.case import Case, Verdict, excerpt, heard
 from reaper_ops.core.signatures import KILLED, OUT_OF_MEMORY
 from reaper_ops.core.signatures.model import Hit
 
-COMMANDS = ("ollama", "llama-server", "llama-box")
+COMMANDS = ("ollama", "llama-server", "llama-box", "llama-quantize")
 ADVICE = {
     "ram-preflight-refused": "choose a smaller model, or more swap (`swap_kind: file`), then",
     "vram-oom-load": "lower `ollama_context_length`, or choose a smaller model, then",

@@ -168,6 +168,14 @@ TABLE = (
         'level=INFO source=routes.go:2058 msg="vram-based default context" total_vram="0 B" default_num_ctx=4096',
     ),
     S(
+        "context-reduced",
+        "log",
+        r"load failed; reducing automatic context and retrying once",
+        ("context-oversized",),
+        'level=WARN msg="llama-server load failed; reducing automatic context and retrying once" old_num_ctx=262144',
+        "new",
+    ),
+    S(
         "loaded-runners",
         "log",
         r'msg="loaded runners" count=(?P<count>\d+)',

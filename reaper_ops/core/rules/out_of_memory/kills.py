@@ -58,7 +58,7 @@ def _bystander(case: Case) -> Finding | None:
     invoked = False
     if case.state not in {State.OUT_OF_MEMORY, State.DEGRADED}:
         return None
-    for hit in signatures.hits("kernel", case.facts.kernel if case.facts else None):
+    for hit in case.kernel_hits:
         if hit.signature.id == "oom-invoked":
             invoked = _ours(hit)
         elif hit.signature.id == "oom-kill" and invoked and not _ours(hit) and hit.groups["memcg"] == "O":
