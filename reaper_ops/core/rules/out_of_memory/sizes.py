@@ -28,6 +28,7 @@ HARM = (
     "rocm-vulkan-oom",
     "ram-preflight-refused",
     "swap-thrashing",
+    "partial-cpu-offload",
     "out-of-memory",
     "partial-offload",
 )

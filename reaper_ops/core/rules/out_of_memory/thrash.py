@@ -146,7 +146,16 @@ RULES = (
             Step("Choose a smaller model, or set a smaller `ollama_context_length`; then", "{up}"),
             Step("To fail fast instead, set `ollama_memory_max`, which forbids swap to the service; then", "{up}"),
         ),
-        explains=("timeout", "starting", "degraded", "overloaded"),
+        explains=(
+            "load-timeout",
+            "same-model-queueing",
+            "client-timeout-too-short",
+            "queue-full-503",
+            "timeout",
+            "starting",
+            "degraded",
+            "overloaded",
+        ),
         needs=("meminfo.txt",),
     ),
     Rule(

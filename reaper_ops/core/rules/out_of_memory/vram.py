@@ -227,7 +227,15 @@ RULES = (
             Step("See who holds it, and stop what is not needed.", "nvidia-smi"),
             Step("Or keep that much free for them: `ollama_env: {OLLAMA_GPU_OVERHEAD: BYTES}`; then", "{up}"),
         ),
-        explains=("vram-oom-load", "vram-oom-runtime", "out-of-memory", "partial-offload", "cpu-fallback"),
+        explains=(
+            "vram-oom-load",
+            "vram-oom-runtime",
+            "partial-cpu-offload",
+            "gpu-not-used",
+            "out-of-memory",
+            "partial-offload",
+            "cpu-fallback",
+        ),
         needs=("ps.txt",),
     ),
     Rule(
