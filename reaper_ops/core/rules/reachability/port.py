@@ -1,0 +1,138 @@
+"""The server's port as the host itself shows it: who listens where, and what was written to reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from reaper_ops.core import signatures
+from reaper_ops.core import url as base_url
+from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.facts.traces import DockerContainer, Listener, Running
+from reaper_ops.core.probe import went_well
+from reaper_ops.core.report import Evidence
+from reaper_ops.core.rules.case import Case
+from reaper_ops.core.signatures.model import Hit
+from reaper_ops.errors import ReaperError
+
+WIDE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
+
+
+def target(case: Case) -> base_url.BaseUrl | None:
+    """What a client dials for the URL that was written."""
+    try:
+        return base_url.parse(case.seen.url)
+    except ReaperError:
+        return None
+
+
+def remote(case: Case) -> bool:
+    written = target(case)
+    return written is not None and not written.is_loopback
+
+
+def failed(case: Case, *errors: str) -> Exchange | None:
+    """The exchange that ended the probe, when it failed in one of these ways."""
+    exchange = case.seen.failed
+    return exchange if exchange is not None and exchange.error in errors else None
+
+
+def at_home(case: Case) -> Exchange | None:
+    """An answer that the host itself had from its own server."""
+    asked = case.facts.exchanges if case.facts else ()
+    return next((e for e in asked if e.path == "/api/version" and went_well(e) and '"version"' in e.body), None)
+
+
+def holders(case: Case) -> tuple[Listener, ...]:
+    """Who listens on our port at an address that is ours, too."""
+    ours = _addresses(case)
+    return tuple(
+        listener
+        for listener in case.traces.listeners or ()
+        if listener.port == case.settings.ollama_port and (listener.address in WIDE | ours or ours & WIDE)
+    )
+
+
+def _addresses(case: Case) -> set[str]:
+    found = {case.settings.ollama_bind}
+    written = case.environ.get("OLLAMA_HOST", "")
+    if written and case.settings.ollama_runtime != "docker":
+        found.add("*" if wide(written) else _host(written))
+    return found
+
+
+def wide(written: str) -> bool:
+    """Whether OLLAMA_HOST means every address."""
+    return any(mark in written for mark in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
+
+
+def _host(written: str) -> str:
+    try:
+        return base_url.parse(written).host
+    except ReaperError:
+        return written
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def reach(case: Case) -> str:
+    """``loopback``, ``wide``, ``address`` for one other address, or empty when nothing listens or was read."""
+    addresses = [listener.address for listener in holders(case)]
+    if not addresses:
+        return ""
+    if WIDE & set(addresses):
+        return "wide"
+    return "loopback" if all(map(is_loopback, addresses)) else "address"
+
+
+def listens(case: Case) -> Evidence:
+    """Who listens on our port, as a line of evidence."""
+    rows = [f"{f'[{h.address}]' if ':' in h.address else h.address}:{h.port} {who(h)}".rstrip() for h in holders(case)]
+    return Evidence("ss -ltnp", "; ".join(rows) or f"nothing listens on port {case.settings.ollama_port}")
+
+
+def who(listener: Listener) -> str:
+    if listener.command is None:
+        return ""
+    return f"{listener.command} (pid {listener.pid})" if listener.pid else listener.command
+
+
+def server(case: Case) -> Running | None:
+    """Our server in the list of processes."""
+    pid = case.facts.process.pid if case.facts and case.facts.process else None
+    return next((p for p in case.traces.processes or () if p.pid == pid), None)
+
+
+def age(case: Case) -> int | None:
+    """Seconds since the server was started."""
+    found = server(case)
+    return found.age if found else None
+
+
+def container(case: Case) -> DockerContainer | None:
+    """Our container, with its ports and mounts."""
+    facts = case.facts
+    id_ = facts.container.id if facts and facts.container else ""
+    return next((c for c in case.traces.containers or () if c.id == id_), None)
+
+
+def start_lines(case: Case) -> tuple[Hit, ...]:
+    """Lines with a meaning since the server last began to listen; of its last try where it never did."""
+    found: list[Hit] = []
+    for hit in signatures.hits("log", case.facts.journal if case.facts else None):
+        found = [] if hit.signature.id == "listening" else [*found, hit]
+    return tuple(found)
+
+
+def last_words(case: Case, *names: str) -> Hit | None:
+    """What ended the last start: the last such line after which the server did not listen."""
+    return next((hit for hit in reversed(start_lines(case)) if hit.signature.id in names), None)
+
+
+def shown(case: Case, *words: str) -> Evidence:
+    """Properties of the unit as a line of evidence."""
+    return Evidence("systemctl show", " ".join(f"{word}={case.unit[word]}" for word in words if word in case.unit))

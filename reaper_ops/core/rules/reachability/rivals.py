@@ -1,0 +1,223 @@
+"""Two programs want the same port, or two servers run where one was meant."""
+
+from __future__ import annotations
+
+from reaper_ops.core import signatures
+from reaper_ops.core.facts.traces import DockerContainer, Listener, Running
+from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.report import Evidence
+from reaper_ops.core.rules.case import Case, excerpt
+from reaper_ops.core.rules.reachability import port
+from reaper_ops.core.rules.rule import Rule
+
+
+def port_taken(case: Case) -> Finding | None:
+    """Another program holds the port that Ollama wants.
+
+    The server cannot listen and dies at start. The holder may be another Ollama (second-instance), an SSH tunnel, a
+    container of another project, LM Studio. A port below 1024 is refused for another reason: it needs root.
+
+    Seen as:
+    - `Error: listen tcp 127.0.0.1:11434: bind: address already in use`
+    - Compose: `Bind for 127.0.0.1:11434 failed: port is already allocated`
+
+    Told apart from:
+    - wrong-service-on-port: a stranger answers there, but our server does not want that port.
+    - bind-address-missing: `cannot assign requested address` is about the address, not the port.
+    - a loop that has healed: after the last such line the server said `Listening on`.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/707
+    - https://github.com/ollama/ollama/issues/9960
+    """
+    words, owner = _wanted(case), stranger(case)
+    if words is None and (owner is None or not _stopped(case)):
+        return None
+    number = str(case.settings.ollama_port)
+    if words is not None and ": bind: permission denied" in words.text:
+        summary = f"the server may not listen on port {number}: ports below 1024 need root"
+        return Finding(summary, (words,), steps=(_OTHER_PORT,))
+    name = port.who(owner) if owner and owner.command else "a program that only root can see"
+    said = (words,) if words else ()
+    sure = Confidence.CERTAIN if words else Confidence.LIKELY
+    summary = f"port {number} is taken by {name}, so Ollama cannot listen there"
+    values = {"owner": name}
+    if owner is None:
+        return Finding(f"port {number} was taken when the server started", said, Confidence.LIKELY, values)
+    return Finding(summary, (*said, port.listens(case)), sure, values)
+
+
+def second_instance(case: Case) -> Finding | None:
+    """A second Ollama runs beside the one that is looked after.
+
+    Somebody typed `ollama serve` while the service was there, or a container and a unit both run. The two differ in
+    version, settings, user and model store; whichever has the port answers, the other fails or works unseen.
+
+    Seen as:
+    - models vanished, settings are ignored
+    - `bind: address already in use` from `ollama serve`, with the new address in the text
+
+    Told apart from:
+    - port-taken: the holder is no Ollama.
+    - several servers on purpose, each a service or container with a port of its own: no fault.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/14963
+    - https://github.com/ollama/ollama/issues/11503
+    """
+    held = {listener.pid for listener in port.holders(case) if listener.pid is not None}
+    others = [p for p in case.traces.processes or () if _serves(p) and not _ours(case, p)]
+    taker = next((p for p in others if p.pid in held), None)
+    if taker is not None:
+        what = f"pid {taker.pid}{f' of user {taker.user}' if taker.user else ''}"
+        summary = f"a second Ollama, {what}, holds port {case.settings.ollama_port} instead of {_name(case)}"
+        return Finding(summary, (_row(taker), port.listens(case)), values=_values(taker), steps=_end(taker))
+    box = _other_container(case)
+    if box is not None:
+        summary = f"the container {box.name} holds port {case.settings.ollama_port} instead of {_name(case)}"
+        shown = Evidence("docker ps", f"{box.name} ({box.image}) publishes port {case.settings.ollama_port}")
+        stop = Step(f"Stop it: `{box.name}` and {_name(case)} cannot both run.", f"docker stop {box.name}")
+        return Finding(summary, (shown, port.listens(case)), steps=(stop, _START))
+    stray = next((p for p in others if _by_hand(case, p)), None)
+    if stray is None or case.facts is None or case.facts.process is None:
+        return None
+    summary = (
+        f"a second Ollama, pid {stray.pid}{f' of user {stray.user}' if stray.user else ''}, runs beside {_name(case)}"
+    )
+    values, end = _values(stray), (_END,)
+    return Finding(summary, (_row(stray),), Confidence.LIKELY, values, Severity.WARNING, end)
+
+
+def stranger(case: Case) -> Listener | None:
+    """Who holds our port and is not our server; without root the owner is unknown and counts when ours is down."""
+    own = case.facts.process.pid if case.facts and case.facts.process else None
+    docker = case.settings.ollama_runtime == "docker"
+    for listener in port.holders(case):
+        mine = listener.pid == own if listener.pid is not None else own is not None
+        proxied = docker and listener.command == "docker-proxy" and _publishes(case, port.container(case))
+        if not (mine or proxied or (docker and own is not None and listener.command == "ollama")):
+            return listener
+    return None
+
+
+def _wanted(case: Case) -> Evidence | None:
+    """The server's, or Docker's, own complaint that it could not have the port."""
+    hit = port.last_words(case, "port-taken", "bind-permission")
+    healed = case.unit.get("ActiveState") == "active" and port.holders(case) and stranger(case) is None
+    if hit is not None and not healed:
+        return Evidence("server log", excerpt(hit.line, 200))
+    facts = case.facts
+    if facts is None or facts.container is None or facts.container.state == "running":
+        return None
+    found = signatures.match("docker", facts.container.error)
+    taken = found is not None and found.signature.id == "docker-port-taken"
+    return Evidence("docker inspect", excerpt(facts.container.error, 200)) if taken else None
+
+
+def _stopped(case: Case) -> bool:
+    """It is installed, does not run, and would meet the stranger as soon as it starts."""
+    facts = case.facts
+    if facts is None or facts.process is not None:
+        return False
+    if case.settings.ollama_runtime == "systemd":
+        return case.unit.get("LoadState") == "loaded" and case.unit.get("ActiveState") != "active"
+    if case.settings.ollama_runtime == "docker":
+        return facts.container is not None and facts.container.state != "running"
+    return bool(facts.releases)
+
+
+def _publishes(case: Case, box: DockerContainer | None) -> bool:
+    wanted = case.settings.ollama_port
+    return box is not None and box.state == "running" and any(p.host_port == wanted for p in box.ports)
+
+
+def _serves(process: Running) -> bool:
+    words = process.command.split()
+    return len(words) > 1 and words[0].rsplit("/", 1)[-1] == "ollama" and "serve" in words[1:3]
+
+
+def _ours(case: Case, process: Running) -> bool:
+    facts = case.facts
+    if facts is None or (facts.process is not None and process.pid == facts.process.pid):
+        return True
+    if case.settings.ollama_runtime == "systemd":
+        return "/ollama.service" in process.cgroup
+    return bool(facts.container and facts.container.id and facts.container.id[:12] in process.cgroup)
+
+
+def _by_hand(case: Case, process: Running) -> bool:
+    """Beside a service: out of a login session; beside a container: the vendor's unit as well."""
+    if case.settings.ollama_runtime == "process":
+        return False
+    beside = case.settings.ollama_runtime == "docker" and process.cgroup.endswith("/ollama.service")
+    return beside or "/user.slice/" in process.cgroup
+
+
+def _other_container(case: Case) -> DockerContainer | None:
+    mine = port.container(case)
+    if stranger(case) is None:
+        return None
+    found = (c for c in case.traces.containers or () if c.serves and c is not mine and _publishes(case, c))
+    return next(found, None)
+
+
+def _name(case: Case) -> str:
+    return {"systemd": "ollama.service", "docker": "the container ollama", "process": "our own"}[
+        case.settings.ollama_runtime
+    ]
+
+
+def _unit(process: Running) -> str:
+    last = process.cgroup.rsplit("/", 1)[-1]
+    return last if last.endswith(".service") and "/user.slice/" not in process.cgroup else ""
+
+
+def _row(process: Running) -> Evidence:
+    return Evidence("ps", f"{process.pid} {process.user} {process.command} in {process.cgroup or '?'}")
+
+
+def _values(process: Running) -> dict[str, str]:
+    return {"pid": str(process.pid), "owner": _unit(process) or process.user}
+
+
+def _end(process: Running) -> tuple[Step, ...]:
+    if _unit(process):
+        stop = Step("Stop the unit {owner}, which runs it, now and at boot.", "sudo systemctl disable --now {owner}")
+        return (stop, _START)
+    return (_END, _START)
+
+
+_END = Step(
+    "End the other one, pid {pid}; move its settings into the inventory.", "kill {pid}", Automate.ASK, "stop-process"
+)
+_START = Step("Start the one that is looked after.", "{start}", Automate.ASK, "start")
+_OTHER_PORT = Step(
+    "Give Ollama another port: `ollama_port` in the inventory, then apply.", "{up}", Automate.ASK, "apply"
+)
+
+RULES = (
+    Rule(
+        port_taken,
+        Severity.ERROR,
+        steps=(
+            Step("See who holds the port, and stop {owner} if it should not.", "sudo ss -ltnp 'sport = :{port}'"),
+            Step("Once the port is free, start the server.", "{start}", Automate.ASK, "start"),
+            Step("Or give Ollama another port: `ollama_port` in the inventory, then `up`.", "{up}"),
+        ),
+        explains=(
+            "service-crash-looping",
+            "service-not-running",
+            "wrong-service-on-port",
+            "connection-refused",
+            "not-ollama",
+        ),
+        needs=("ss.txt", "journal.log"),
+    ),
+    Rule(
+        second_instance,
+        Severity.ERROR,
+        steps=(_END, _START),
+        explains=("port-taken", "service-crash-looping", "service-not-running", "wrong-service-on-port"),
+        needs=("ss.txt", "ps.txt"),
+    ),
+)

@@ -1,0 +1,75 @@
+"""Texts about reaching a server: its start, its port, Docker, firewalls, tasks that hang."""
+
+from __future__ import annotations
+
+from reaper_ops.core.signatures.model import Signature as S
+
+TABLE = (
+    S(
+        "bind-name-unknown",
+        "log",
+        r"listen tcp: lookup (?P<addr>[^\s:]+)(?: on \S+)?: (?:no such host|server misbehaving)",
+        ("bind-address-missing",),
+        "ollama[374]: listen tcp: lookup nosuch.invalid: no such host",
+    ),
+    S(
+        "port-invalid",
+        "log",
+        r'msg="invalid port, using default" port=(?P<port>\S+)',
+        (),
+        'level=WARN source=config.go:51 msg="invalid port, using default" port=99999 default=11434',
+    ),
+    S(
+        "server-config",
+        "log",
+        r'msg="server config" env="map\[(?P<env>.*)\]"',
+        (),
+        'level=INFO source=routes.go:1951 msg="server config" env="map[HTTPS_PROXY: OLLAMA_DEBUG:INFO no_proxy:]"',
+    ),
+    S(
+        "docker-port-taken",
+        "docker",
+        r"[Bb]ind for (?P<addr>\S+:\d+) failed: port is already allocated"
+        r"|failed to bind (?:host )?port (?:for )?(?P<at>\S+?)(?::\S+)?: address already in use"
+        r"|listen tcp4? (?P<on>\S+): bind: address already in use",
+        ("port-taken",),
+        "driver failed programming external connectivity on endpoint ollama (0a1b): "
+        "Bind for 127.0.0.1:11434 failed: port is already allocated",
+    ),
+    S(
+        "healthcheck-no-program",
+        "docker",
+        r'exec: \\?"(?P<program>[\w./-]+)\\?": executable file not found|: (?P<name>curl|wget): (?:command )?not found',
+        ("healthcheck-no-curl",),
+        'OCI runtime exec failed: exec failed: unable to start container process: exec: "curl": '
+        "executable file not found in $PATH: unknown",
+    ),
+    S(
+        "firewall-drops",
+        "firewall",
+        r"policy drop|-P INPUT DROP|-A \S+ .*-j DROP|[Dd]efault: deny \(incoming\)|^\s*target: DROP|\bdrop$",
+        ("firewall-drop",),
+        "-P INPUT DROP",
+    ),
+    S(
+        "firewall-rejects",
+        "firewall",
+        r"-A \S+ .*-j REJECT|\breject\b|[Dd]efault: reject \(incoming\)|^\s*target: (?:default|%%REJECT%%)",
+        ("firewall-reject",),
+        "-A INPUT -j REJECT --reject-with icmp-host-prohibited",
+    ),
+    S(
+        "hung-task",
+        "kernel",
+        r"task (?P<comm>\S+):(?P<pid>\d+) blocked for more than (?P<seconds>\d+) seconds",
+        ("server-hung",),
+        "INFO: task llama-server:1234 blocked for more than 120 seconds.",
+    ),
+    S(
+        "server-died",
+        "log",
+        r"(?:^|\]: )(?:Error: |panic: |fatal error: )\S",
+        (),
+        "ollama[374]: Error: could not read the key",
+    ),
+)
