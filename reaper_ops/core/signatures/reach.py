@@ -47,14 +47,18 @@ TABLE = (
     S(
         "firewall-drops",
         "firewall",
-        r"policy drop|-P INPUT DROP|-A \S+ .*-j DROP|[Dd]efault: deny \(incoming\)|^\s*target: DROP|\bdrop$",
+        r"hook input .*policy drop|-P INPUT DROP|[Dd]efault: deny \(incoming\)|^\s*target: DROP"
+        r"|-A (?:INPUT|ufw\S*-input|DOCKER-USER) (?:.*--dports? (?P<ports>\S+) (?:.* )?)?-j DROP"
+        r"|dport (?P<dport>\d+) (?:.* )?drop$",
         ("firewall-drop",),
         "-P INPUT DROP",
     ),
     S(
         "firewall-rejects",
         "firewall",
-        r"-A \S+ .*-j REJECT|\breject\b|[Dd]efault: reject \(incoming\)|^\s*target: (?:default|%%REJECT%%)",
+        r"^\s*reject(?: with .*)?$|[Dd]efault: reject \(incoming\)|^\s*target: (?:default|%%REJECT%%)"
+        r"|-A (?:INPUT|ufw\S*-input|DOCKER-USER) (?:.*--dports? (?P<ports>\S+) (?:.* )?)?-j REJECT"
+        r"|dport (?P<dport>\d+) (?:.* )?reject",
         ("firewall-reject",),
         "-A INPUT -j REJECT --reject-with icmp-host-prohibited",
     ),

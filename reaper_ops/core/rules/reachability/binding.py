@@ -29,7 +29,7 @@ def listening_loopback_only(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/703
     """
     refused = port.failed(case, "refused")
-    if refused is None or not port.remote(case):
+    if refused is None or not port.remote(case) or port.stranger(case) is not None:
         return None
     verdict, found = case.blamed("listening-loopback-only"), port.reach(case)
     if found not in {"loopback", ""} or (verdict is None and found != "loopback"):

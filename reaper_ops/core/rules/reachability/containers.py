@@ -46,9 +46,9 @@ def container_to_host_loopback(case: Case) -> Finding | None:
             why = _lost(case, client, written)
             if why:
                 shown = Evidence("docker inspect", f"{client.name}: {name}={written}, network {client.network or '?'}")
-                values = {"client": client.name, "right": _right(case)}
                 more = (port.listens(case),) if port.reach(case) else ()
-                return Finding(f"the container {client.name} {why}", (shown, *more), Confidence.LIKELY, values)
+                summary = f"the container {client.name} {why}"
+                return Finding(summary, (shown, *more), Confidence.LIKELY, _right(case), steps=_way(case))
     return None
 
 
@@ -139,7 +139,7 @@ def _lost(case: Case, client: DockerContainer, written: str) -> str:
     host = _address(written)
     if port.is_loopback(host):
         return f"asks {written} for Ollama, which is the container itself"
-    if host != GATEWAY or case.traces.docker_kind != "engine":
+    if host != GATEWAY or case.traces.docker_kind not in {"engine", "snap"}:
         return ""
     if not any(line.startswith((f"{GATEWAY}:", f"{GATEWAY}=")) for line in client.extra_hosts):
         return f"asks {GATEWAY}, a name that does not exist in it"
@@ -148,29 +148,42 @@ def _lost(case: Case, client: DockerContainer, written: str) -> str:
     return ""
 
 
-def _right(case: Case) -> str:
+def _beside(case: Case) -> DockerContainer | None:
+    """Our server's container in a network that a client can join."""
     box = port.container(case)
-    inside = box is not None and box.network not in {"", "host", "bridge", "default"}
-    return f"http://{box.name}:11434" if box and inside else f"http://{GATEWAY}:{case.settings.ollama_port}"
+    return box if box is not None and box.network not in {"", "host", "bridge", "default"} else None
 
 
+def _right(case: Case) -> dict[str, str]:
+    box = _beside(case)
+    if box is not None:
+        return {"right": f"http://{box.name}:11434", "network": box.network}
+    return {"right": f"http://{GATEWAY}:{case.settings.ollama_port}"}
+
+
+def _way(case: Case) -> tuple[Step, ...]:
+    if _beside(case) is not None:
+        return (_JOIN,)
+    return (_GATEWAY,) if port.reach(case) == "wide" else (_GATEWAY, _BRIDGE)
+
+
+_JOIN = Step("In the client's Compose file: join the network {network}, and ask {right}.")
+_GATEWAY = Step(
+    "In the client's Compose file: `extra_hosts: ['host.docker.internal:host-gateway']`, and the URL {right}; "
+    "`network_mode: host` with http://127.0.0.1 works, too."
+)
+_BRIDGE = Step(
+    "The server must then listen on the bridge, too: `ollama_bind: 172.17.0.1` (safer than 0.0.0.0) with "
+    "`exposure: open` in the inventory, then `up`.",
+    "{up}",
+)
 _APPLY = Step("Recreate the container as the inventory wishes.", "{up}", Automate.ASK, "apply")
 
 RULES = (
     Rule(
         container_to_host_loopback,
         Severity.ERROR,
-        steps=(
-            Step(
-                "In the client's Compose file: the URL {right}, and `extra_hosts: "
-                "['host.docker.internal:host-gateway']`; a client in the same Compose network asks the server's container by its name."
-            ),
-            Step(
-                "A server of the host must then listen on the bridge, too: `ollama_bind: 172.17.0.1` (safer than "
-                "0.0.0.0) with `exposure: open` in the inventory, then `up`.",
-                "{up}",
-            ),
-        ),
+        steps=(_GATEWAY, _BRIDGE),
         needs=("docker-inspect.json",),
     ),
     Rule(

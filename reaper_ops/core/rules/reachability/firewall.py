@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from reaper_ops.core import signatures
 from reaper_ops.core.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.probe import went_well
@@ -32,7 +34,7 @@ def firewall_drop(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/5959
     """
     silent, facts = port.failed(case, "timeout"), case.facts
-    if silent is None or silent.phase not in {"connect", "resolve", ""} or facts is None or not port.remote(case):
+    if silent is None or silent.phase not in {"connect", "resolve", ""} or facts is None or not port.meant(case):
         return None
     if port.reach(case) in {"loopback"} or _down(case):
         return None
@@ -40,7 +42,7 @@ def firewall_drop(case: Case) -> Finding | None:
     if rules is None and local is None:
         return None
     where = "the host's own firewall drops" if rules else _where(case)
-    sure = Confidence.CERTAIN if rules and local else Confidence.LIKELY
+    sure = Confidence.CERTAIN if rules and local and not _hole(case) else Confidence.LIKELY
     seen = [heard(silent), *([local] if local else []), *([port.listens(case)] if port.holders(case) else [])]
     return Finding(
         f"{where} connections to port {case.settings.ollama_port}", (*seen, *([rules] if rules else [])), sure
@@ -74,7 +76,7 @@ def firewall_reject(case: Case) -> Finding | None:
         sure = Confidence.CERTAIN if rules else Confidence.LIKELY
         return Finding("a firewall rejects the connection", (*verdict.evidence, *more), sure)
     refused, age = port.failed(case, "refused"), port.age(case)
-    if refused is None or local is None or not port.remote(case) or port.reach(case) != "wide":
+    if refused is None or local is None or not port.meant(case) or port.reach(case) != "wide":
         return None
     if age is not None and age < SETTLED:
         return None
@@ -99,12 +101,23 @@ def _down(case: Case) -> bool:
 
 
 def _rules(case: Case, signature: str) -> Evidence | None:
+    """A rule about our port; or a default, which does not touch the published port of a container."""
+    number, docker = str(case.settings.ollama_port), case.settings.ollama_runtime == "docker"
     for tool, text in (case.traces.firewall or {}).items():
         for line in text.splitlines():
             hit = signatures.match("firewall", line)
-            if hit is not None and hit.signature.id == signature:
+            if hit is None or hit.signature.id != signature:
+                continue
+            ports = hit.groups.get("ports") or hit.groups.get("dport")
+            if number in ports.split(",") if ports else not docker or "DOCKER-USER" in line:
                 return Evidence(tool, excerpt(hit.line, 120))
     return None
+
+
+def _hole(case: Case) -> bool:
+    """A rule that lets somebody through to our port, perhaps not this client."""
+    number = re.compile(rf"\b{case.settings.ollama_port}\b.*(?:ACCEPT|ALLOW|accept)")
+    return any(number.search(text) for text in (case.traces.firewall or {}).values())
 
 
 def _where(case: Case) -> str:

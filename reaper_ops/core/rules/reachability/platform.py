@@ -31,7 +31,7 @@ def wsl2_network_isolation(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/14947
     """
     failed, facts = port.failed(case, "refused", "timeout", "unreachable"), case.facts
-    if failed is None or facts is None or not port.remote(case) or failed.phase not in {"connect", "resolve", ""}:
+    if failed is None or facts is None or not port.meant(case) or failed.phase not in {"connect", "resolve", ""}:
         return None
     if "microsoft" not in facts.system.kernel.lower() and facts.system.container != "wsl":
         return None

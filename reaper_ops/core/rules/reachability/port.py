@@ -30,6 +30,12 @@ def remote(case: Case) -> bool:
     return written is not None and not written.is_loopback
 
 
+def meant(case: Case) -> bool:
+    """From outside, and at a port that was written or is Ollama's own: not one that a scheme brought in."""
+    written = target(case)
+    return written is not None and not written.is_loopback and not written.assumed_port
+
+
 def failed(case: Case, *errors: str) -> Exchange | None:
     """The exchange that ended the probe, when it failed in one of these ways."""
     exchange = case.seen.failed
@@ -118,6 +124,24 @@ def container(case: Case) -> DockerContainer | None:
     facts = case.facts
     id_ = facts.container.id if facts and facts.container else ""
     return next((c for c in case.traces.containers or () if c.id == id_), None)
+
+
+def stranger(case: Case) -> Listener | None:
+    """Who holds our port and is not our server; without root the owner is unknown and counts when ours is down."""
+    own = case.facts.process.pid if case.facts and case.facts.process else None
+    docker = case.settings.ollama_runtime == "docker"
+    for listener in holders(case):
+        mine = listener.pid == own if listener.pid is not None else own is not None
+        proxied = docker and listener.command == "docker-proxy" and publishes(case, container(case))
+        if not (mine or proxied or (docker and own is not None and listener.command == "ollama")):
+            return listener
+    return None
+
+
+def publishes(case: Case, box: DockerContainer | None) -> bool:
+    """Whether our port of the host leads to this container."""
+    wanted = case.settings.ollama_port
+    return box is not None and box.state == "running" and any(p.host_port == wanted for p in box.ports)
 
 
 def start_lines(case: Case) -> tuple[Hit, ...]:

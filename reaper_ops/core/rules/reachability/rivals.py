@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core import signatures
-from reaper_ops.core.facts.traces import DockerContainer, Listener, Running
+from reaper_ops.core.facts.traces import DockerContainer, Running
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
@@ -30,7 +30,7 @@ def port_taken(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/707
     - https://github.com/ollama/ollama/issues/9960
     """
-    words, owner = _wanted(case), stranger(case)
+    words, owner = _wanted(case), port.stranger(case)
     if words is None and (owner is None or not _stopped(case)):
         return None
     number = str(case.settings.ollama_port)
@@ -41,7 +41,7 @@ def port_taken(case: Case) -> Finding | None:
     said = (words,) if words else ()
     sure = Confidence.CERTAIN if words else Confidence.LIKELY
     summary = f"port {number} is taken by {name}, so Ollama cannot listen there"
-    values = {"owner": name}
+    values = {"owner": name if owner and owner.command else "it"}
     if owner is None:
         return Finding(f"port {number} was taken when the server started", said, Confidence.LIKELY, values)
     return Finding(summary, (*said, port.listens(case)), sure, values)
@@ -84,26 +84,14 @@ def second_instance(case: Case) -> Finding | None:
     summary = (
         f"a second Ollama, pid {stray.pid}{f' of user {stray.user}' if stray.user else ''}, runs beside {_name(case)}"
     )
-    values, end = _values(stray), (_END,)
+    values, end = _values(stray), _end(stray)[:1]
     return Finding(summary, (_row(stray),), Confidence.LIKELY, values, Severity.WARNING, end)
-
-
-def stranger(case: Case) -> Listener | None:
-    """Who holds our port and is not our server; without root the owner is unknown and counts when ours is down."""
-    own = case.facts.process.pid if case.facts and case.facts.process else None
-    docker = case.settings.ollama_runtime == "docker"
-    for listener in port.holders(case):
-        mine = listener.pid == own if listener.pid is not None else own is not None
-        proxied = docker and listener.command == "docker-proxy" and _publishes(case, port.container(case))
-        if not (mine or proxied or (docker and own is not None and listener.command == "ollama")):
-            return listener
-    return None
 
 
 def _wanted(case: Case) -> Evidence | None:
     """The server's, or Docker's, own complaint that it could not have the port."""
     hit = port.last_words(case, "port-taken", "bind-permission")
-    healed = case.unit.get("ActiveState") == "active" and port.holders(case) and stranger(case) is None
+    healed = case.unit.get("ActiveState") == "active" and port.holders(case) and port.stranger(case) is None
     if hit is not None and not healed:
         return Evidence("server log", excerpt(hit.line, 200))
     facts = case.facts
@@ -124,11 +112,6 @@ def _stopped(case: Case) -> bool:
     if case.settings.ollama_runtime == "docker":
         return facts.container is not None and facts.container.state != "running"
     return bool(facts.releases)
-
-
-def _publishes(case: Case, box: DockerContainer | None) -> bool:
-    wanted = case.settings.ollama_port
-    return box is not None and box.state == "running" and any(p.host_port == wanted for p in box.ports)
 
 
 def _serves(process: Running) -> bool:
@@ -155,9 +138,9 @@ def _by_hand(case: Case, process: Running) -> bool:
 
 def _other_container(case: Case) -> DockerContainer | None:
     mine = port.container(case)
-    if stranger(case) is None:
+    if port.stranger(case) is None:
         return None
-    found = (c for c in case.traces.containers or () if c.serves and c is not mine and _publishes(case, c))
+    found = (c for c in case.traces.containers or () if c.serves and c is not mine and port.publishes(case, c))
     return next(found, None)
 
 

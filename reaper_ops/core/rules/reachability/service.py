@@ -134,7 +134,7 @@ def _without_systemd(case: Case) -> Finding | None:
     return Finding(summary, (Evidence("/proc/1/comm", init),), Confidence.LIKELY, steps=steps)
 
 
-_LOOK = Step("Read what the server says before each `Main process exited`, and correct that.", "{log}")
+_LOOK = Step("Read what the server says before each end, and correct that.", "{log}")
 
 RULES = (
     Rule(

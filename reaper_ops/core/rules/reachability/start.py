@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from reaper_ops.core import signatures
 from reaper_ops.core.facts.traces import Running
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.probe import Loaded
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.reachability import port
@@ -15,7 +12,6 @@ from reaper_ops.core.rules.rule import Rule
 
 START = 120
 SLOW_START = 300
-OVERDUE = 3600
 OURS = ("ollama", "llama-server")
 
 
@@ -91,12 +87,13 @@ def server_hung(case: Case) -> Finding | None:
     without an end. /api/version needs no lock, so it answers within milliseconds even under load.
 
     Seen as:
-    - requests never return; `ollama ps` shows `Stopping...` for hours
+    - requests never return, of any kind
     - a process in state D
 
     Told apart from:
     - starting-up: younger than two minutes, and the log does not show `inference compute` yet.
     - swap-thrashing: it does answer, after seconds.
+    - runaway-generation: /api/version answers, one model never ends (`Stopping...` in `ollama ps`).
     - state D for a moment, while a model is read from disk: no fault.
 
     Sources:
@@ -107,7 +104,7 @@ def server_hung(case: Case) -> Finding | None:
     if verdict is None and case.blamed("starting-up") and _too_old(case):
         verdict = case.blamed("starting-up")
     if verdict is None:
-        return _never_unloaded(case)
+        return None
     asleep = _asleep(case)
     old = (Evidence("ps", f"the server is {age} s old"),) if age is not None else ()
     more = tuple(Evidence("ps", f"{p.pid} {p.command.split()[0]} state D in {p.waits_in or '?'}") for p in asleep[:2])
@@ -140,35 +137,6 @@ def _blocked(case: Case) -> tuple[Evidence, ...]:
         if hit.signature.id == "hung-task" and hit.groups["comm"].startswith(("ollama", "llama-"))
     ]
     return (Evidence("kernel log", excerpt(hits[-1].line, 200)),) if hits else ()
-
-
-def _never_unloaded(case: Case) -> Finding | None:
-    """A model that should have been unloaded long ago: its runner does not end, or a generation does not."""
-    now = case.traces.now
-    late = [
-        (row, now - when) for row in case.seen.loaded or () if now and (when := _expiry(row)) and now - when > OVERDUE
-    ]
-    if not late:
-        return None
-    row, by = late[0]
-    shown = Evidence("GET /api/ps", f"{row.name}: expires_at {row.expires_at}, {by / 3600:.1f} hours ago")
-    summary = (
-        f"{row.name} should have been unloaded {by / 3600:.1f} hours ago: its runner hangs, or a request never ends"
-    )
-    return Finding(summary, (shown,), Confidence.POSSIBLE, _pid(case), Severity.WARNING)
-
-
-def _expiry(row: Loaded) -> float | None:
-    """Seconds since 1970; Go prints nanoseconds, of which six digits are read."""
-    head, dot, rest = row.expires_at.partition(".")
-    zone = rest.lstrip("0123456789") if dot else ""
-    digits = rest[: len(rest) - len(zone)][:6] if dot else ""
-    text = (f"{head}.{digits}{zone}" if digits else head + zone).replace("Z", "+00:00")
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when.timestamp() if when.tzinfo and when.year > 1970 else None
 
 
 def _pid(case: Case) -> dict[str, str]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from reaper_ops.core import layout, signatures
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.render import HASH_VARIABLE
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.reachability import port, unit_text
@@ -66,7 +67,8 @@ def unit_config_not_applied(case: Case) -> Finding | None:
     if not stale:
         return None
     summary = "the running server does not have the settings of its unit: it was not restarted"
-    return Finding(summary, stale, severity=_severity(case), steps=(_RESTART,))
+    ours = case.settings.ollama_managed and any(HASH_VARIABLE in line.text for line in stale)
+    return Finding(summary, stale, severity=_severity(case), steps=(_APPLY,) if ours else (_RESTART,))
 
 
 def unit_overwritten_by_upgrade(case: Case) -> Finding | None:
@@ -133,7 +135,7 @@ def bad_origins_panic(case: Case) -> Finding | None:
     items = _origins(case)
     bad = [item for item in items if not _allowed(item)]
     shown = (Evidence("server log", f"OLLAMA_ORIGINS:[{excerpt(' '.join(items), 120)} ...]"),) if items else ()
-    what = ", ".join(repr(item) for item in bad)
+    what = ", ".join(dict.fromkeys(repr(item) if item else "an empty item" for item in bad))
     summary = f"OLLAMA_ORIGINS has {what or 'an item'} that the server does not take, so it dies at start"
     right = ",".join(item if _allowed(item) else f"https://{item}" for item in items if item and item.count("*") < 2)
     values = {"origins": right or "https://app.example.org"}
@@ -153,7 +155,8 @@ def _stale(case: Case) -> tuple[Evidence, ...]:
     if case.unit.get("MainPID") != str(facts.process.pid):
         return ()
     has = facts.process.environ
-    wrong = [n for n, v in wanted.items() if n.startswith("OLLAMA_") and "%" not in v and has.get(n) != v]
+    named = {n: v for n, v in wanted.items() if n.startswith("OLLAMA_") or n == HASH_VARIABLE}
+    wrong = [n for n, v in named.items() if has.get(n) != v and "%" not in v and "***" not in (v + has.get(n, ""))]
     return tuple(
         Evidence("/proc/PID/environ", f"{name}={has.get(name, '')}; the unit says {wanted[name]}") for name in wrong[:3]
     )
