@@ -10,7 +10,7 @@ from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
 
 GOLDEN = Path(__file__).parent / "golden"
-NAMES = sorted(path.name for path in GOLDEN.iterdir())
+NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/settings.json"))
 
 
 def shape(name: str) -> tuple[Settings, Facts]:

@@ -173,3 +173,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            for number in range(first, first + count):
+                socket.create_server(("127.0.0.1", number)).close()
+        except OSError:
+            continue
+        return first

@@ -1,10 +1,10 @@
-"""`render`: the exact files of each host, as `up` would write them."""
+"""`render`: the exact files of each host, as `up` would write them; and those of the programs that watch a fleet."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from reaper_ops.core import settings as wish
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory import Host, Inventory
+from reaper_ops.core.monitoring.files import KINDS
+from reaper_ops.core.monitoring.wish import parse
 from reaper_ops.core.settings import Settings
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.gather import gather
@@ -85,6 +87,11 @@ def render_hosts(
     return files(inventory, known, kind), known
 
 
-def write(rendered: tuple[Rendered, ...], directory: str) -> tuple[str, ...]:
+def render_monitoring(kind: str, given: Mapping[str, str]) -> tuple[Rendered, ...]:
+    """The files of Prometheus, Alertmanager or Grafana, as they lie beside each other."""
+    return tuple(Rendered(kind, name, "0644", text) for name, text in KINDS[kind](parse(given)).items())
+
+
+def write(rendered: Sequence[Rendered], directory: str) -> tuple[str, ...]:
     """Writes DIR/HOST/path; the paths as they lie in DIR."""
     return tuple(tree.write(directory, f"{one.host}/{one.path.lstrip('/')}", one.text, one.mode) for one in rendered)

@@ -50,3 +50,34 @@ def test_files_go_to_a_directory(inventory: str, tmp_path: Path, capsys: pytest.
 def test_a_directory_that_cannot_be_written_is_named(inventory: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["render", "-i", inventory, "--out", "/proc/nowhere"]) == 1
     assert "/proc/nowhere" in capsys.readouterr().err
+
+
+def test_what_prometheus_needs_lies_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", "prometheus", "--every", "5s", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"2 files of prometheus in {tmp_path}\n"
+    assert sorted(path.name for path in (tmp_path / "prometheus").iterdir()) == [
+        "prometheus.yml",
+        "reaper_ops.rules.yml",
+    ]
+    assert 'scrape_interval: "5s"' in (tmp_path / "prometheus" / "prometheus.yml").read_text()
+
+
+def test_one_program_with_one_file_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", "alertmanager", "--webhook", "http://127.0.0.1:5001/"]) == 0
+    assert capsys.readouterr().out.startswith("# Rendered by reaper_ops: `reaper-ops render alertmanager`\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prometheus", "--for", "soon"], "--for: 'soon' is no duration"),
+        (["compose", "--webhook", "http://x"], "--webhook is not for hosts; name a KIND"),
+        (["compose"], "no inventory; give -i INVENTORY"),
+    ],
+)
+def test_words_that_do_not_fit(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("REAPER_OPS_INVENTORY", raising=False)
+    assert run(["render", *words]) == 2
+    assert said in capsys.readouterr().err

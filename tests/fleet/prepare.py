@@ -23,6 +23,8 @@ PACKAGES = {
     "kmod": "depmod",
     "zstd": "zstd",
 }
+WATCHERS = {"prometheus": "promtool", "prometheus-alertmanager": "amtool", "chromium": "chromium"}
+"""What the tests of monitoring and of the web page use; each says by itself that it is skipped without."""
 COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
 APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
 
@@ -57,7 +59,7 @@ def refresh_lists() -> None:
 
 
 def install_packages() -> None:
-    missing = [package for package, program in PACKAGES.items() if shutil.which(program) is None]
+    missing = [package for package, program in {**PACKAGES, **WATCHERS}.items() if shutil.which(program) is None]
     if not missing:
         return
     print(f"fleet: installing {' '.join(missing)}", flush=True)

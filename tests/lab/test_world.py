@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from subject import free_port
+from subject import free_ports
 
 from reaper_ops import assets
 from reaper_ops.errors import ReaperError
@@ -20,20 +20,9 @@ from reaper_ops.lab import standin, world
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("REAPER_OPS_LAB_PORT", str(_three_free_ports()))
+    monkeypatch.setenv("REAPER_OPS_LAB_PORT", str(free_ports(3)))
     yield tmp_path / "lab"
     world.down(tmp_path / "lab")
-
-
-def _three_free_ports() -> int:
-    while True:
-        first = free_port()
-        try:
-            for number in range(first, first + 3):
-                socket.create_server(("127.0.0.1", number)).close()
-        except OSError:
-            continue
-        return first
 
 
 def alive(pid: int | None) -> bool:

@@ -1,0 +1,43 @@
+"""The files for each of the three programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+
+from reaper_ops import assets
+from reaper_ops.core.monitoring.alerts import ALERTS, Alert
+from reaper_ops.core.monitoring.dashboard import dashboard
+from reaper_ops.core.monitoring.wish import Monitoring
+
+
+def prometheus(wish: Monitoring) -> dict[str, str]:
+    alerts = tuple(replace(alert, wait=wish.wait or alert.wait) for alert in ALERTS)
+    return {
+        "prometheus.yml": _render("prometheus/prometheus.yml.j2", wish),
+        "reaper_ops.rules.yml": _render("prometheus/reaper_ops.rules.yml.j2", wish, alerts),
+    }
+
+
+def alertmanager(wish: Monitoring) -> dict[str, str]:
+    return {"alertmanager.yml": _render("alertmanager/alertmanager.yml.j2", wish)}
+
+
+def grafana(wish: Monitoring) -> dict[str, str]:
+    return {"reaper_ops.json": json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"}
+
+
+KINDS: Mapping[str, Callable[[Monitoring], dict[str, str]]] = {
+    "prometheus": prometheus,
+    "alertmanager": alertmanager,
+    "grafana": grafana,
+}
+
+
+def _render(name: str, wish: Monitoring, alerts: tuple[Alert, ...] = ()) -> str:
+    """Texts go in as JSON strings, which are YAML."""
+    quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in asdict(wish).items() if value}
+    rows = [{key: json.dumps(value, ensure_ascii=False) for key, value in asdict(alert).items()} for alert in alerts]
+    empty = {name: "" for name, value in asdict(wish).items() if not value}
+    return assets.template(name).render(reaper={**quoted, **empty, "alerts": rows})
