@@ -1,4 +1,4 @@
-"""Writes what is generated from Settings: `python docs/generate.py`. A test says when it must run again."""
+"""Writes what is generated from Settings and rules: `python docs/generate.py`. A test says when it must run again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from reaper_ops.formats import contracts  # noqa: E402 - the checkout is put on the path first
+from reaper_ops.formats import contracts, runbook  # noqa: E402 - the checkout is put on the path first
 
 
 def main() -> None:
-    for name, text in contracts.role_files().items():
+    for old in (ROOT / runbook.ROOM).glob("*.md"):
+        old.unlink()
+    for name, text in {**contracts.role_files(), **runbook.files()}.items():
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -152,7 +152,7 @@ def more_slots(case: Case) -> Gain | None:
     last = max(pair, key=timing.queue)
     waited = timing.queue(last)
     saved = waited * ANSWER / last.eval_tokens if last.eval_tokens else waited
-    how = f"of two at once, one waited {waited:.2f} s for {last.eval_tokens} tokens; at most, as they then share the processor"
+    how = f"of two at once, one waited {waited:.2f} s for {last.eval_tokens} tokens; at most, as they then share power"
     return Gain("same-model-queueing", "answer more requests at once", saved, how, SECOND, measured=True)
 
 

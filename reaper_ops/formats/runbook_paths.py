@@ -1,0 +1,145 @@
+"""The guide's three complaints, each as a short path of checks: what to look at, and which causes it tells apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """question: what is looked at. ids: the causes that it finds."""
+
+    question: str
+    ids: tuple[str, ...]
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Path:
+    name: str
+    title: str
+    first: str
+    checks: tuple[Check, ...]
+
+
+PATHS = (
+    Path(
+        "connection-refused",
+        "Connection refused",
+        "Nothing listens at that address and port, or something on the way answers in its place.",
+        (
+            Check(
+                "Is it installed, and does it run?",
+                ("service-not-installed", "service-not-running"),
+                "systemctl status ollama || docker ps -a",
+            ),
+            Check(
+                "Was it killed for memory?",
+                ("oompolicy-stops-service", "kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom"),
+                "systemctl show ollama -p Result,NRestarts,ActiveState",
+            ),
+            Check(
+                "Does it start, and end at once?",
+                (
+                    *("service-crash-looping", "bad-origins-panic", "port-taken", "bind-address-missing"),
+                    *("models-dir-permission", "service-home-missing"),
+                ),
+                "journalctl -u ollama -n 50 --no-pager",
+            ),
+            Check(
+                "Where does it listen?",
+                (
+                    *("listening-loopback-only", "container-port-not-published", "container-binds-loopback"),
+                    *("unit-config-not-applied", "second-instance", "wrong-service-on-port"),
+                ),
+                "ss -ltnp 'sport = :11434'",
+            ),
+            Check(
+                "Does the client ask there?",
+                (
+                    *("container-to-host-loopback", "client-host-misparsed", "ipv6-localhost", "scheme-mismatch"),
+                    *("proxy-env-intercepts-localhost", "dns-failure", "wsl2-network-isolation"),
+                ),
+                "env | grep -i -e OLLAMA_HOST -e proxy",
+            ),
+            Check(
+                "Does something on the way refuse or swallow it?",
+                ("firewall-reject", "firewall-drop"),
+                "nft list ruleset",
+            ),
+            Check("It connects, and nothing comes?", ("starting-up", "server-hung", "gpu-discovery-slow")),
+        ),
+    ),
+    Path(
+        "out-of-memory",
+        "Out of memory",
+        "The guide says: a smaller model, or more swap. Which of them helps depends on what ran out, and who said so.",
+        (
+            Check(
+                "Who ended it: the kernel, a limit, systemd, or Ollama itself?",
+                (
+                    *("kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom", "systemd-oomd-kill"),
+                    *("oompolicy-stops-service", "ram-preflight-refused", "runner-crash-other"),
+                ),
+                "journalctl -k --since -1h | grep -i -e 'killed process' -e oom",
+            ),
+            Check(
+                "Did the graphics card run out?",
+                ("vram-oom-load", "vram-oom-runtime", "vram-held-by-others", "rocm-vulkan-oom"),
+                "nvidia-smi",
+            ),
+            Check(
+                "Is more asked for than need be?",
+                ("context-oversized", "models-overcommitted", "create-quantize-oom"),
+                "curl -s http://localhost:11434/api/ps",
+            ),
+            Check(
+                "Is there swap, and can it work?",
+                ("no-swap", "swapfile-unsupported-fs", "swap-thrashing"),
+                "swapon --show",
+            ),
+            Check(
+                "Is less there than it seems?",
+                (
+                    *("container-free-underestimated", "wsl2-memory-cap", "overcommit-or-ulimit"),
+                    *("ram-preflight-absent",),
+                ),
+                "free -h; ulimit -v",
+            ),
+        ),
+    ),
+    Path(
+        "slow-responses",
+        "Slow responses",
+        "Measure first: `reaper-ops doctor --slow` says where the time goes, and what each remedy would gain. "
+        "With `--load` it measures a cold start too.",
+        (
+            Check(
+                "Is the GPU used, and all of the model in it?",
+                ("gpu-not-used", "partial-cpu-offload", "vram-held-by-others"),
+                "curl -s http://localhost:11434/api/ps",
+            ),
+            Check(
+                "Is the model loaded anew each time?",
+                ("cold-start-unload", "context-reload-thrash", "model-swap-thrash"),
+                "journalctl -u ollama | grep -e 'starting llama' -e 'starting runner'",
+            ),
+            Check(
+                "Does it wait for other requests?",
+                ("same-model-queueing", "queue-full-503", "runaway-generation"),
+                "ss -tn state established 'sport = :11434' | wc -l",
+            ),
+            Check("Is the model or its context larger than need be?", ("context-oversized",)),
+            Check(
+                "Are processors held back?",
+                ("cpu-quota-or-no-avx", "thermal-or-power-throttle"),
+                "nproc; grep -c avx2 /proc/cpuinfo; nvidia-smi -q -d PERFORMANCE",
+            ),
+            Check("Do other programs need the memory?", ("swap-thrashing", "no-swap"), "free -h; vmstat 1 3"),
+            Check(
+                "Does somebody give up too soon?",
+                ("load-timeout", "client-timeout-too-short", "proxy-504-timeout", "gpu-discovery-slow"),
+            ),
+        ),
+    ),
+)
