@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reaper_ops.core.facts import places
 from reaper_ops.core.facts.model import Disk
 from reaper_ops.core.facts.traces import Mount
 from reaper_ops.core.rules import store
@@ -12,25 +13,24 @@ LEAST = 1 << 30
 FEW_INODES = 64
 
 
+def host_path(case: Case) -> str:
+    """Where the store lies on the host: with Docker its bind mount, or else Docker's own directory."""
+    if case.settings.ollama_runtime != "docker":
+        return store.expanded(case, case.models_dir)
+    root = case.facts.docker.root if case.facts and case.facts.docker else None
+    return case.settings.ollama_models_dir or root or places.DOCKER_ROOT
+
+
 def of_store(case: Case) -> Disk | None:
     """By the store's path, as it is written in the wish or in the server's environment."""
+    wanted = {store.expanded(case, case.models_dir), host_path(case)}
     disks = case.facts.disks if case.facts else {}
-    path = store.expanded(case, case.models_dir)
-    for name, disk in disks.items():
-        if store.expanded(case, name) == path:
-            return disk
-    under = [disk for disk in disks.values() if below(path, disk.mount)]
-    return max(under, key=lambda disk: len(disk.mount), default=None) if case.traces.mounts is None else None
-
-
-def below(path: str, directory: str) -> bool:
-    """Whether a path is a directory or lies in it."""
-    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+    return next((disk for name, disk in disks.items() if store.expanded(case, name) in wanted), None)
 
 
 def mount_of(case: Case, path: str) -> Mount | None:
     """The deepest mount that holds the path; of two on one directory the later covers the earlier."""
-    under = [mount for mount in case.traces.mounts or () if below(path, mount.target)]
+    under = [mount for mount in case.traces.mounts or () if store.below(path, mount.target)]
     return max(reversed(under), key=lambda mount: len(mount.target), default=None)
 
 

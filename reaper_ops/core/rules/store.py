@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from reaper_ops.core.facts import places
 from reaper_ops.core.facts.traces import Blob, Manifest, Store
 from reaper_ops.core.rules.case import Case
 from reaper_ops.core.values import full_model_name, human_bytes
@@ -38,10 +39,27 @@ def own(case: Case) -> Store | None:
     stores = case.traces.stores
     if stores is None:
         return None
-    if case.settings.ollama_runtime == "docker":
-        return stores[0] if stores else None
-    path = expanded(case, case.models_dir)
-    return next((store for store in stores if store.path.rstrip("/") == path), None)
+    paths = _in_container(case) if case.settings.ollama_runtime == "docker" else {expanded(case, case.models_dir)}
+    return next((store for store in stores if store.path.rstrip("/") in paths), None)
+
+
+def _in_container(case: Case) -> set[str]:
+    """Where the store of our container can lie on the host: a bind mount, or a named volume."""
+    ours = case.facts.container.id if case.facts and case.facts.container else ""
+    root = (case.facts.docker.root if case.facts and case.facts.docker else "") or places.DOCKER_ROOT
+    found = set()
+    for container in case.traces.containers or ():
+        for mount in container.mounts if container.id == ours else ():
+            if below(case.models_dir, mount.target):
+                inside = case.models_dir[len(mount.target) :]
+                there = mount.source if mount.source.startswith("/") else f"{root}/volumes/{mount.source}/_data"
+                found.add(f"{there}{inside}".rstrip("/"))
+    return found
+
+
+def below(path: str, directory: str) -> bool:
+    """Whether a path is a directory or lies in it."""
+    return path == directory or path.startswith(f"{directory.rstrip('/')}/")
 
 
 def expanded(case: Case, path: str) -> str:

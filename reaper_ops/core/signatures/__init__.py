@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from reaper_ops.core.signatures import gpu, memory, pull, reach, server, slow
+from reaper_ops.core.signatures import gpu, memory, pull, reach, server, slow, storage
 from reaper_ops.core.signatures.model import Hit, Signature
 
-TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE)
+TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE)
 OUT_OF_MEMORY = frozenset(
     {"ram-preflight", "ram-too-large", "vram-oom-startup", "vram-oom", "gpu-oom-other", "ram-malloc"}
 )
@@ -22,6 +22,12 @@ KILLED = frozenset({"runner-killed", "runner-gone-killed"})
 @cache
 def _compiled(where: str) -> tuple[tuple[Signature, re.Pattern[str]], ...]:
     return tuple((s, re.compile(s.pattern)) for s in TABLE if where in s.where.split())
+
+
+@cache
+def pattern(id_: str) -> re.Pattern[str]:
+    """The one of this id, for a rule that looks for nothing else."""
+    return next(re.compile(signature.pattern) for signature in TABLE if signature.id == id_)
 
 
 def match(where: str, line: str) -> Hit | None:

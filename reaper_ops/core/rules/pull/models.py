@@ -16,7 +16,6 @@ from reaper_ops.core.rules.store import Damage
 from reaper_ops.core.values import full_model_name, human_bytes
 
 WORTH_A_WORD = 64 << 20
-INCOMPATIBLE = ("incompatible with your version", "unknown model architecture", "unsupported model format")
 _BLOB = re.compile(r"sha256-[0-9a-f]{64}")
 _NAME = re.compile(r"name=(\S+)")
 
@@ -54,9 +53,9 @@ def _said(case: Case) -> Evidence | None:
             return Evidence(f"POST {exchange.path}", excerpt(hit.line, 240))
     lines = (case.facts.journal if case.facts and case.facts.journal else "").splitlines()
     for line in reversed(lines):
-        if "Listening on " in line:
+        if signatures.pattern("listening").search(line):
             return None
-        if any(words in line for words in INCOMPATIBLE):
+        if signatures.pattern("model-incompatible").search(line):
             return Evidence("server log", excerpt(line, 240))
     return None
 

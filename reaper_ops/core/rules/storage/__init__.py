@@ -1,5 +1,10 @@
 """Storage, permissions, configuration that drifted (group G of the catalogue)."""
 
-from reaper_ops.core.rules.rule import Rule
+from reaper_ops.core.rules.storage import access, drift, place, sandbox
 
-RULES: tuple[Rule, ...] = ()
+RULES = (
+    *access.RULES,
+    *sandbox.RULES,
+    *place.RULES,
+    *drift.RULES,
+)
