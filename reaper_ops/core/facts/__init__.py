@@ -34,8 +34,11 @@ def asks(settings: Settings, *, traces: bool = False) -> list[Ask]:
     return [*found, *tracing.asks(settings)] if traces else found
 
 
-def parse(host: str, settings: Settings, answers: Mapping[str, Any], *, traces: bool = False) -> Facts:
-    """Facts of one host. Any answers are taken: what is absent or odd is None, and `unread` says why."""
+def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
+    """Facts of one host. Any answers are taken: what is absent or odd is None, and `unread` says why.
+
+    With traces where a diagnosis asked: its answers have the times of the controller.
+    """
     given = Answers(answers)
     return Facts(
         host=host,
@@ -62,5 +65,5 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any], *, traces: 
         kernel=evidence.parse_kernel(given),
         cgroup_oom_kills=process.oom_kills(given),
         unread=given.unread(),
-        traces=tracing.parse(given) if traces else None,
+        traces=tracing.parse(given) if tracing.ASKED_AT in answers else None,
     )

@@ -75,6 +75,7 @@ def containers(answers: Answers) -> tuple[DockerContainer, ...] | None:
     if command is None or command.missing:
         return () if command is not None else None
     rows = as_json(answers.out("containers"))
+    rows = [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         return None
     return tuple(one for one in map(_container, map(mapping, rows)) if one is not None)

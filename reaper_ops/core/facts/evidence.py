@@ -15,12 +15,15 @@ START = (
     r"|failure during|NVIDIA driver too old|skipping CUDA|dropping|user overrode visible)"
     r"|level=ERROR|panic:|Error: |bind: |listen tcp|Scheduled restart job|Main process exited|request failed:"
     r"|part \d+ attempt|stalled; retrying|msg=\"?downloading |invalid (environment variable|port)|signal: killed"
+    r"|starting llama-server|msg=\"?load request|Load failed|loaded runners|memory_breakdown_print:   - "
+    r"|reducing automatic context|runtime OOM detected|quantizing model|A process of this unit has been killed"
+    r"|Failed with result|systemd-oomd killed|no longer running|\| 499 \||\| 504 \||\| 403 \|.*OPTIONS"
 )
 KERNEL = (
     r"oom-kill:|[Oo]ut of memory|oom_reaper|invoked oom-killer|Killed process|NVRM|nvidia.*(error|fail)"
     r"|amdgpu.*(error|reset|fault|fail)|trap invalid opcode|segfault.*(ollama|llama)|I/O error|No space left"
     r"|EXT4-fs (error|warning)|XFS .*([Cc]orrupt|[Ss]hut|error)|BTRFS (error|critical)|Remounting filesystem read-only"
-    r"|blocked for more than|unavailable key|PM: suspend exit|clock throttled|traps: (ollama|llama)"
+    r"|blocked for more than|unavailable key|PM: suspend exit|swapon: |clock throttled|traps: (ollama|llama)"
 )
 CHOICE: dict[str, Any] = {"tail": True, "max_bytes": 2 << 20, "lines": LINES, "also": START}
 KERNEL_CHOICE: dict[str, Any] = {"tail": True, "max_bytes": 4 << 20, "lines": 200, "grep": KERNEL}

@@ -32,7 +32,7 @@ def asks(settings: Settings) -> list[Ask]:
         {"id": "mounts", "kind": "file", "path": "/proc/mounts"},
         {"id": "fstab", "kind": "file", "path": "/etc/fstab"},
         {"id": "proxies", "kind": "glob", "patterns": PROFILES, "content": True, "grep": PROXY},
-        {"id": "oomd", "kind": "command", "argv": [*JOURNAL, "-u", "systemd-oomd", "-n", "200"], "grep": OOMD},
+        {"id": "oomd", "kind": "command", "argv": [*JOURNAL, "-u", "systemd-oomd", "-b", "-n", "200"], "grep": OOMD},
         {
             "id": "audit",
             "kind": "command",

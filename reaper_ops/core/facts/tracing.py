@@ -8,6 +8,8 @@ from reaper_ops.core.facts.traces import Traces
 from reaper_ops.core.settings import Settings
 
 TRACES = (surroundings, running, network, holdings, containers, gpu_load)
+ASKED_AT = "controller"
+"""When a diagnosis asked, by the controller's clock: an answer that the controller itself gives."""
 
 
 def asks(settings: Settings) -> list[Ask]:
