@@ -84,11 +84,8 @@ def _shown(row: Published) -> str:
 def reachable(case: Case) -> tuple[Evidence, ...]:
     """How it shows that the server listens on more than loopback; empty when it does not, or nobody looked."""
     traces, port = case.traces, case.settings.ollama_port
-    found = [
-        Evidence("ss -ltnp", f"{row.address}:{row.port} {row.command}")
-        for row in traces.listeners or ()
-        if row.port == port and row.command in OURS and _outside(row.address)
-    ]
+    outside = [row for row in traces.listeners or () if row.port == port and _outside(row.address)]
+    found = [Evidence("ss -ltnp", f"{row.address}:{row.port} {row.command}") for row in outside if row.command in OURS]
     found += [
         Evidence("docker inspect", f"{box.name} publishes {_shown(row)}")
         for box in traces.containers or ()
@@ -98,7 +95,7 @@ def reachable(case: Case) -> tuple[Evidence, ...]:
     found += [
         Evidence(f"GET {row.path} at {row.address}", f"HTTP {row.status} without a login")
         for row in traces.asked.get("address", ())
-        if row.status == 200 and not row.error
+        if row.status == 200 and not row.error and (outside or traces.listeners is None)
     ]
     answered = next((row for row in case.seen.exchanges if row.path == "/api/tags" and row.status == 200), None)
     if answered is not None and _public(answered.address.rpartition(":")[0].strip("[]")):
