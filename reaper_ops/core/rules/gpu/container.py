@@ -243,7 +243,7 @@ RULES = (
         nvml_unknown_container,
         Severity.ERROR,
         steps=(
-            Step("Restart the container: it gets its GPU back.", "{restart}", Automate.ASK, "restart"),
+            Step("Restart the container: it gets its GPU back.", "docker restart ollama", Automate.ASK, "restart"),
             Step(
                 "For good: give the GPU by CDI, as `up` does where the engine knows how.",
                 "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
