@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reaper_ops.core.finding import Confidence
+from reaper_ops.core.finding import Confidence, Step
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules.case import Case
 from reaper_ops.core.rules.reachability import port
@@ -76,5 +76,12 @@ def died_of(case: Case) -> str:
     return next(iter([*known[-1:], *said[-1:]]), "")
 
 
+def allowed(case: Case, step: Step) -> Step:
+    """The same start, where systemd's limit would refuse it for the rest of its ten minutes."""
+    if case.unit.get("ActiveState") != "failed" or case.settings.ollama_runtime != "systemd":
+        return step
+    return replace(step, command=f"sudo systemctl reset-failed ollama && {step.command}")
+
+
 def _count(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+    return int(text) if text and text.isascii() and text.isdigit() else 0

@@ -14,6 +14,7 @@ from reaper_ops.core.rules.case import Case
 from reaper_ops.core.signatures.model import Hit
 from reaper_ops.errors import ReaperError
 
+PROXIES = frozenset({"docker-proxy", "dockerd", "rootlesskit", "rootlessport", "conmon", "pasta", "slirp4netns"})
 WIDE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
 
 
@@ -132,7 +133,7 @@ def stranger(case: Case) -> Listener | None:
     docker = case.settings.ollama_runtime == "docker"
     for listener in holders(case):
         mine = listener.pid == own if listener.pid is not None else own is not None
-        proxied = docker and listener.command == "docker-proxy" and publishes(case, container(case))
+        proxied = docker and listener.command in PROXIES and publishes(case, container(case))
         if not (mine or proxied or (docker and own is not None and listener.command == "ollama")):
             return listener
     return None

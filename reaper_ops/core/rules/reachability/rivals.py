@@ -7,7 +7,7 @@ from reaper_ops.core.facts.traces import DockerContainer, Running
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
-from reaper_ops.core.rules.reachability import port
+from reaper_ops.core.rules.reachability import loop, port
 from reaper_ops.core.rules.rule import Rule
 
 
@@ -44,7 +44,8 @@ def port_taken(case: Case) -> Finding | None:
     values = {"owner": name if owner and owner.command else "it"}
     if owner is None:
         return Finding(f"port {number} was taken when the server started", said, Confidence.LIKELY, values)
-    return Finding(summary, (*said, port.listens(case)), sure, values)
+    steps = (_SEE, loop.allowed(case, _FREE), _MOVE)
+    return Finding(summary, (*said, port.listens(case)), sure, values, steps=steps)
 
 
 def second_instance(case: Case) -> Finding | None:
@@ -71,20 +72,20 @@ def second_instance(case: Case) -> Finding | None:
     if taker is not None:
         what = f"pid {taker.pid}{f' of user {taker.user}' if taker.user else ''}"
         summary = f"a second Ollama, {what}, holds port {case.settings.ollama_port} instead of {_name(case)}"
-        return Finding(summary, (_row(taker), port.listens(case)), values=_values(taker), steps=_end(taker))
+        return Finding(summary, (_row(taker), port.listens(case)), values=_values(taker), steps=_end(case, taker))
     box = _other_container(case)
     if box is not None:
         summary = f"the container {box.name} holds port {case.settings.ollama_port} instead of {_name(case)}"
         shown = Evidence("docker ps", f"{box.name} ({box.image}) publishes port {case.settings.ollama_port}")
         stop = Step(f"Stop it: `{box.name}` and {_name(case)} cannot both run.", f"docker stop {box.name}")
-        return Finding(summary, (shown, port.listens(case)), steps=(stop, _START))
+        return Finding(summary, (shown, port.listens(case)), steps=(stop, loop.allowed(case, _START)))
     stray = next((p for p in others if _by_hand(case, p)), None)
     if stray is None or case.facts is None or case.facts.process is None:
         return None
     summary = (
         f"a second Ollama, pid {stray.pid}{f' of user {stray.user}' if stray.user else ''}, runs beside {_name(case)}"
     )
-    values, end = _values(stray), _end(stray)[:1]
+    values, end = _values(stray), _end(case, stray)[:1]
     return Finding(summary, (_row(stray),), Confidence.LIKELY, values, Severity.WARNING, end)
 
 
@@ -163,30 +164,33 @@ def _values(process: Running) -> dict[str, str]:
     return {"pid": str(process.pid), "owner": _unit(process) or process.user}
 
 
-def _end(process: Running) -> tuple[Step, ...]:
+def _end(case: Case, process: Running) -> tuple[Step, ...]:
     if _unit(process):
         stop = Step("Stop the unit {owner}, which runs it, now and at boot.", "sudo systemctl disable --now {owner}")
-        return (stop, _START)
-    return (_END, _START)
+        return (stop, loop.allowed(case, _START))
+    return (_END, loop.allowed(case, _START))
 
 
 _END = Step(
-    "End the other one, pid {pid}; move its settings into the inventory.", "kill {pid}", Automate.ASK, "stop-process"
+    "End the other one, pid {pid}; move its settings into the inventory.",
+    "sudo kill {pid}",
+    Automate.ASK,
+    "stop-process",
 )
 _START = Step("Start the one that is looked after.", "{start}", Automate.ASK, "start")
 _OTHER_PORT = Step(
     "Give Ollama another port: `ollama_port` in the inventory, then apply.", "{up}", Automate.ASK, "apply"
 )
 
+_SEE = Step("See who holds the port, and stop {owner} if it should not.", "sudo ss -ltnp 'sport = :{port}'")
+_FREE = Step("Once the port is free, start the server.", "{start}", Automate.ASK, "start")
+_MOVE = Step("Or give Ollama another port: `ollama_port` in the inventory, then `up`.", "{up}")
+
 RULES = (
     Rule(
         port_taken,
         Severity.ERROR,
-        steps=(
-            Step("See who holds the port, and stop {owner} if it should not.", "sudo ss -ltnp 'sport = :{port}'"),
-            Step("Once the port is free, start the server.", "{start}", Automate.ASK, "start"),
-            Step("Or give Ollama another port: `ollama_port` in the inventory, then `up`.", "{up}"),
-        ),
+        steps=(_SEE, _FREE, _MOVE),
         explains=(
             "service-crash-looping",
             "service-not-running",

@@ -101,7 +101,7 @@ def service_crash_looping(case: Case) -> Finding | None:
     words = loop.died_of(case)
     why = f": {excerpt(words.split(']: ')[-1], 120)}" if words else ""
     said = (Evidence("server log", excerpt(words, 240)),) if words else ()
-    steps = None if found.given_up else (_LOOK,)
+    steps = (_LOOK, loop.allowed(case, _AGAIN)) if found.given_up else (_LOOK,)
     return Finding(f"{found.summary}{why}", (*found.evidence, *said), found.confidence, steps=steps)
 
 
@@ -135,6 +135,7 @@ def _without_systemd(case: Case) -> Finding | None:
 
 
 _LOOK = Step("Read what the server says before each end, and correct that.", "{log}")
+_AGAIN = Step("systemd has given up: start it once that is done.", "{restart}", Automate.ASK, "restart")
 
 RULES = (
     Rule(
@@ -154,7 +155,7 @@ RULES = (
     Rule(
         service_crash_looping,
         Severity.ERROR,
-        steps=(_LOOK, Step("systemd has given up: start it once that is done.", "{restart}", Automate.ASK, "restart")),
+        steps=(_LOOK, _AGAIN),
         explains=("connection-refused", "starting-up"),
         needs=("systemctl-show.txt", "docker-inspect.json", "journal.log"),
     ),

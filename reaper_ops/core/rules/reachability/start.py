@@ -7,7 +7,7 @@ from reaper_ops.core.facts.traces import Running
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
-from reaper_ops.core.rules.reachability import port
+from reaper_ops.core.rules.reachability import loop, port
 from reaper_ops.core.rules.rule import Rule
 
 START = 120
@@ -44,7 +44,7 @@ def bind_address_missing(case: Case) -> Finding | None:
     there = case.traces.addresses
     if there is not None and wanted in there:
         shown = Evidence("ip addr", f"{wanted} is there now")
-        steps = (Step("The address is there now: start the server.", "{restart}", Automate.ASK, "restart"), _WAIT)
+        steps = (loop.allowed(case, _THERE), _WAIT)
         summary = f"the server started before its address {wanted} was there"
         return Finding(summary, (said, shown), values={"address": wanted}, steps=steps)
     shown_too = (Evidence("ip addr", f"has {', '.join(there)}"),) if there else ()
@@ -109,7 +109,7 @@ def server_hung(case: Case) -> Finding | None:
     old = (Evidence("ps", f"the server is {age} s old"),) if age is not None else ()
     more = tuple(Evidence("ps", f"{p.pid} {p.command.split()[0]} state D in {p.waits_in or '?'}") for p in asleep[:2])
     blocked = _blocked(case)
-    steps = (_REBOOT,) if asleep and blocked else None
+    steps = (_REBOOT,) if asleep and blocked else (*_AWAKE, _REBOOT) if asleep else None
     summary = "the server hangs: it accepts connections and answers nothing"
     where = f"; it sleeps in the kernel ({asleep[0].waits_in})" if asleep and asleep[0].waits_in else ""
     sure = Confidence.CERTAIN if blocked else Confidence.LIKELY
@@ -151,12 +151,22 @@ def _other(case: Case, wanted: str) -> tuple[Step, ...]:
     return (Step("Set `ollama_bind` to an address of this host, or to 0.0.0.0 with `exposure: open`."), apply)
 
 
+_THERE = Step("The address is there now: start the server.", "{restart}", Automate.ASK, "restart")
 _WAIT = Step(
     "So that it waits at the next boot: a drop-in with `After=` the unit that brings the address, such as "
     "tailscaled.service.",
     "sudo systemctl edit ollama",
 )
 _REBOOT = Step("A process that sleeps in the kernel cannot be ended: restart the machine.", "sudo systemctl reboot")
+
+_AWAKE = (
+    Step(
+        "For a report: have the server print where it hangs, into its log. It ends by that, and systemd or Docker "
+        "starts it again.",
+        "sudo kill -QUIT {pid}",
+    ),
+    Step("Or restart it.", "{restart}", Automate.SAFE, "restart"),
+)
 
 RULES = (
     Rule(
@@ -179,14 +189,7 @@ RULES = (
     Rule(
         server_hung,
         Severity.ERROR,
-        steps=(
-            Step(
-                "For a report: have the server print where it hangs, into its log. It ends by that, and systemd or "
-                "Docker starts it again.",
-                "sudo kill -QUIT {pid}",
-            ),
-            Step("Or restart it.", "{restart}", Automate.SAFE, "restart"),
-        ),
+        steps=_AWAKE,
         explains=("timeout", "starting", "degraded"),
         needs=("ps.txt", "journal.log"),
     ),

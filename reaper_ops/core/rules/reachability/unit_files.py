@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 from reaper_ops.core import layout, signatures
@@ -58,12 +59,14 @@ def unit_config_not_applied(case: Case) -> Finding | None:
         correct = Step(f"Correct the line in {line.path or 'its file'}.", "sudoedit {path}")
         summary = f"a line of the unit has no effect as it stands: it {why}"
         values = {"path": line.path}
-        return Finding(summary, (shown,), Confidence.CERTAIN, values, _severity(case), (correct, _RELOAD, _RESTART))
+        return Finding(
+            summary, (shown,), Confidence.CERTAIN, values, _severity(case), (correct, _reload(case), _RESTART)
+        )
     stale = _stale(case)
     if case.unit.get("NeedDaemonReload") == "yes":
         shown = port.shown(case, "NeedDaemonReload", "ActiveState")
         summary = "the unit's files changed after systemd read them"
-        return Finding(summary, (shown, *stale), severity=_severity(case), steps=(_RELOAD, _RESTART))
+        return Finding(summary, (shown, *stale), severity=_severity(case), steps=(_reload(case), _RESTART))
     if not stale:
         return None
     summary = "the running server does not have the settings of its unit: it was not restarted"
@@ -140,6 +143,15 @@ def bad_origins_panic(case: Case) -> Finding | None:
     right = ",".join(item if _allowed(item) else f"https://{item}" for item in items if item and item.count("*") < 2)
     values = {"origins": right or "https://app.example.org"}
     return Finding(summary, (Evidence("server log", excerpt(hit.line, 200)), *shown), values=values)
+
+
+def _reload(case: Case) -> Step:
+    """A daemon-reload may take the GPU from containers that run now (nvml-unknown-container)."""
+    boxes = [box.name for box in case.traces.containers or () if box.gpu and box.state == "running"]
+    if not boxes:
+        return _RELOAD
+    text = f"Have systemd read its units again. {', '.join(boxes)} may lose the GPU by that, until restarted."
+    return replace(_RELOAD, text=text, automate=Automate.ASK)
 
 
 def _severity(case: Case) -> Severity:
