@@ -29,7 +29,7 @@ TABLE = (
     S(
         "load-succeeded",
         "log",
-        r"(?:llama-server|llama runner) started in (?P<seconds>[\d.]+) seconds",
+        r"(?:llama-server|llama runner) started in (?P<seconds>\d{1,9}(?:\.\d{1,9})?) seconds",
         (),
         'level=INFO source=llama_server.go:1362 msg="llama-server started in 0.25 seconds"',
     ),

@@ -17,7 +17,7 @@ TABLE = (
         "runner-starting",
         "history",
         r'msg="starting (?:llama-server|llama server|runner)" cmd=.*?--model (?P<model>\S+)'
-        r"(?:.*? (?:-c|--ctx-size) (?P<context>\d+))?(?:.*? (?:-np|--parallel) (?P<parallel>\d+))?",
+        r"(?:.*? (?:-c|--ctx-size) (?P<context>\d{1,12}))?(?:.*? (?:-np|--parallel) (?P<parallel>\d{1,6}))?",
         (),
         'msg="starting llama-server" cmd="/usr/local/lib/ollama/llama-server --model '
         '/var/lib/ollama/models/blobs/sha256-caa5 --port 43885 --host 127.0.0.1 --no-webui --offline -c 4096 -np 1"',
@@ -25,7 +25,7 @@ TABLE = (
     S(
         "runner-committed",
         "history",
-        r"msg=load request=\"\{Operation:commit .*?Parallel:(?P<parallel>\d+) .*?KvSize:(?P<context>\d+) ",
+        r"msg=load request=\"\{Operation:commit .*?Parallel:(?P<parallel>\d{1,6}) .*?KvSize:(?P<context>\d{1,12}) ",
         (),
         'msg=load request="{Operation:commit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:false KvSize:4096 '
         'KvCacheType: NumThreads:8 GPULayers:[] MultiUserCache:false ProjectorPath: MainGPU:0 UseMmap:false}"',

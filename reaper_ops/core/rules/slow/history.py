@@ -12,7 +12,7 @@ from reaper_ops.core import signatures
 from reaper_ops.core.signatures.model import Hit
 
 _STAMP = re.compile(r"time=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*(?:Z|([+-])(\d\d):(\d\d))?")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|µs|us|ns)")
+_PART = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(h|ms|m|s|µs|us|ns)")
 _UNIT = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
 ANSWERS = frozenset({"generate", "chat", "embed", "embeddings", "completions", "messages", "responses"})
 
@@ -28,6 +28,19 @@ class Load:
     context: int | None = None
     ended: str = ""
     seconds: float | None = None
+
+    @property
+    def shown(self) -> str:
+        """The line without its many options."""
+        clock = _STAMP.search(self.line)
+        parts = [
+            clock[1].partition("T")[2][:8] if clock else "",
+            "starting",
+            f"--model {self.model[:19]}",
+            f"context {self.context}" if self.context is not None else "",
+            f"(started in {self.seconds:.2f} s)" if self.seconds is not None else "",
+        ]
+        return " ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,7 @@ def _committed(found: _Reading, hit: Hit) -> None:
 def _started(found: _Reading, hit: Hit) -> None:
     """A server says it twice for one load."""
     if found.loads:
-        found.loads[-1] = replace(found.loads[-1], ended="done", seconds=float(hit.groups["seconds"].rstrip(".") or 0))
+        found.loads[-1] = replace(found.loads[-1], ended="done", seconds=float(hit.groups["seconds"]))
 
 
 def _fail(found: _Reading) -> None:
@@ -218,6 +231,6 @@ def kept(text: str | None) -> float | None:
     value = (text or "5m").strip()
     if value.startswith("-"):
         return None
-    if value.lstrip("+").isdigit():
+    if re.fullmatch(r"\+?[0-9]{1,12}", value):
         return float(value)
     return duration(value) or 300.0

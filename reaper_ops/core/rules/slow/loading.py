@@ -73,7 +73,7 @@ def _logged_starts(case: Case) -> Finding | None:
     return Finding(
         f"a model was loaded again {len(slow)} times after it had been idle, each time up to {took:.0f} s",
         (
-            *(Evidence("server log", excerpt(load.line, 200)) for load in slow[-2:]),
+            *(Evidence("server log", load.shown) for load in slow[-2:]),
             Evidence("keep-alive", f"{idle:.0f} s"),
         ),
         Confidence.LIKELY,
@@ -120,7 +120,7 @@ def _reloads(found: History, loads: list[Load]) -> Finding:
     return Finding(
         f"a model was loaded {len(loads)} times more for contexts of {' and '.join(map(str, sizes))} tokens in turn",
         (
-            *(Evidence("server log", excerpt(load.line, 200)) for load in loads[-2:]),
+            *(Evidence("server log", load.shown) for load in loads[-2:]),
             Evidence("server log", f"{lost:.1f} s of loading; clients: {', '.join(clients[:6]) or 'not logged'}"),
         ),
         Confidence.CERTAIN,
@@ -163,7 +163,7 @@ def model_swap_thrash(case: Case) -> Finding | None:
     return Finding(
         f"models push each other out of memory: {len(turns)} loads in turn, {lost:.0f} s of waiting",
         (
-            *(Evidence("server log", excerpt(load.line, 160)) for _, load in turns[-2:]),
+            *(Evidence("server log", load.shown) for _, load in turns[-2:]),
             *((Evidence("server log" if found.evictions else "environment", excerpt(why, 160)),) if why else ()),
         ),
         Confidence.CERTAIN if found.evictions else Confidence.LIKELY if limited else Confidence.POSSIBLE,

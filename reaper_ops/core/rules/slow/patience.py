@@ -87,7 +87,7 @@ def client_timeout_too_short(case: Case) -> Finding | None:
     if len(found.left) < 2 and len(timer) < 3:
         return None
     waited = sorted(row.seconds for row in timer or gone)
-    after = f" after {waited[len(waited) // 2]:.0f} s" if waited else ""
+    after = f" after {waited[len(waited) // 2]:.3g} s" if waited else ""
     what = f"{len(found.left)} loads were given up" if len(found.left) > 1 else f"{len(timer)} requests were given up"
     lines = [*found.left[-1:], *(row.line for row in (timer or gone)[-2:])]
     return Finding(

@@ -58,7 +58,7 @@ def _busy_since(case: Case, row: Loaded) -> float | None:
     """When the model was last idle: each end of an answer sets the expiry anew."""
     try:
         expires = datetime.fromisoformat(row.expires_at).timestamp()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         return None
     return expires - (keep_alive(case) or 300.0)
 

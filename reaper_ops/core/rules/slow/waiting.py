@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from reaper_ops.core import timing
@@ -18,7 +19,7 @@ RECENT = 200
 def slots(case: Case) -> int:
     """How many requests one model answers at once."""
     said = case.environ.get("OLLAMA_NUM_PARALLEL", "")
-    return int(said) if said.isdigit() and said != "0" else case.settings.ollama_num_parallel or 1
+    return int(said) if re.fullmatch(r"[1-9][0-9]{0,4}", said) else case.settings.ollama_num_parallel or 1
 
 
 def same_model_queueing(case: Case) -> Finding | None:
