@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from reaper_ops.core.signatures import gpu, memory, pull, reach, server, slow, storage
+from reaper_ops.core.signatures import gpu, memory, pull, reach, server, slow, storage, web
 from reaper_ops.core.signatures.model import Hit, Signature
 
-TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE)
+TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE)
 OUT_OF_MEMORY = frozenset(
     {"ram-preflight", "ram-too-large", "vram-oom-startup", "vram-oom", "gpu-oom-other", "ram-malloc"}
 )

@@ -186,7 +186,7 @@ RULES = (
         corrupt_manifest,
         Severity.ERROR,
         steps=(Step("Pull it again.", "ollama pull {model}", Automate.ASK, "pull"),),
-        explains=("orphaned-blobs", "model-missing"),
+        explains=("orphaned-blobs", "model-not-found", "model-missing"),
         needs=("store.txt",),
     ),
     Rule(

@@ -131,7 +131,7 @@ RULES = (
             Step("Or let the server use a proxy: `ollama_https_proxy` in the inventory."),
             AGAIN,
         ),
-        explains=("pull-max-retries", "pull-stalled", "model-missing"),
+        explains=("pull-max-retries", "pull-stalled", "model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
     Rule(
@@ -145,7 +145,7 @@ RULES = (
             ),
             AGAIN,
         ),
-        explains=("pull-max-retries", "pull-stalled", "model-missing"),
+        explains=("pull-max-retries", "pull-stalled", "model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
     Rule(
@@ -155,7 +155,14 @@ RULES = (
             Step("Name the proxy in the inventory: `ollama_https_proxy: {proxy}`."),
             Step("Write it into the service, restart it, and pull.", "{up}", Automate.ASK, "apply"),
         ),
-        explains=("pull-dns", "pull-connect-blocked", "pull-max-retries", "pull-stalled", "model-missing"),
+        explains=(
+            "pull-dns",
+            "pull-connect-blocked",
+            "pull-max-retries",
+            "pull-stalled",
+            "model-not-found",
+            "model-missing",
+        ),
         needs=("journal.log",),
     ),
 )

@@ -136,13 +136,13 @@ RULES = (
             Step("Look the name and tag up at https://ollama.com/library; of Hugging Face: hf.co/ORG/REPO:QUANT."),
             Step("Correct `ollama_models` in the inventory, then pull.", "{up}", Automate.ASK, "apply"),
         ),
-        explains=("model-missing",),
+        explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_needs_newer_ollama,
         Severity.ERROR,
         steps=(Step("Raise `ollama_version` in the inventory; look first whether the GPU driver suits it.", "{up}"),),
-        explains=("model-missing",),
+        explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_unauthorized,
@@ -151,13 +151,13 @@ RULES = (
             Step("See the key that the service signs with.", "sudo cat ~ollama/.ollama/id_ed25519.pub"),
             Step("Add it to the account at https://ollama.com/settings/keys, or allow the registry in the proxy."),
         ),
-        explains=("model-missing",),
+        explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_rate_limited,
         Severity.ERROR,
         steps=(Step("Wait some minutes, then pull again.", "ollama pull {model}", Automate.SAFE, "pull"),),
-        explains=("pull-max-retries", "model-missing"),
+        explains=("pull-max-retries", "model-not-found", "model-missing"),
     ),
     Rule(
         pull_digest_mismatch,
@@ -169,6 +169,6 @@ RULES = (
                 "sudo dmesg -T | grep -i -e 'i/o error' -e mce",
             ),
         ),
-        explains=("model-missing",),
+        explains=("model-not-found", "model-missing"),
     ),
 )

@@ -131,7 +131,13 @@ RULES = (
             Step("Remove models that nobody needs (`ollama rm`), or move the store: `ollama_models_dir`."),
             Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
         ),
-        explains=("pull-partial-corrupt", "pull-lost-on-restart", "pull-max-retries", "model-missing"),
+        explains=(
+            "pull-partial-corrupt",
+            "pull-lost-on-restart",
+            "pull-max-retries",
+            "model-not-found",
+            "model-missing",
+        ),
         needs=("store.txt",),
     ),
     Rule(
@@ -146,7 +152,7 @@ RULES = (
             ),
             Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
         ),
-        explains=("pull-lost-on-restart", "model-missing"),
+        explains=("pull-lost-on-restart", "model-not-found", "model-missing"),
         needs=("store.txt",),
     ),
     Rule(

@@ -131,7 +131,7 @@ RULES = (
             ),
             Step("Restart the server, which reads authorities once.", "{restart}"),
         ),
-        explains=("pull-max-retries", "model-missing"),
+        explains=("pull-max-retries", "model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
     Rule(
@@ -145,7 +145,7 @@ RULES = (
             ),
             Step("Where it is right, the registry's certificate is at fault: wait, and pull again."),
         ),
-        explains=("pull-unauthorized", "pull-max-retries", "model-missing"),
+        explains=("pull-unauthorized", "pull-max-retries", "model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
     Rule(
@@ -158,7 +158,7 @@ RULES = (
             ),
             AGAIN,
         ),
-        explains=("pull-max-retries", "model-missing"),
+        explains=("pull-max-retries", "model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
 )

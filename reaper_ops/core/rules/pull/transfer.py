@@ -86,7 +86,7 @@ RULES = (
                 "Stop the pull and begin it again; it goes on from there.", "ollama pull {model}", Automate.SAFE, "pull"
             ),
         ),
-        explains=("model-missing",),
+        explains=("model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
     Rule(
@@ -96,7 +96,7 @@ RULES = (
             Step("Pull again; it goes on from there.", "ollama pull {model}", Automate.SAFE, "pull"),
             Step("Where it ends so again: another network, or without the VPN."),
         ),
-        explains=("model-missing",),
+        explains=("model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
 )

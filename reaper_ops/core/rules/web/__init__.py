@@ -1,5 +1,5 @@
 """What HTTP says between client and server: hosts, origins, proxies, models (group B of the catalogue)."""
 
-from reaper_ops.core.rules.rule import Rule
+from reaper_ops.core.rules.web import models, proxies
 
-RULES: tuple[Rule, ...] = ()
+RULES = (*proxies.RULES, *models.RULES)
