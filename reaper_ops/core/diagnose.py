@@ -10,8 +10,8 @@ from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import Evidence, State
-from reaper_ops.core.rules.catalogue import RULES
 from reaper_ops.core.rules.case import Case
+from reaper_ops.core.rules.catalogue import RULES
 from reaper_ops.core.rules.rule import Rule
 from reaper_ops.core.rules.state import examined, notes, simulated
 from reaper_ops.core.settings import Settings
@@ -102,7 +102,7 @@ def diagnose(
 def ranked(findings: Sequence[Finding], state: State) -> list[Finding]:
     """Those that no other finding explains; first what explains the state, then by weight, certainty and catalogue."""
     present = {finding.id for finding in findings}
-    explained = {other for id_ in present for other in BY_ID[id_].explains if other != id_}
+    explained = {other for id_ in present for other in _reach(id_)}
     roots = [finding for finding in findings if finding.id not in explained]
     return sorted(
         roots,
@@ -138,7 +138,9 @@ def _cause(case: Case, finding: Finding, findings: Sequence[Finding]) -> Cause:
     return Cause(
         finding=finding,
         also=tuple(other for other in findings if other.id in reach and other.id != finding.id),
-        steps=tuple(replace(s, text=remedy.fill(s.text, places), command=remedy.fill(s.command, places)) for s in steps),
+        steps=tuple(
+            replace(s, text=remedy.fill(s.text, places), command=remedy.fill(s.command, places)) for s in steps
+        ),
         verify=remedy.fill(rule.verify, places),
     )
 

@@ -69,9 +69,6 @@ def _read(run: Run) -> list[Event]:
 
 def _gathered(inventory: Inventory, run: Run, evidence: bool = False) -> Gathered:
     said = {event["host"]: event["result"]["answers"] for event in _read(run)}
-    found = {
-        host: core_facts.parse(host, inventory.by_name[host].settings, answers)
-        for host, answers in said.items()
-    }
+    found = {host: core_facts.parse(host, inventory.by_name[host].settings, answers) for host, answers in said.items()}
     unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
     return Gathered(found, {**unreachable, **run.failed}, said if evidence else {})

@@ -178,7 +178,13 @@ RULES = (
         models_dir_permission,
         Severity.ERROR,
         steps=(_OWN, _PASS, _SETTLE),
-        explains=("service-crash-looping", "service-not-running", "connection-refused", "model-missing"),
+        explains=(
+            "service-crash-looping",
+            "service-not-running",
+            "connection-refused",
+            "model-not-found",
+            "model-missing",
+        ),
         needs=("journal.log",),
     ),
     Rule(
@@ -193,6 +199,7 @@ RULES = (
             "service-crash-looping",
             "service-not-running",
             "connection-refused",
+            "model-not-found",
             "model-missing",
         ),
         needs=("journal.log",),

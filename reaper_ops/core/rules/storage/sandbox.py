@@ -117,6 +117,7 @@ RULES = (
             "service-crash-looping",
             "service-not-running",
             "connection-refused",
+            "model-not-found",
             "model-missing",
         ),
         needs=("systemctl-show.txt", "journal.log"),
