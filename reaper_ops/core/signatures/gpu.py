@@ -102,7 +102,8 @@ TABLE = (
     S(
         "toolkit-missing",
         "log",
-        r"could not select device driver \"(?:nvidia)?\" with capabilities|unresolvable CDI devices nvidia",
+        r"could not select device driver \"(?:nvidia)?\" with capabilities|unresolvable CDI devices nvidia"
+        r"|failed to discover GPU vendor from CDI",
         ("container-toolkit-missing", "docker-is-snap-or-desktop"),
         'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
     ),

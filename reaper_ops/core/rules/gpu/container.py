@@ -64,10 +64,13 @@ def container_toolkit_missing(case: Case) -> Finding | None:
     - https://github.com/NVIDIA/nvidia-container-toolkit/issues/871
     """
     link = proof.broken(case, "container-toolkit-missing")
-    if link is None or case.facts is None or not proof.unused(case) or case.traces.docker_kind in KINDS:
+    if link is None or case.facts is None or case.traces.docker_kind in KINDS:
+        return None
+    box = case.facts.container
+    if box is not None and box.state == "running" and not proof.unused(case):
         return None
     toolkit = case.facts.gpu.toolkit
-    error = case.facts.container.error if case.facts.container else ""
+    error = box.error if box else ""
     hit = signatures.match("log", error)
     if hit is not None and hit.signature.id != "toolkit-missing":
         return None
@@ -79,7 +82,7 @@ def container_toolkit_missing(case: Case) -> Finding | None:
         proof.seen(case, link),
         *said,
         steps=(_CONFIGURE, _APPLY) if toolkit else None,
-        confidence=Confidence.CERTAIN if hit or link.link == "toolkit" else Confidence.LIKELY,
+        confidence=Confidence.CERTAIN if hit or link.link == "toolkit" else Confidence.POSSIBLE,
     )
 
 

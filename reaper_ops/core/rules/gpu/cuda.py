@@ -83,7 +83,8 @@ def nvidia_driver_too_old(case: Case) -> Finding | None:
         needed = link.missing if link.link == "driver" else "Ollama wants another one"
         if hit is not None and "need" in hit.groups:
             needed = f"driver {hit.groups['need']}"
-        summary = f"NVIDIA's driver {case.facts.gpu.driver or ''} is too old, needed is {needed}".replace("  ", " ")
+        driver = next((card.driver for card in case.facts.gpu.nvidia or ()), case.facts.gpu.driver or "")
+        summary = f"NVIDIA's driver {driver} is too old, needed is {needed}".replace("  ", " ")
         return proof.found(case, summary, proof.seen(case, link), *logged)
     if hit is not None and gpu_server.started_with_gpu(case.facts):
         summary = "one of several cards is left out: its driver is too old for it"

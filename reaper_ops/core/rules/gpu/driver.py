@@ -6,7 +6,7 @@ import re
 
 from reaper_ops.core import signatures
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.report import Evidence
+from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules import gpu_server
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.gpu import proof
@@ -32,6 +32,20 @@ REBUILD = (
         "sudo apt install linux-headers-$(uname -r) && sudo dkms autoinstall",
     ),
     Step("Load it, then restart Ollama.", "sudo modprobe nvidia nvidia_uvm && {restart}"),
+)
+REBUILD_RPM = (
+    Step(
+        "Install the sources of the running kernel and build the module.",
+        "sudo dnf install kernel-devel-$(uname -r) && sudo dkms autoinstall",
+    ),
+    REBUILD[1],
+)
+INSTALL_RPM = (
+    Step(
+        "Install NVIDIA's driver, 570 or newer, of NVIDIA's or RPM Fusion's repository.",
+        "sudo dnf install nvidia-driver",
+    ),
+    Step("Reboot.", "sudo reboot"),
 )
 NODES = (
     Step("Make the device nodes; inside a container, give it the devices instead.", "sudo nvidia-modprobe -u -c=0"),
@@ -64,8 +78,9 @@ def nvidia_driver_missing(case: Case) -> Finding | None:
         return None
     evidence = proof.seen(case, link)
     if "vfio-pci" in link.seen:
-        summary = "the NVIDIA card is set aside for virtual machines (vfio-pci), and the inventory wishes it for Ollama"
-        return proof.found(case, summary, evidence, steps=VFIO) if proof.wished(case) else None
+        summary = "the NVIDIA card is set aside for virtual machines (vfio-pci); Ollama cannot use it"
+        missed = proof.wished(case) or case.state is State.CPU_FALLBACK
+        return proof.found(case, summary, evidence, steps=VFIO) if missed else None
     if link.link == "nodes":
         inside = f"this {case.facts.system.container} container" if case.facts.system.container else "the host"
         return proof.found(case, f"NVIDIA's driver is loaded, and {inside} has no device nodes", evidence, steps=NODES)
@@ -82,16 +97,19 @@ def _no_module(case: Case, evidence: Evidence) -> Finding:
     if refused:
         line = proof.line(refused[-1], "kernel log")
         return proof.found(case, "Secure Boot refuses NVIDIA's kernel module", evidence, line, steps=REFUSED)
+    rebuild = REBUILD_RPM if case.facts.system.family == "redhat" else REBUILD
     unbuilt = [row for row in (dkms or "").splitlines() if row.startswith("nvidia")]
     if unbuilt and not any(kernel in row and row.rstrip().endswith("installed") for row in unbuilt):
         summary = f"NVIDIA's module was not built for the running kernel {kernel}"
-        return proof.found(case, summary, evidence, Evidence("dkms status", excerpt("; ".join(unbuilt))), steps=REBUILD)
+        return proof.found(case, summary, evidence, Evidence("dkms status", excerpt("; ".join(unbuilt))), steps=rebuild)
     said = case.facts.gpu.nvidia_error
     more = (Evidence("nvidia-smi", excerpt(said)),) if said else ()
     installed = bool(said) or bool(case.facts.packages.get("nvidia-driver"))
-    why = f"NVIDIA's driver is installed, its module is not loaded in kernel {kernel}"
+    built = "not built for" if case.traces.gpu_modules_file is False else "not loaded in"
+    why = f"NVIDIA's driver is installed, its module is {built} kernel {kernel}"
     summary = why if installed else "there is an NVIDIA card, and no NVIDIA driver"
-    return proof.found(case, summary, evidence, *more, steps=REBUILD if installed else None)
+    new = INSTALL_RPM if rebuild is REBUILD_RPM else None
+    return proof.found(case, summary, evidence, *more, steps=rebuild if installed else new)
 
 
 def nouveau_loaded(case: Case) -> Finding | None:
