@@ -12,7 +12,7 @@ import time
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.reaper_files import Trouble
+from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
 from ansible.module_utils.reaper_registry import free_space, manifest, missing, same_name, split_name
 
 DOCUMENTATION = r"""
@@ -29,6 +29,7 @@ options:
   proxy: {description: Proxy to the registry., type: str, aliases: [https_proxy]}
   no_proxy: {description: Hosts reached without the proxy., type: list, elements: str, default: []}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
+  record: {description: JSON file that keeps how the last pull of each model ended., type: path}
   heartbeat: {description: File that the caller touches; the pull ends when it grows old., type: path}
   retries: {description: Further attempts for each model., type: int, default: 4}
   stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
@@ -308,6 +309,19 @@ def unchanged(name, digest):
     return dict(row, error="", next_step="", notes=[])
 
 
+def keep(path, row):
+    """How the pull of a model ended, for a later diagnosis; a full disk costs only that."""
+    if not path or not os.path.isdir(os.path.dirname(path)):
+        return
+    before = read_json(path)
+    rows = before if isinstance(before, dict) else {}
+    rows[row["name"]] = {"error": row["error"][:1000], "time": int(time.time())}
+    try:
+        write_atomic(path, json.dumps(rows, indent=1, sort_keys=True) + "\n", 0o600)
+    except OSError as error:
+        row["notes"].append("%s cannot be written: %s" % (path, error))
+
+
 def bring(module):
     """Rows of all wanted models, in their order."""
     params = module.params
@@ -328,6 +342,7 @@ def bring(module):
                 rows.append(dict(unchanged(name, ""), changed=True))
             else:
                 rows.append(pull(name, params, progress))
+                keep(params["record"], rows[-1])
     finally:
         progress.end()
     return rows
@@ -343,6 +358,7 @@ def main():
         "proxy": {"type": "str", "aliases": ["https_proxy"]},
         "no_proxy": words,
         "progress_file": {"type": "path"},
+        "record": {"type": "path"},
         "heartbeat": {"type": "path"},
         "retries": {"type": "int", "default": 4},
         "stall_timeout": {"type": "int", "default": 75},

@@ -48,6 +48,8 @@ def finish(path, manifest, removal):
         return rest != manifest
     if not removal.check:
         os.unlink(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(os.path.dirname(path), "pulls.json"))
         ours = [os.path.dirname(path)]
         ours += sorted(manifest.get("directories", []) + manifest.get("homes", []), key=lambda p: -p.count("/"))
         for directory in ours:

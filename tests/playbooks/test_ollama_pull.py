@@ -202,6 +202,26 @@ def test_one_failed_model_does_not_stop_the_others(module: Any, world: World) ->
     assert len(world.pulls) == 1
 
 
+def test_how_each_pull_ended_is_kept_for_a_diagnosis(module: Any, world: World, tmp_path: Path) -> None:
+    bad, good = f"127.0.0.1:{world.port}/ok/nosuch:1b", world.name("tiny:1m")
+    record = tmp_path / "pulls.json"
+    record.write_text(json.dumps({"old:1b": {"error": "", "time": 1}, good: {"error": "EOF", "time": 1}}))
+    module(**world.args(bad, good, retries=0, record=str(record)))
+    kept = json.loads(record.read_text())
+    assert kept["old:1b"] == {"error": "", "time": 1}
+    assert kept[good]["error"] == ""
+    assert "no such model or tag" in kept[bad]["error"]
+    assert record.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pull_succeeds_where_its_end_cannot_be_kept(module: Any, world: World, tmp_path: Path) -> None:
+    record = tmp_path / "pulls.json"
+    record.mkdir()
+    done = module(**world.args(world.name("tiny:1m"), record=str(record)))
+    assert done["models"][0]["error"] == ""
+    assert any("cannot be written" in note for note in done["models"][0]["notes"])
+
+
 def test_space_is_checked_before_the_first_byte(module: Any, world: World, tmp_path: Path) -> None:
     store = tmp_path / "not" / "yet"
     answer = module(**world.args(world.name("huge:1t", 10**15), models_dir=str(store)))

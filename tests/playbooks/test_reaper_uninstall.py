@@ -71,6 +71,7 @@ def install(host: Path) -> dict[str, Any]:
         (state / name).parent.mkdir(parents=True, exist_ok=True)
         (state / name).write_text("x")
     RECORD(path=manifest, phase="done", entries=entries)
+    (Path(manifest).parent / "pulls.json").write_text("{}")
     return {"path": manifest}
 
 

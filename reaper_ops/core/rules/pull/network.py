@@ -31,8 +31,7 @@ def pull_dns(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/8065
     - https://github.com/ollama/ollama/issues/9320
     """
-    unresolved = [r for r in case.traces.resolved or () if not r.addresses]
-    reason = reasons.why(case, "pull-dns")
+    unresolved, reason = reasons.unresolved(case), reasons.why(case, "pull-dns")
     shown = tuple(Evidence("resolver of the host", f"{r.name}: {r.error or 'no address'}") for r in unresolved)
     if reason is not None:
         name = reason.groups.get("name") or (unresolved[0].name if unresolved else "the registry")
@@ -112,7 +111,7 @@ def pull_proxy_not_in_service(case: Case) -> Finding | None:
     if reason is not None:
         found = reasons.finding(case, reason, summary, known, lacks, proxy=shell[name])
         return Finding(found.summary, found.evidence, Confidence.LIKELY, found.values, found.severity)
-    unresolved = [r.name for r in case.traces.resolved or () if not r.addresses]
+    unresolved = [r.name for r in reasons.unresolved(case)]
     if not unresolved or not store.missing(case):
         return None
     shown = Evidence("resolver of the host", f"{unresolved[0]} does not resolve")

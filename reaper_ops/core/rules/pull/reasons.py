@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from reaper_ops.core import signatures
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.facts.traces import Resolved
 from reaper_ops.core.finding import Confidence, Finding, Severity
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules import pulllog, store
@@ -60,6 +61,13 @@ def every(case: Case) -> Iterator[Reason]:
 
 def registry(case: Case) -> tuple[Exchange, ...]:
     return case.traces.asked.get("registry", ())
+
+
+def unresolved(case: Case) -> list[Resolved]:
+    """Registries of the missing models, or else Ollama's own, that the host's resolver does not know."""
+    hosts = {full_model_name(name).partition("/")[0].partition(":")[0] for name in store.missing(case)}
+    wanted = hosts or {"registry.ollama.ai"}
+    return [r for r in case.traces.resolved or () if r.name in wanted and not r.addresses]
 
 
 def finding(case: Case, reason: Reason, summary: str, *more: Evidence, **values: str) -> Finding:
