@@ -177,11 +177,13 @@ def read_binaries(host, ask):
 
 
 def read_drift(host, ask):
-    """`changed PATH` and `missing PATH` for what our manifest lists."""
+    """`changed PATH` and `missing PATH` for what our manifest lists; nothing while a run of ours is unfinished."""
     place = host.place(os.path.expanduser(ask["path"]))
     if not os.path.lexists(place):
         return {"found": False}
     manifest = json.loads(contents(place, {"max_bytes": FILE_BYTES})[0].decode("utf-8"))
+    if manifest.get("snapshot") is not None:
+        return {"found": False}
     lines = []
     for path, digest in sorted(manifest.get("files", {}).items()):
         lines += drifted(path, digest)

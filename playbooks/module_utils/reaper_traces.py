@@ -86,10 +86,11 @@ def name_of(pid):
 def read_processes(_host, ask):
     """Ollama's processes, those that wait for a disk, and the largest, in the columns of
     `ps -eo pid,ppid,user,etimes,state,wchan,rss,cgroup,args`."""
-    mine, rows = os.getpid(), []
-    for pid in pids():
-        row = process_of(pid)
-        if row and pid != mine:
+    mine, rows = {os.getpid()}, []
+    for row in filter(None, map(process_of, pids())):
+        if row["pid"] in mine or row["parent"] in mine:
+            mine.add(row["pid"])
+        else:
             rows.append(row)
     largest = sorted(rows, key=lambda row: -row["rss"])[: int(ask.get("largest", LARGEST))]
     ours = [row for row in rows if SERVERS.search(row["command"]) or row["state"] == "D"]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from reaper_ops.adapters.sweep import BY_ERRNO
+from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.probe import BODY_LIMIT, Ladder, error_text, record
@@ -60,6 +61,7 @@ def ask(base_url: str, request: Request, *, connect_timeout: float = 2.0) -> Exc
                 status=response.status_code,
                 content_type=response.headers.get("content-type", ""),
                 body=body,
+                headers={name: value for name, value in response.headers.items() if name in TELLING},
                 elapsed_ms=_since(started),
             )
     except Unanswered as error:

@@ -11,6 +11,7 @@ from io import BytesIO
 
 import pycurl
 
+from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.probe import BODY_LIMIT, Ladder
@@ -47,6 +48,7 @@ class _Walk:
     done: list[Exchange] = field(default_factory=list)
     path: str = ""
     body: BytesIO = field(default_factory=BytesIO)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def sweep(
@@ -123,10 +125,11 @@ def _handle(connect_timeout: float) -> pycurl.Curl:
 
 
 def _prepare(curl: pycurl.Curl, walk: _Walk, request: Request) -> None:
-    walk.path, walk.body = request.path, BytesIO()
+    walk.path, walk.body, walk.headers = request.path, BytesIO(), {}
     curl.setopt(pycurl.URL, (walk.url + request.path).encode())
     curl.setopt(pycurl.TIMEOUT_MS, int(request.timeout * 1000))
     curl.setopt(pycurl.WRITEFUNCTION, _writer(walk.body))
+    curl.setopt(pycurl.HEADERFUNCTION, _header_writer(walk.headers))
     if request.method == "POST":
         curl.setopt(pycurl.POSTFIELDS, json.dumps(request.body))
         curl.setopt(pycurl.HTTPHEADER, ["Content-Type: application/json"])
@@ -138,6 +141,16 @@ def _prepare(curl: pycurl.Curl, walk: _Walk, request: Request) -> None:
 def _writer(body: BytesIO) -> Callable[[bytes], int]:
     def write(data: bytes) -> int:
         return body.write(data) if body.tell() + len(data) <= BODY_LIMIT else 0
+
+    return write
+
+
+def _header_writer(headers: dict[str, str]) -> Callable[[bytes], None]:
+    def write(line: bytes) -> None:
+        name, mark, value = line.partition(b":")
+        plain = name.decode("latin-1").lower()
+        if mark and plain in TELLING:
+            headers[plain] = value.decode("latin-1").strip()
 
     return write
 
@@ -158,6 +171,7 @@ def _exchange(curl: pycurl.Curl, walk: _Walk, code: int, text: str) -> Exchange:
         status=status or None,
         content_type=curl.getinfo(pycurl.CONTENT_TYPE) or "",
         body=walk.body.getvalue().decode("utf-8", "replace"),
+        headers=walk.headers,
         elapsed_ms=round(curl.getinfo(pycurl.TOTAL_TIME) * 1000, 1),
     )
 

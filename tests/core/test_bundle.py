@@ -242,3 +242,10 @@ def test_any_text_in_any_file_is_taken(name: str, text: str) -> None:
     for hand in (True, False):
         kept = bundle.read("h", {name: text}, by_hand=hand)
         assert facts.parse("h", kept.settings, kept.answers or {}).host == "h"
+
+
+def test_every_file_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "bundles.md").read_text()
+    assert [
+        name for name in (*bundle.FILES, "environ.txt", "settings.json", "host.json") if f"`{name}`" not in text
+    ] == []

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from reaper_ops.adapters import reader
 from reaper_ops.core import facts
 from reaper_ops.core.settings import Settings
 
@@ -338,7 +339,7 @@ def test_errno_decides_the_class(number: int, error: str) -> None:
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == f"{error}\n"
 
 
-@pytest.mark.parametrize("name", ["reaper_host", "reaper_paths", "reaper_command", "reaper_http", "reaper_read"])
+@pytest.mark.parametrize("name", [*reader.PARTS, "reaper_read"])
 def test_old_hosts_can_read_the_code(name: str) -> None:
     path = next(PLAYBOOKS.rglob(f"{name}.py"))
     assert ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 6)).body

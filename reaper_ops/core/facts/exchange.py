@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+TELLING = frozenset({"server", "via", "location", "access-control-allow-origin"})
+"""Headers that tell who answered."""
+
 
 @dataclass(frozen=True)
 class Exchange:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from reaper_ops.core.facts import exchanges, places
 from reaper_ops.core.facts.answers import Answers, Ask, number, text
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.facts.running import LATER
 from reaper_ops.core.facts.traces import Listener, Resolved
 from reaper_ops.core.settings import Settings
 
@@ -47,6 +48,7 @@ def asks(settings: Settings) -> list[Ask]:
             "content": True,
             "max_bytes": 4 << 20,
             "grep": established,
+            "after": LATER,
         },
         *(_visit(name, settings) for name in ASKED),
     ]

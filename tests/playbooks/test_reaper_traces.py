@@ -1,0 +1,254 @@
+"""What a diagnosis reads of this very machine: sockets, processes, stores, containers, drift; bounds and secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reaper_ops.adapters import reader
+from reaper_ops.core import facts
+from reaper_ops.core.facts import containers, holdings, network, running
+from reaper_ops.core.facts.answers import Answers
+from reaper_ops.core.settings import Settings
+
+
+def read(*asks: dict[str, Any], root: str = "", env: dict[str, str] | None = None) -> dict[str, Any]:
+    numbered = [{"id": str(number), **ask} for number, ask in enumerate(asks)]
+    done = subprocess.run(
+        ["sh", "-c", reader.command(sys.executable)],
+        input=reader.program(numbered, root),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **(env or {})},
+    )
+    found = reader.answers(done.stdout)
+    assert found is not None, done.stderr
+    return found
+
+
+def one(root: str = "", env: dict[str, str] | None = None, **ask: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = read(ask, root=root, env=env)["0"]
+    return answer
+
+
+def tool(directory: Path, name: str, text: str) -> None:
+    path = directory / "bin" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_listening_socket_has_its_owner(port: int) -> None:
+    found = network.listeners(one(kind="sockets")["stdout"]) or ()
+    (mine,) = [row for row in found if row.port == port]
+    assert (mine.address, mine.pid) == ("127.0.0.1", os.getpid())
+
+
+def test_a_process_that_looks_like_ollama_and_none_of_the_reader_itself(tmp_path: Path) -> None:
+    program = tmp_path / "llama-server"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(program), "60"]) as process:
+        found = {row.pid: row for row in running.processes(one(kind="processes")["stdout"]) or ()}
+        process.kill()
+    mine = found[process.pid]
+    assert (mine.parent, mine.command) == (os.getpid(), f"{program} 60")
+    assert mine.rss is not None
+    assert not [row for row in found.values() if " -ES -" in row.command and row.parent == os.getpid()]
+
+
+def test_limits_and_cgroup_of_a_server(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text(f"{os.getpid()}\n")
+    where = {"kind": "server", "pid_file": str(tmp_path / "pid")}
+    found = read({"what": "limits", **where}, {"what": "cgroup", **where})
+    assert "Max open files" in (running.limits(found["0"]["stdout"]) or {})
+    assert found["1"]["rc"] == 0
+
+
+def test_no_server_has_no_limits(tmp_path: Path) -> None:
+    assert one(kind="server", what="limits", pid_file=str(tmp_path / "pid")) == {"found": False}
+
+
+def test_small_tools_in_turn(tmp_path: Path) -> None:
+    tool(tmp_path, "nft", "echo 'table ip x {}'")
+    tool(tmp_path, "ufw", "echo 'You need to be root' >&2; exit 1")
+    answer = one(str(tmp_path), kind="commands", commands={"nft": ["nft"], "ufw": ["ufw"], "none": ["no-such-tool"]})
+    assert network.firewall(answer["stdout"]) == {"nft": "table ip x {}"}
+    assert Answers({"firewall": answer}).unread() == {"firewall": "ufw: You need to be root"}
+
+
+def test_names_are_resolved_and_the_unknown_say_why() -> None:
+    good, bad = network.resolved(one(kind="resolve", names=["localhost", "no.such.invalid"])["stdout"]) or ()
+    assert {"127.0.0.1", "::1"} & set(good.addresses)
+    assert (bad.addresses, bool(bad.error)) == ((), True)
+
+
+def store(top: Path) -> Path:
+    manifest = top / "manifests/registry.ollama.ai/library/m/1"
+    manifest.parent.mkdir(parents=True)
+    layers = [{"digest": "sha256:aa", "size": 3}]
+    manifest.write_text(json.dumps({"layers": layers, "config": {"digest": "sha256:bb", "size": 2}}))
+    manifest.with_name("2").write_text("\0\0")
+    (top / "blobs").mkdir()
+    (top / "blobs/sha256-aa").write_text("abc")
+    return top
+
+
+def test_stores_with_what_their_manifests_name(tmp_path: Path) -> None:
+    own, other = store(tmp_path / "own"), store(tmp_path / "other")
+    text = one(kind="stores", path=str(own), others=[str(tmp_path / "*")])["stdout"]
+    first, second = holdings.stores(text, time.time()) or ()
+    assert (first.path, second.path) == (str(own), str(other))
+    assert {m.name: (dict(m.layers), m.error) for m in first.manifests} == {
+        "m:1": ({"sha256-aa": 3, "sha256-bb": 2}, ""),
+        "m:2": ({}, "is no manifest"),
+    }
+    assert [(blob.name, blob.size) for blob in first.blobs or ()] == [("sha256-aa", 3)]
+    assert [step.path for step in holdings.path_steps(text) or ()][-1] == str(own)
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    (found,) = holdings.stores(one(kind="stores", path=str(tmp_path / "no"), others=[])["stdout"], 1.0) or ()
+    assert (found.mode, found.blobs, found.manifests) == ("", (), ())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can try as another user")
+def test_what_the_servers_user_may_not_do(tmp_path: Path) -> None:
+    own = store(tmp_path / "own")
+    for path in (*own.rglob("*"), *own.parents):
+        if str(path).startswith(str(tmp_path)) and path.is_dir():
+            path.chmod(0o755)
+    own.chmod(0o700)
+    found = holdings.denied(one(kind="access", path=str(own), user="nobody")["stdout"]) or ()
+    assert ("enter", str(own), "EACCES") in {(row.need, row.path, row.error) for row in found}
+
+
+def test_drift_of_our_own_files(tmp_path: Path) -> None:
+    for name in ("same", "edited"):
+        (tmp_path / name).write_text("x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    (tmp_path / "edited").write_text("y")
+    (tmp_path / "link").symlink_to("elsewhere")
+    files = {str(tmp_path / name): digest for name in ("same", "edited", "gone")} | {str(tmp_path / "log"): None}
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"files": files, "links": {str(tmp_path / "link"): "same"}}))
+    found = holdings.drift(one(kind="drift", path=str(manifest))["stdout"]) or ()
+    assert {(Path(row.path).name, row.problem) for row in found} == {
+        ("edited", "changed"),
+        ("gone", "missing"),
+        ("link", "changed"),
+    }
+    manifest.write_text(json.dumps({"files": files, "snapshot": []}))
+    assert one(kind="drift", path=str(manifest)) == {"found": False}
+
+
+def test_programs_say_their_own_version(tmp_path: Path) -> None:
+    tool(tmp_path, "ollama", 'echo "Warning: client version is 0.9.9 $OLLAMA_HOST"')
+    (found,) = holdings.binaries(one(str(tmp_path), kind="binaries", name="ollama")["stdout"]) or ()
+    assert (found.path, found.version) == (str(tmp_path / "bin/ollama"), "0.9.9")
+
+
+ROWS = [
+    {
+        "Id": "a",
+        "Name": "/ollama",
+        "Config": {"Image": "ollama/ollama:1.0.0", "Env": ["OLLAMA_API_KEY=geheim", "OLLAMA_HOST=0.0.0.0", "OTHER=1"]},
+        "State": {"Status": "running"},
+    },
+    {"Id": "b", "Name": "/db", "Config": {"Image": "postgres", "Env": ["POSTGRES_PASSWORD=x"]}, "State": {}},
+]
+
+
+def test_containers_of_ollama_without_secrets_and_without_the_others(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps(ROWS))
+    tool(tmp_path, "docker", f'case "$1" in ps) printf "a\\nb\\n";; inspect) cat {tmp_path}/rows.json;; esac')
+    answer = one(str(tmp_path), kind="containers")
+    assert "geheim" not in json.dumps(answer)
+    (found,) = containers.containers(Answers({"containers": answer})) or ()
+    assert (found.name, found.environ) == ("ollama", {"OLLAMA_API_KEY": "***", "OLLAMA_HOST": "0.0.0.0"})
+
+
+def test_an_engine_that_refuses_is_not_read(tmp_path: Path) -> None:
+    tool(tmp_path, "docker", "echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1")
+    answers = Answers({"containers": one(str(tmp_path), kind="containers")})
+    assert containers.containers(answers) is None
+    assert "permission denied" in answers.unread()["containers"]
+
+
+def test_a_second_read_comes_later_and_beside_the_others() -> None:
+    uptime = {"kind": "file", "path": "/proc/uptime"}
+    found = read(uptime, {**uptime, "after": 0.4})
+    first, again = (float(found[id_]["content"].split()[0]) for id_ in ("0", "1"))
+    assert again - first >= 0.3
+
+
+def test_headers_that_tell_who_answered() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        ask = {
+            "id": "0",
+            "kind": "http",
+            "base_url": url,
+            "requests": [{"path": "/", "headers": {"Origin": "http://x"}}],
+        }
+        command = ["sh", "-c", reader.command(sys.executable)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            process.stdin.write(reader.program([ask], ""))
+            process.stdin.close()
+            link, _ = server.accept()
+            asked = link.recv(4096)
+            link.sendall(b"HTTP/1.1 200 OK\r\nServer: nginx\r\nX-Other: 1\r\nContent-Length: 0\r\n\r\n")
+            link.close()
+            assert process.stdout is not None
+            found = reader.answers(process.stdout.read())
+    assert b"Origin: http://x" in asked
+    assert found is not None
+    assert found["0"]["exchanges"][0]["headers"] == {"server": "nginx"}
+
+
+def test_file_systems_count_their_inodes() -> None:
+    row = one(kind="statvfs", paths=["/"])["paths"]["/"]
+    assert row["inodes_free"] >= 0
+    assert isinstance(row["inodes_total"], int)
+
+
+def test_one_tool_that_hangs_holds_nothing_but_itself(tmp_path: Path) -> None:
+    tool(tmp_path, "nvidia-smi", "sleep 60")
+    tool(tmp_path, "docker", "sleep 60")
+    asks = facts.asks(Settings.model_validate({"ollama_runtime": "docker"}), traces=True)
+    done = subprocess.run(
+        ["sh", "-c", reader.command(sys.executable)],
+        input=reader.program(asks, str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=25,
+    )
+    answers = reader.answers(done.stdout) or {}
+    found = facts.parse("h", Settings.model_validate({"ollama_runtime": "docker"}), {**answers, "controller": {}})
+    assert found.memory is not None
+    assert found.traces is not None
+    assert found.traces.listeners is not None
+    assert {"nvidia-smi", "containers"} <= set(found.unread)
+    assert len(done.stdout) < 2 << 20
