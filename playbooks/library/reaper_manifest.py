@@ -8,7 +8,16 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, write_atomic
-from ansible.module_utils.reaper_ownership import DICTS, LISTS, brought, installed, json_value, merged, read, there_before
+from ansible.module_utils.reaper_ownership import (
+    DICTS,
+    LISTS,
+    brought,
+    installed,
+    json_value,
+    merged,
+    read,
+    there_before,
+)
 
 DOCUMENTATION = r"""
 module: reaper_manifest

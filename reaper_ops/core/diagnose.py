@@ -3,99 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reaper_ops.core import evidence, remedy
-from reaper_ops.core.facts.model import Facts
-from reaper_ops.core.finding import Confidence, Finding, Severity, Step
-from reaper_ops.core.probe import Observation
-from reaper_ops.core.report import Evidence, State
-from reaper_ops.core.rules.case import Case
+from reaper_ops.core.diagnosis import Blind as Blind
+from reaper_ops.core.diagnosis import Cause as Cause
+from reaper_ops.core.diagnosis import Diagnosis as Diagnosis
+from reaper_ops.core.finding import Confidence, Finding, Severity
+from reaper_ops.core.report import State
+from reaper_ops.core.rules.case import Case, Verdict
 from reaper_ops.core.rules.catalogue import RULES
 from reaper_ops.core.rules.rule import Rule
-from reaper_ops.core.rules.state import examined, notes, simulated
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.rules.state import examined as examined
+from reaper_ops.core.rules.state import notes, simulated
 
 BY_ID: Mapping[str, Rule] = {rule.id: rule for rule in RULES}
 ORDER = {rule.id: place for place, rule in enumerate(RULES)}
 CONFIDENCE = tuple(Confidence)
+UNASKED = Verdict(State.DEGRADED, "the API was not asked")
 
 
-@dataclass(frozen=True)
-class Cause:
-    """A finding that no other explains. also: its consequences. steps: the remedy, in order, places filled."""
-
-    finding: Finding
-    also: tuple[Finding, ...]
-    steps: tuple[Step, ...]
-    verify: str
-
-
-@dataclass(frozen=True)
-class Blind:
-    """A part of the evidence that was not read, and the ids that could not be decided without it."""
-
-    part: str
-    why: str
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """state is None when the host could not be looked at; problem then says why. summary, evidence and next_step
-    are the probe's own words for the state; questions are what only a person can answer."""
-
-    host: str
-    state: State | None
-    summary: str = ""
-    evidence: tuple[Evidence, ...] = ()
-    next_step: str = ""
-    causes: tuple[Cause, ...] = ()
-    blind: tuple[Blind, ...] = ()
-    questions: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    simulated: tuple[str, ...] = ()
-    url: str = ""
-    version: str | None = None
-    problem: str = ""
-
-    @property
-    def severity(self) -> Severity | None:
-        """The worst of its causes; error for a state that nothing explains."""
-        found = {cause.finding.severity for cause in self.causes}
-        if Severity.ERROR in found or (not found and self.state not in {None, State.HEALTHY}):
-            return Severity.ERROR
-        return Severity.WARNING if found else None
-
-
-def diagnose(
-    settings: Settings,
-    observation: Observation,
-    facts: Facts | None = None,
-    expected_models: Sequence[str] = (),
-    *,
-    source: str = "",
-) -> Diagnosis:
-    """All rules on one host."""
-    case = examined(Case(settings, observation, facts, tuple(expected_models), source))
+def diagnose(case: Case) -> Diagnosis:
+    """All rules on one host; `case` as `rules.state.examined` gives it."""
     findings = [found for rule in RULES if (found := rule(case)) is not None]
     causes = tuple(_cause(case, finding, findings) for finding in ranked(findings, case.state))
     blind = _blind(case, {finding.id for finding in findings})
-    unexplained = case.state is not State.HEALTHY and not any(_explains(c.finding.id, case.state) for c in causes)
-    first = case.verdicts[0]
+    explained = case.state is State.HEALTHY or any(_explains(cause.finding.id, case.state) for cause in causes)
+    first = case.verdicts[0] if case.seen.exchanges else UNASKED
     return Diagnosis(
         host=case.host,
-        state=case.state,
+        state=case.state if case.seen.exchanges else None,
         summary=first.summary,
         evidence=first.evidence,
         next_step=first.next_step,
+        explained=explained,
         causes=causes,
         blind=blind,
-        questions=_questions(case) if unexplained else (),
+        questions=() if explained else _questions(case),
         notes=notes(case),
         simulated=simulated(case),
-        url=observation.url,
-        version=observation.version,
+        url=case.seen.url,
+        version=case.seen.version,
+        models=tuple(model.name for model in case.seen.models or ()),
     )
 
 
@@ -159,5 +108,5 @@ def _questions(case: Case) -> tuple[str, ...]:
     return tuple(
         f"{remedy.fill(rule.question, places)} ({rule.id})"
         for rule in RULES
-        if rule.question and _explains(rule.id, case.state)
+        if rule.question and str(case.state) in rule.explains and rule.concerns(case)
     )

@@ -67,8 +67,8 @@ def _host(host: HostReport, width: int, paint: Paint) -> list[str]:
     state = paint(f"{host.word:<18}", kind)
     lines = [f"{ascii_safe(host.host):<{width}}  {state}  {ascii_safe('  '.join(facts))}".rstrip()]
     lines += _why(host, paint) if kind != "good" else []
-    lines += _wrapped("changed: ", ", ".join(host.changed)) if host.changed else []
-    return lines + [line for note in host.notes for line in _wrapped("note: ", note)]
+    lines += wrapped("changed: ", ", ".join(host.changed)) if host.changed else []
+    return lines + [line for note in host.notes for line in wrapped("note: ", note)]
 
 
 def _models(host: HostReport) -> list[str]:
@@ -80,17 +80,17 @@ def _models(host: HostReport) -> list[str]:
 
 def _why(host: HostReport, paint: Paint) -> list[str]:
     cause = f" [{host.cause}]" if host.cause else ""
-    lines = _wrapped("", f"{host.summary}{cause}") if host.summary else []
-    lines += _wrapped("problem: ", host.problem) if host.problem else []
+    lines = wrapped("", f"{host.summary}{cause}") if host.summary else []
+    lines += wrapped("problem: ", host.problem) if host.problem else []
     for seen in host.evidence:
-        lines += _wrapped("- ", f"{seen.source}: {seen.text}")
+        lines += wrapped("- ", f"{seen.source}: {seen.text}")
     if host.next_step:
-        first, *rest = _wrapped("next: ", host.next_step)
+        first, *rest = wrapped("next: ", host.next_step)
         lines += [first.replace("next:", paint("next:", "good"), 1), *rest]
     return lines
 
 
-def _wrapped(label: str, text: str) -> list[str]:
+def wrapped(label: str, text: str) -> list[str]:
     """Lines under a host; commands and log lines are not hyphenated or cut."""
     return textwrap.wrap(
         ascii_safe(" ".join(text.split())),

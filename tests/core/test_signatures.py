@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reaper_ops.core import signatures
 from reaper_ops.core.rules import serverlog
+from reaper_ops.core.signatures import literals
 from reaper_ops.core.signatures.model import Signature
 
 CASES = Path(__file__).parents[1] / "cases" / "probe"
@@ -19,6 +20,31 @@ def test_the_sample_is_found_as_itself(signature: Signature) -> None:
         found = signatures.match(where, signature.sample)
         assert found is not None
         assert found.signature.id == signature.id
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("cudaMalloc failed: out of memory", {"cudaMalloc failed: out of memory"}),
+        (r"killed (\d+) of (?:abc|defg)", {"killed "}),
+        (r"(?:abcd|efgh) x?", {"abcd", "efgh"}),
+        (r"(?:abcd|[0-9]+)", None),
+        (r"(?i:abcdef) xyz", {" xyz"}),
+        (r"(?i)abcdef", None),
+        (r"(?:longer text)?abc", {"abc"}),
+        (r"(?:longer text)+abc", {"longer text"}),
+        (r"ab", None),
+        (r"", None),
+    ],
+)
+def test_literals_stand_in_every_match(pattern: str, expected: set[str] | None) -> None:
+    assert literals.of(pattern) == (None if expected is None else frozenset(expected))
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
+def test_literals_are_in_the_sample(signature: Signature) -> None:
+    found = literals.of(signature.pattern)
+    assert found is None or any(literal in signature.sample for literal in found)
 
 
 def test_ids_are_unique_and_causes_are_slugs() -> None:

@@ -13,7 +13,7 @@ from fleet import prepare
 
 CACHE = Path.home() / ".cache" / "reaper_ops" / "fleet"
 PACKAGES = (
-    "ca-certificates,curl,dbus,iproute2,kmod,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv,udev,"
+    "ca-certificates,curl,dbus,iproute2,iptables,kmod,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv,udev,"
     "util-linux"
 )
 UDEV = ("systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket")

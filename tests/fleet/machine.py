@@ -166,7 +166,7 @@ def start(name: str, keys: Keys, work: Path, forwards: dict[int, int]) -> subpro
     argv += ["-cpu", "qemu64,-cx16"]  # emulated cmpxchg16b sometimes corrupts the flags, and the kernel panics
     argv += ["-m", "1024", "-nographic", "-monitor", "none", "-serial", f"file:{work / 'console.log'}"]
     argv += ["-kernel", str(parts.kernel), "-initrd", str(initramfs(parts, keys, work))]
-    argv += ["-append", f"console=ttyS0 quiet panic=1 systemd.hostname={name} {masks}"]
+    argv += ["-append", f"console=ttyS0 quiet panic=1 net.ifnames=0 systemd.hostname={name} {masks}"]
     argv += ["-drive", f"file={disk},if=virtio,cache=unsafe", "-netdev", network, "-device", "virtio-net-pci,netdev=n"]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     PIDFILE.write_text(str(process.pid))

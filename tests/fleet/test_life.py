@@ -8,45 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from fleet import standin
 from fleet.command import Answer, argv, reaper
 from fleet.hosts import Host
 from fleet.residue import Tree, tree
-from fleet.world import MACHINE, SUITES, Fleet, wait_booted
+from fleet.world import ENGINE, MACHINE, SUITES, Fleet, wait_booted
 
-from reaper_ops.adapters import ansible
-from reaper_ops.adapters.ansible import Source
-from reaper_ops.flows.up import changes
-
-ENGINE = "deb13-docker"
 NATIVE = ("deb12", "deb13")
 FAULTS = "/var/lib/ollama/faults.json"
 FAULT_DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
-
-
-@pytest.fixture(scope="module")
-def bare(fleet: Fleet) -> dict[str, Tree]:
-    """What lay on each container host before the first `up`."""
-    return {host.name: tree(host) for host in fleet.hosts(with_machine=False)}
-
-
-@pytest.fixture(scope="module")
-def predicted(fleet: Fleet, bare: dict[str, Tree]) -> dict[str, tuple[str, ...]]:
-    """What Ansible's own --check says that an apply on deb12 would change."""
-    return changes(ansible.playbook("site.yml", Source((str(fleet.inventory),)), limit="deb12", check=True))
-
-
-@pytest.fixture(scope="module")
-def first(fleet: Fleet, predicted: dict[str, tuple[str, ...]]) -> Answer:
-    return reaper(fleet.inventory, "up", "--yes", "-l", f"all:!{MACHINE}")
-
-
-@pytest.fixture(scope="module")
-def second(fleet: Fleet, first: Answer, walk: tuple[Tree, Answer]) -> Answer:
-    """The whole fleet, after the image, which no registry could give, was brought to the engine."""
-    standin.build(fleet.client, fleet.image("trixie"))
-    standin.load(ENGINE)
-    return reaper(fleet.inventory, "up", "--yes")
 
 
 def test_check_touches_nothing(fleet: Fleet, bare: dict[str, Tree], predicted: dict[str, tuple[str, ...]]) -> None:
@@ -153,7 +122,9 @@ def test_a_model_killed_for_memory_is_out_of_memory(fleet: Fleet, second: Answer
         feed(host)
 
 
-def test_a_server_that_crashes_at_every_start_ends_as_failed_and_its_reason_is_named(fleet: Fleet, second: Answer) -> None:
+def test_a_server_that_crashes_at_every_start_ends_as_failed_and_its_reason_is_named(
+    fleet: Fleet, second: Answer
+) -> None:
     host = fleet.host("deb13")
     host.ssh(f"printf '[Service]\\nEnvironment=OLLAMA_ORIGINS=ftp://nowhere\\n' > {FAULT_DROPIN}")
     host.ssh("systemctl daemon-reload; systemctl restart ollama.service", check=False)
@@ -174,7 +145,9 @@ def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
     wish = ("-l", MACHINE, "-e", "swap_kind=zram")
     answer = reaper(fleet.inventory, "up", "--yes", *wish)
     assert answer.rc == 0, answer.stdout
-    assert answer.changed()[MACHINE] == ["manifest/record", "swap/package", "swap/zram", "swap/zram-start"], answer.stdout
+    assert answer.changed()[MACHINE] == ["manifest/record", "swap/package", "swap/zram", "swap/zram-start"], (
+        answer.stdout
+    )
     assert "/dev/zram0" in fleet.host(MACHINE).ssh("swapon --show=NAME --noheadings").stdout
     assert reaper(fleet.inventory, "verify", *wish).rc == 0
     assert reaper(fleet.inventory, "plan", *wish).hosts[MACHINE]["actions"] == []
@@ -223,11 +196,3 @@ def test_a_controller_killed_in_the_middle_is_completed_by_the_next(fleet: Fleet
     assert "ollama/start" in answer.changed()[host.name]
     assert "ollama/user" not in answer.changed()[host.name]
     assert reaper(fleet.inventory, "verify", "-l", host.name).rc == 0
-
-
-def test_down_leaves_no_residue(fleet: Fleet, bare: dict[str, Tree], walk: tuple[Tree, Answer], second: Answer) -> None:
-    before = {**bare, MACHINE: walk[0]}
-    answer = reaper(fleet.inventory, "down", "--yes", "--purge-models")
-    assert answer.rc == 0, answer.stdout + answer.stderr
-    left = {host.name: tree(host).differences(before[host.name]) for host in fleet.hosts()}
-    assert left == {name: [] for name in left}, json.dumps(left, indent=1)

@@ -26,6 +26,7 @@ T = TypeVar("T")
 SUITES = {"deb12": "bookworm", "deb13": "trixie", "deb13-docker": "trixie"}
 VOLUMES = {"deb13": {"data": containers.SWAP_VOLUME}, "deb13-docker": {"docker": "/var/lib/docker"}}
 MACHINE = "vm13"
+ENGINE = "deb13-docker"
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,12 @@ class Case:
         return self.facts.unit.properties if self.facts and self.facts.unit else {}
 
     @property
+    def may_be_windows(self) -> bool:
+        """A kernel of WSL, or one that was not read."""
+        kernel = self.facts.system.kernel if self.facts else ""
+        return not kernel or "microsoft" in kernel.lower()
+
+    @property
     def models_dir(self) -> str:
         """The store, as the server's own environment or else the wish says."""
         inside = places.DOCKER_MODELS if self.settings.ollama_runtime == "docker" else ""

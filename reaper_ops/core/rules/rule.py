@@ -26,6 +26,7 @@ class Rule:
     explains: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     question: str = ""
+    concerns: Callable[[Case], bool] = lambda case: True
     verify: str = VERIFY
 
     @property

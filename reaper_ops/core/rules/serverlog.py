@@ -38,13 +38,13 @@ class ServerLog:
 
 
 def read(text: str | None) -> ServerLog:
-    lines = (text or "").splitlines()
-    starts = [n for n, line in enumerate(lines) if _is(line, "listening")]
+    marks = _marks(text or "")
+    starts = [at for at, (_, hit) in enumerate(marks) if hit is not None and hit.signature.id == "listening"]
     begin = starts[-1] if starts else 0
-    before = _run(lines[starts[-2] if len(starts) > 1 else 0 : begin])
-    now = _run(lines[begin:])
+    before = _run(marks[starts[-2] if len(starts) > 1 else 0 : begin])
+    now = _run(marks[begin:])
     return ServerLog(
-        seen=bool(lines),
+        seen=bool(text),
         listening=now.listening,
         compute=now.compute,
         discovering=now.discovering,
@@ -58,22 +58,28 @@ def read(text: str | None) -> ServerLog:
     )
 
 
-def _is(line: str, signature: str) -> bool:
-    found = signatures.match("log", line)
-    return found is not None and found.signature.id == signature
+Mark = tuple[str, Hit | None]
+ENDED = "Deactivated successfully"
 
 
-def _run(lines: list[str]) -> ServerLog:
+def _marks(text: str) -> list[Mark]:
+    """The lines that say something, in order: those with a signature, and those that end a run in good order."""
+    found: dict[int, Mark] = {n: (hit.line, hit) for n, hit in signatures.places("log", text)}
+    if ENDED in text:
+        found |= {n: (line, found.get(n, (line, None))[1]) for n, line in enumerate(text.splitlines()) if ENDED in line}
+    return [found[n] for n in sorted(found)]
+
+
+def _run(marks: list[Mark]) -> ServerLog:
     found: dict[str, Hit] = {}
-    for line in lines:
-        hit = signatures.match("log", line)
+    for line, hit in marks:
         if hit is not None:
             _take(found, hit)
-        if "Deactivated successfully" in line:
+        if ENDED in line:
             found.pop("killed_after", None)
             found["stopped"] = Hit(signatures.TABLE[0], line, {})
     return ServerLog(
-        seen=bool(lines),
+        seen=bool(marks),
         discovering="discovering" in found,
         stopped="stopped" in found,
         **{name: found.get(name) for name in _KEPT},

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
-from reaper_ops.core.signatures import gpu, memory, pull, reach, server, slow, storage, web
+from reaper_ops.core.signatures import gpu, literals, memory, pull, reach, server, slow, storage, web
 from reaper_ops.core.signatures.model import Hit, Signature
 
 TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE)
@@ -19,9 +20,25 @@ OUT_OF_MEMORY = frozenset(
 KILLED = frozenset({"runner-killed", "runner-gone-killed"})
 
 
+@dataclass(frozen=True)
+class _Row:
+    signature: Signature
+    pattern: re.Pattern[str]
+    literals: frozenset[str] | None
+
+    def may_stand_in(self, text: str) -> bool:
+        return self.literals is None or any(literal in text for literal in self.literals)
+
+    def hit(self, line: str) -> Hit | None:
+        found = self.pattern.search(line)
+        if found is None:
+            return None
+        return Hit(self.signature, line.strip(), {k: v for k, v in found.groupdict().items() if v is not None})
+
+
 @cache
-def _compiled(where: str) -> tuple[tuple[Signature, re.Pattern[str]], ...]:
-    return tuple((s, re.compile(s.pattern)) for s in TABLE if where in s.where.split())
+def _rows(where: str) -> tuple[_Row, ...]:
+    return tuple(_Row(s, re.compile(s.pattern), literals.of(s.pattern)) for s in TABLE if where in s.where.split())
 
 
 @cache
@@ -32,33 +49,40 @@ def pattern(id_: str) -> re.Pattern[str]:
 
 def match(where: str, line: str) -> Hit | None:
     """The first signature of the table that fits the line."""
-    for signature, pattern in _compiled(where):
-        found = pattern.search(line)
-        if found:
-            return Hit(signature, line.strip(), {k: v for k, v in found.groupdict().items() if v is not None})
-    return None
+    return _first(_rows(where), line)
 
 
 def only(id_: str, line: str) -> Hit | None:
     """What the one signature of this name finds in the line."""
-    signature, pattern = _by_id()[id_]
-    found = pattern.search(line)
-    if not found:
-        return None
-    return Hit(signature, line.strip(), {k: v for k, v in found.groupdict().items() if v is not None})
+    return _by_id()[id_].hit(line)
 
 
 @cache
-def _by_id() -> dict[str, tuple[Signature, re.Pattern[str]]]:
-    return {s.id: (s, re.compile(s.pattern)) for s in TABLE}
+def _by_id() -> dict[str, _Row]:
+    return {s.id: _Row(s, re.compile(s.pattern), None) for s in TABLE}
 
 
 def hits(where: str, text: str | None) -> Iterator[Hit]:
     """Every line of a log that a signature fits, in order."""
-    for line in (text or "").splitlines():
-        found = match(where, line)
-        if found:
-            yield found
+    return (hit for _, hit in places(where, text))
+
+
+def places(where: str, text: str | None) -> tuple[tuple[int, Hit], ...]:
+    """The same, each with the number of its line, from 0."""
+    return _places(where, text) if text else ()
+
+
+@lru_cache(maxsize=32)
+def _places(where: str, text: str) -> tuple[tuple[int, Hit], ...]:
+    rows = tuple(row for row in _rows(where) if row.may_stand_in(text))
+    return tuple((n, hit) for n, line in enumerate(text.splitlines()) if (hit := _first(rows, line)) is not None)
+
+
+def _first(rows: tuple[_Row, ...], line: str) -> Hit | None:
+    for row in rows:
+        if row.may_stand_in(line) and (found := row.hit(line)) is not None:
+            return found
+    return None
 
 
 def engine(version: str | None) -> str:

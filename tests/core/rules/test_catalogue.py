@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from reaper_ops.core import probe, runbook
-from reaper_ops.core.diagnose import BY_ID, Diagnosis, diagnose
+from reaper_ops.core.diagnose import BY_ID, Diagnosis, diagnose, examined
 from reaper_ops.core.evidence import PARTS
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.finding import Automate
 from reaper_ops.core.remedy import ACTIONS
 from reaper_ops.core.report import State
+from reaper_ops.core.rules.case import Case
 from reaper_ops.core.rules.catalogue import RULES
 from reaper_ops.core.settings import Settings
 
@@ -63,7 +64,7 @@ def examine(path: Path) -> Diagnosis:
     settings = Settings.model_validate(case.get("settings", {}))
     facts = codec.load(path.name, texts(case["facts"])) if "facts" in case else None
     seen = probe.observe("gpu1", case["url"], [Exchange(**texts(item)) for item in case.get("exchanges", [])])
-    return diagnose(settings, seen, facts, settings.models(), source="-i hosts.yml")
+    return diagnose(examined(Case(settings, seen, facts, settings.models(), "-i hosts.yml")))
 
 
 def ids(found: Diagnosis) -> list[str]:
@@ -100,7 +101,10 @@ def test_case(path: Path) -> None:
 def test_every_rule_has_cases_a_page_and_a_remedy(rule: Any) -> None:
     page = runbook.parse(rule.text)
     stems = [path.stem for path in FILES if path.parent.name == rule.id]
-    assert page.title.endswith(".") and page.cause and page.seen and page.sources
+    assert page.title.endswith(".")
+    assert page.cause
+    assert page.seen
+    assert page.sources
     assert rule.steps
     if not (rule.question and not stems):
         assert any(stem.startswith("sick") for stem in stems), "no case with a sick host"

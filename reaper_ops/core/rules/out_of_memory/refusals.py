@@ -196,6 +196,7 @@ RULES = (
         explains=("kernel-oom-kill", "ram-preflight-refused", "out-of-memory"),
         needs=("meminfo.txt",),
         question="How much memory does Windows have, and what does .wslconfig say, if {host} runs in WSL2?",
+        concerns=lambda case: case.may_be_windows,
     ),
     Rule(
         overcommit_or_ulimit,

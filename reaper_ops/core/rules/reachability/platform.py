@@ -103,6 +103,7 @@ RULES = (
         explains=("firewall-drop", "firewall-reject", "timeout", "connection-refused", "unreachable"),
         needs=("ss.txt",),
         question="Is {host} a Windows machine with Ollama inside WSL? Then Windows must pass port {port} on.",
+        concerns=lambda case: case.may_be_windows,
     ),
     Rule(
         healthcheck_no_curl,

@@ -1,4 +1,4 @@
-"""Real hosts for the tests in this directory; they boot while the other tests run."""
+"""Real hosts for the tests in this directory and in tests/faults; they boot while the other tests run."""
 
 import shutil
 import tempfile
@@ -6,13 +6,19 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from fleet import prepare
+from fleet import prepare, standin
 from fleet.command import Answer, reaper
 from fleet.hosts import Host
 from fleet.residue import Tree, tree
-from fleet.world import MACHINE, Fleet
+from fleet.world import ENGINE, MACHINE, Fleet
+
+from reaper_ops.adapters import ansible
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.flows.up import changes
 
 HERE = Path(__file__).parent
+ROOMS = (HERE, HERE.parent / "faults")
+ORDER = ("test_hosts.py", "test_life.py", "test_faults.py", "test_removal.py")
 FLEET = pytest.StashKey[Fleet]()
 WALK = pytest.StashKey[Future[tuple[Tree, Answer]]]()
 
@@ -28,18 +34,18 @@ def unfit(config: pytest.Config) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks these tests, and puts them last so that hosts have time to boot."""
-    ours = [item for item in items if HERE in item.path.parents]
+    ours = [item for item in items if item.path.parent in ROOMS]
     reason = unfit(config) if ours else ""
     for item in ours:
         item.add_marker(pytest.mark.fleet)
         item.add_marker(pytest.mark.timeout(1800))
         if reason:
             item.add_marker(pytest.mark.skip(reason=f"real hosts: {reason}"))
-    items.sort(key=lambda item: HERE in item.path.parents)
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item in ours else -1)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = any(HERE in item.path.parents for item in session.items)
+    wanted = any(item.path.parent in ROOMS for item in session.items)
     if wanted and not session.config.option.collectonly and not unfit(session.config):
         directory = Path(tempfile.mkdtemp(prefix="reaper-fleet-"))
         fleet = session.config.stash[FLEET] = Fleet(directory)
@@ -72,3 +78,28 @@ def host(request: pytest.FixtureRequest, fleet: Fleet) -> Host:
 @pytest.fixture(scope="session")
 def walk(pytestconfig: pytest.Config) -> tuple[Tree, Answer]:
     return pytestconfig.stash[WALK].result()
+
+
+@pytest.fixture(scope="session")
+def bare(fleet: Fleet) -> dict[str, Tree]:
+    """What lay on each container host before the first `up`."""
+    return {host.name: tree(host) for host in fleet.hosts(with_machine=False)}
+
+
+@pytest.fixture(scope="session")
+def predicted(fleet: Fleet, bare: dict[str, Tree]) -> dict[str, tuple[str, ...]]:
+    """What Ansible's own --check says that an apply on deb12 would change."""
+    return changes(ansible.playbook("site.yml", Source((str(fleet.inventory),)), limit="deb12", check=True))
+
+
+@pytest.fixture(scope="session")
+def first(fleet: Fleet, predicted: dict[str, tuple[str, ...]]) -> Answer:
+    return reaper(fleet.inventory, "up", "--yes", "-l", f"all:!{MACHINE}")
+
+
+@pytest.fixture(scope="session")
+def second(fleet: Fleet, first: Answer, walk: tuple[Tree, Answer]) -> Answer:
+    """The whole fleet, after the image, which no registry could give, was brought to the engine."""
+    standin.build(fleet.client, fleet.image("trixie"))
+    standin.load(ENGINE)
+    return reaper(fleet.inventory, "up", "--yes")

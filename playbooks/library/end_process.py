@@ -1,0 +1,73 @@
+#!/usr/bin/python
+"""Ends one process, if it is still the program that was seen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: end_process
+short_description: End one process by its id and name
+description:
+  - Sends SIGTERM and waits. A process id that belongs to another program by now is left alone, and that is an error.
+options:
+  pid: {description: The process., type: int, required: true}
+  programs: {description: Names that it must have., type: list, elements: str, required: true}
+  timeout: {description: Seconds between SIGTERM and giving up., type: int, default: 30}
+author: [reaper_ops (@reaper-ops)]
+"""
+EXAMPLES = r"""
+- name: End a second server that somebody started by hand
+  end_process: {pid: 4711, programs: [ollama]}
+"""
+RETURN = r"""
+command: {description: Its command line., type: str, returned: when it ran}
+"""
+
+
+def words(pid):
+    """The command line, split; None when there is no such process, or only its remains."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as handle:
+            found = handle.read().decode("utf-8", "replace").split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return found or None
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "pid": {"type": "int", "required": True},
+            "programs": {"type": "list", "elements": "str", "required": True},
+            "timeout": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    pid, found = module.params["pid"], words(module.params["pid"])
+    if found is None:
+        module.exit_json(changed=False)
+    if not set(module.params["programs"]) & {os.path.basename(word) for word in found[:3]}:
+        module.fail_json(msg="process %d is %s now, and was left alone" % (pid, found[0]))
+    if module.check_mode:
+        module.exit_json(changed=True, command=" ".join(found))
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        module.exit_json(changed=False)
+    except OSError as error:
+        module.fail_json(msg="process %d: %s" % (pid, error.strerror))
+    deadline = time.monotonic() + module.params["timeout"]
+    while words(pid) == found:
+        if time.monotonic() > deadline:
+            module.fail_json(msg="process %d did not end within %d s" % (pid, module.params["timeout"]))
+        time.sleep(0.2)
+    module.exit_json(changed=True, command=" ".join(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""`reaper-ops doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.errors import ReaperError
+
+if TYPE_CHECKING:
+    from reaper_ops.adapters.ansible import Source
+    from reaper_ops.core.diagnosis import Checkup
+    from reaper_ops.flows.doctor import Patient
+
+FORMS = ("text", "json", "junit", "nagios")
+
+
+@click.command("doctor")
+@partial(source_options, required=False)
+@click.option("--url", help="one server by its URL: what can be told from outside")
+@click.option("--from", "from_", type=click.Path(path_type=Path), metavar="FILE|DIR", help="diagnose a saved bundle")
+@click.option("--bundle", type=click.Path(path_type=Path), metavar="FILE", help="save all evidence as one archive")
+@click.option("--explain", metavar="ID", help="print the runbook of one id; asks no host")
+@click.option("--fix", is_flag=True, help="apply remedies: the safe ones after showing them, others after a yes each")
+@click.option("-y", "--yes", is_flag=True, help="with --fix: apply the safe ones without asking (for machines)")
+@click.option("--accept", multiple=True, metavar="ID", help="with --fix: a yes in advance for the remedy of this id")
+@click.option("--slow", is_flag=True, help="measure a model that is loaded already, and say where the time goes")
+@click.option("--load", is_flag=True, help="with --slow: load a model that is not loaded, to measure the cold start")
+@click.option("-v", "--verbose", is_flag=True, help="all evidence, also of consequences, and all that was not read")
+@click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="form of the answer")
+def command(**kwargs: Any) -> int:
+    """Say why a host is sick: the cause, the proof, the remedy; and apply it where that is safe.
+
+    With `-o nagios` the exit code is Nagios' own: 0 OK, 1 warning, 2 critical, 3 unknown.
+    """
+    if kwargs["explain"]:
+        return _explain(kwargs["explain"])
+    source = source_from(kwargs)
+    _check(source, **kwargs)
+    if kwargs["fix"]:
+        from reaper_ops.cli import fix
+
+        return fix.run(source, kwargs["output"], yes=kwargs["yes"], accept=kwargs["accept"])
+    return _diagnose(source, **kwargs)
+
+
+def _check(source: Source, **kwargs: Any) -> None:
+    given = [name for name, there in _places(source, **kwargs).items() if there]
+    if len(given) != 1:
+        problem = f"{' and '.join(given)} were given together" if given else "nothing to look at"
+        raise ReaperError("doctor", problem, "give one of -i INVENTORY, --url http://HOST:11434, --from BUNDLE")
+    if given[0] != "an inventory":
+        for name in ("fix", "bundle", "slow"):
+            if kwargs[name]:
+                raise ReaperError(f"--{name}", f"needs the hosts themselves, not {given[0]}", "give -i INVENTORY")
+    for name, needed in (("yes", "fix"), ("accept", "fix"), ("load", "slow")):
+        if kwargs[name] and not kwargs[needed]:
+            raise ReaperError(f"--{name}", f"means nothing without --{needed}", f"add --{needed}, or leave it out")
+
+
+def _places(source: Source, *, url: str | None, from_: Path | None, **_: Any) -> dict[str, bool]:
+    return {"an inventory": bool(source.inventory), "a URL": bool(url), "a bundle": bool(from_)}
+
+
+def _diagnose(source: Source, **kwargs: Any) -> int:
+    from reaper_ops.flows import doctor
+
+    patients = _patients(source, **kwargs)
+    if kwargs["bundle"]:
+        from reaper_ops.adapters import bundle
+
+        bundle.write(kwargs["bundle"], [one.saved() for one in patients])
+        click.echo(f"the evidence is in {kwargs['bundle']}", err=True)
+    words = doctor.words(source)
+    checkup = doctor.examine(patients, words)
+    click.echo(as_output(checkup, kwargs["output"], verbose=kwargs["verbose"]))
+    if kwargs["slow"] and kwargs["output"] == "text":
+        click.echo(_gains(patients, words))
+    return exit_code(checkup, kwargs["output"])
+
+
+def _gains(patients: Sequence[Patient], words: str) -> str:
+    """What takes the time on each host that answers, and what would gain how much."""
+    from reaper_ops.core import slow
+    from reaper_ops.formats import slow_text
+
+    cases = [case for one in patients if (case := one.case(words)) is not None]
+    return "\n".join(slow_text.text(case.host, case.traces.timings or (), slow.gains(case)) for case in cases)
+
+
+def _patients(source: Source, **kwargs: Any) -> tuple[Patient, ...]:
+    from reaper_ops.flows import doctor
+
+    if kwargs["url"]:
+        return doctor.from_url(kwargs["url"])
+    if kwargs["from_"]:
+        return doctor.from_bundle(kwargs["from_"])
+    from reaper_ops.formats.progress import choose
+
+    with choose(kwargs["output"]) as progress:
+        inventory, patients = doctor.collect(source, progress)
+        if kwargs["slow"]:
+            patients = doctor.measured(source, inventory, patients, load=kwargs["load"], on_event=progress)
+    return patients
+
+
+def as_output(checkup: Checkup, output: str, *, verbose: bool = False) -> str:
+    from reaper_ops.formats import doctor_json, doctor_junit, doctor_nagios, doctor_text
+
+    if output == "text":
+        return doctor_text.render(checkup, verbose=verbose)
+    forms = {"json": doctor_json.render, "junit": doctor_junit.render, "nagios": doctor_nagios.render}
+    return forms[output](checkup)
+
+
+def exit_code(checkup: Checkup, output: str) -> int:
+    from reaper_ops.formats.doctor_nagios import nagios_code
+
+    return nagios_code(checkup) if output == "nagios" else checkup.exit_code
+
+
+def _explain(id_: str) -> int:
+    from reaper_ops.formats import runbook
+
+    click.echo(runbook.text(id_))
+    return 0

@@ -1,0 +1,134 @@
+"""What `doctor --fix` may do: proposals out of a diagnosis, what speaks against each now, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
+from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.finding import Automate
+from reaper_ops.core.probe import observe
+from reaper_ops.core.remedy import ACTIONS
+
+FIRST = ("own", "mount", "remove-partial", "remove-blob", "remove-model", "stop-process", "reload")
+LAST = ("start", "restart", "unload", "pull")
+UNDO = {"mount": "unmount", "remove-partial": "put-back", "remove-blob": "put-back", "remove-model": "put-back"}
+FRESH = 900
+"""Seconds since a partial blob was last written for which its download counts as under way."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One action on one host, for one cause. against: what it would disturb now; then it is asked, never just done."""
+
+    host: str
+    id: str
+    action: str
+    text: str
+    command: str
+    automate: Automate
+    values: Mapping[str, str]
+    against: tuple[str, ...] = ()
+
+    @property
+    def is_safe(self) -> bool:
+        return self.automate is Automate.SAFE and not self.against
+
+    def task(self, action: str = "") -> dict[str, object]:
+        """As the playbook takes it."""
+        return {"action": action or self.action, "id": self.id, "values": dict(self.values)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """done: it ran. helped: the cause is gone, as a second look says. undone: it was taken back."""
+
+    proposal: Proposal
+    done: bool
+    helped: bool = False
+    undone: bool = False
+    problem: str = ""
+
+
+def proposals(checkup: Checkup, facts: Mapping[str, Facts | None]) -> tuple[Proposal, ...]:
+    """What can be done for the causes of all hosts; consequences heal with their cause."""
+    found: dict[tuple[str, str, tuple[tuple[str, str], ...]], Proposal] = {}
+    for host in checkup.hosts:
+        for proposal in _of_host(host, facts.get(host.host)):
+            found.setdefault((proposal.host, proposal.action, tuple(sorted(proposal.values.items()))), proposal)
+    return tuple(found.values())
+
+
+def _of_host(host: Diagnosis, facts: Facts | None) -> list[Proposal]:
+    return [
+        Proposal(
+            host=host.host,
+            id=cause.finding.id,
+            action=step.action,
+            text=step.text,
+            command=step.command,
+            automate=step.automate,
+            values=_values(cause, step.action),
+            against=hurts(step.action, facts),
+        )
+        for cause in host.causes
+        for step in cause.steps
+        if step.action and step.automate is not Automate.NEVER
+    ]
+
+
+def _values(cause: Cause, action: str) -> dict[str, str]:
+    """Only what the action names, so that two causes that want the same thing want it once."""
+    names = {"unload": ("model",), "pull": ("model",), "remove-model": ("model", "path"), "stop-process": ("pid",)}
+    kept = names.get(action, ("path",) if action in {"own", "mount", "remove-blob", "remove-partial"} else ())
+    return {name: cause.finding.values[name] for name in kept if name in cause.finding.values}
+
+
+def in_order(chosen: Sequence[Proposal]) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...], tuple[Proposal, ...]]:
+    """Before the host is brought to its wish, that itself, and after it."""
+
+    def of(actions: Sequence[str]) -> tuple[Proposal, ...]:
+        return tuple(sorted((p for p in chosen if p.action in actions), key=lambda p: actions.index(p.action)))
+
+    return of(FIRST), of(("apply",)), of(LAST)
+
+
+def hurts(action: str, facts: Facts | None) -> tuple[str, ...]:
+    """What the action would disturb on this host as it is now."""
+    if facts is None:
+        return ()
+    return tuple(text for name in ACTIONS[action].disturbs if (text := DISTURBED[name](facts)))
+
+
+def _answers(facts: Facts) -> str:
+    """Models in memory; a server that is down has none, whatever /api/ps said before."""
+    loaded = observe(facts.host, "", facts.exchanges).loaded
+    if not loaded:
+        return ""
+    names = ", ".join(model.name for model in loaded)
+    return (
+        f"{names} {'is' if len(loaded) == 1 else 'are'} loaded: running answers end, and the next ones wait for a load"
+    )
+
+
+def _pulls(facts: Facts) -> str:
+    blobs = [blob for store in (facts.traces.stores or () if facts.traces else ()) for blob in store.blobs or ()]
+    fresh = [b for b in blobs if "-partial" in b.name and b.age is not None and b.age < FRESH]
+    if not fresh:
+        return ""
+    youngest = min(fresh, key=lambda blob: blob.age or 0)
+    return f"a download was written to {youngest.age} s ago ({youngest.name[:19]}...): a restart may throw it away"
+
+
+def _gpu_containers(facts: Facts) -> str:
+    containers = (facts.traces.containers if facts.traces else None) or ()
+    running = [one.name for one in containers if one.gpu and one.state == "running"]
+    return f"{', '.join(running)} can lose the GPU when systemd reads its units again" if running else ""
+
+
+DISTURBED: Mapping[str, Callable[[Facts], str]] = {
+    "answers": _answers,
+    "pulls": _pulls,
+    "gpu-containers": _gpu_containers,
+}

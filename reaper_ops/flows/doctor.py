@@ -1,0 +1,125 @@
+"""`doctor`: read every host once, ask every server, judge by all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reaper_ops.adapters import bundle, sweep
+from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core import facts as core_facts
+from reaper_ops.core import probe, url
+from reaper_ops.core.bundle import Saved
+from reaper_ops.core.diagnose import diagnose, examined
+from reaper_ops.core.diagnosis import Checkup, Diagnosis
+from reaper_ops.core.facts.model import Exchange, Facts
+from reaper_ops.core.facts.traces import Timing, Traces
+from reaper_ops.core.inventory import Host, Inventory
+from reaper_ops.core.rules.case import Case
+from reaper_ops.core.settings import Settings
+from reaper_ops.flows import gather, slow
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One host as it was found. heard: what it answered from outside; answers: what was read on it, facts were
+    parsed from them."""
+
+    host: str
+    settings: Settings
+    url: str
+    heard: tuple[Exchange, ...] = ()
+    answers: Mapping[str, Any] | None = None
+    facts: Facts | None = None
+    problem: str = ""
+
+    def case(self, source: str) -> Case | None:
+        """What rules are given; None when nothing is known of the host."""
+        said = self.heard or (self.facts.exchanges if self.facts else ())
+        if not said and self.facts is None:
+            return None
+        seen = probe.observe(self.host, self.url, said)
+        return examined(Case(self.settings, seen, self.facts, self.settings.models(), source))
+
+    def saved(self) -> Saved:
+        """For a bundle."""
+        return Saved(self.host, self.settings, self.url, self.heard, self.answers, self.problem)
+
+
+def collect(source: Source, on_event: OnEvent | None = None) -> tuple[Inventory, tuple[Patient, ...]]:
+    """All hosts are read at once, by one run of Ansible; servers that can be reached from here are asked from here."""
+    inventory, found = gather.survey(source, on_event, evidence=True)
+    direct = {host.name: str(url.parse(host.base_url)) for host in inventory.hosts if host.is_direct}
+    heard = sweep.sweep(direct, probe.ladder())
+
+    def patient(host: Host) -> Patient:
+        return Patient(
+            host.name,
+            host.settings,
+            str(url.parse(host.base_url)),
+            heard.get(host.name, ()),
+            found.answers.get(host.name),
+            found.facts.get(host.name),
+            found.problems.get(host.name, ""),
+        )
+
+    return inventory, tuple(map(patient, inventory.hosts))
+
+
+def measured(
+    source: Source, inventory: Inventory, patients: Sequence[Patient], *, load: bool, on_event: OnEvent | None = None
+) -> tuple[Patient, ...]:
+    """The same hosts, with the time that answers take."""
+    facts = {one.host: one.facts for one in patients if one.facts}
+    hosts = [one.host for one in patients if one.facts or one.heard]
+    timings = slow.measure(source, inventory, hosts, facts, load=load, on_event=on_event)
+    return tuple(_timed(one, timings.get(one.host, ())) for one in patients)
+
+
+def _timed(one: Patient, timings: tuple[Timing, ...]) -> Patient:
+    if one.facts is None or not timings:
+        return one
+    traces = replace(one.facts.traces or Traces(), timings=timings)
+    return replace(one, facts=replace(one.facts, traces=traces))
+
+
+def from_bundle(path: Path) -> tuple[Patient, ...]:
+    """The hosts of an archive or a directory, as they were when it was made."""
+    return tuple(_remembered(one) for one in bundle.read(path))
+
+
+def _remembered(one: Saved) -> Patient:
+    answers = one.answers
+    facts = core_facts.parse(one.host, one.settings, answers) if answers is not None else None
+    return Patient(one.host, one.settings, one.url, one.exchanges, answers, facts, one.problem)
+
+
+def from_url(text: str) -> tuple[Patient, ...]:
+    """One server by its URL: what can be told from outside."""
+    address = url.parse(text)
+    heard = sweep.sweep({address.host: str(address)}, probe.ladder())
+    settings = Settings.model_validate({"ollama_managed": False, "ollama_port": address.port})
+    place = text.strip() if address.assumed_port else str(address)
+    return (Patient(address.host, settings, place, heard[address.host]),)
+
+
+def examine(patients: Sequence[Patient], source: str = "") -> Checkup:
+    """All rules on all hosts. source: the inventory as typed, for commands that people copy."""
+    return Checkup(tuple(_examined(one, source) for one in patients))
+
+
+def _examined(one: Patient, source: str) -> Diagnosis:
+    case = one.case(source)
+    if case is None:
+        step = " ".join(word for word in ("ansible", source, one.host, "-m ping") if word)
+        return Diagnosis(one.host, None, url=one.url, problem=one.problem or "was not read", next_step=step)
+    found = diagnose(case)
+    note = (f"the host itself could not be read: {one.problem}",) if one.problem else ()
+    return replace(found, notes=(*found.notes, *note))
+
+
+def words(source: Source) -> str:
+    """The inventory as typed."""
+    return " ".join(f"-i {path}" for path in source.inventory)

@@ -1,0 +1,87 @@
+"""`doctor --fix`: apply what was allowed, look again, take back what did not help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reaper_ops.adapters import ansible
+from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core.diagnosis import Checkup
+from reaper_ops.core.fixing import UNDO, Outcome, Proposal, in_order, proposals
+from reaper_ops.flows import doctor
+
+Choose = Callable[[Checkup, tuple[Proposal, ...]], tuple[Proposal, ...]]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """before and after: the same hosts; `after` is `before` where nothing was done."""
+
+    before: Checkup
+    after: Checkup
+    outcomes: tuple[Outcome, ...] = ()
+
+
+def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixed:
+    """`choose` is shown the diagnosis and the proposals, and gives back those that are allowed."""
+    words = doctor.words(source)
+    _, patients = doctor.collect(source, on_event)
+    before = doctor.examine(patients, words)
+    chosen = choose(before, proposals(before, {one.host: one.facts for one in patients}))
+    if not chosen:
+        return Fixed(before, before)
+    problems = _apply(source, chosen, on_event)
+    after = doctor.examine(doctor.collect(source, on_event)[1], words)
+    outcomes = tuple(_outcome(proposal, problems, after) for proposal in chosen)
+    return Fixed(before, after, _settled(source, outcomes, on_event))
+
+
+def _apply(source: Source, chosen: Sequence[Proposal], on_event: OnEvent | None) -> dict[str, str]:
+    """Problems by host. A host that fails in one phase takes no part in the next."""
+    problems: dict[str, str] = {}
+    first, wish, last = in_order(chosen)
+    for phase in (first, wish, last):
+        todo = [proposal for proposal in phase if proposal.host not in problems]
+        if not todo:
+            continue
+        if phase is wish:
+            run = ansible.playbook("site.yml", source, on_event=on_event, limit=_limit(todo))
+        else:
+            run = _tasks(source, todo, on_event)
+        problems |= {**run.unreachable, **run.failed}
+    return problems
+
+
+def _tasks(
+    source: Source, todo: Sequence[Proposal], on_event: OnEvent | None, actions: Mapping[str, str] | None = None
+) -> ansible.Run:
+    fixes: dict[str, list[dict[str, object]]] = {}
+    for proposal in todo:
+        fixes.setdefault(proposal.host, []).append(proposal.task((actions or {}).get(proposal.action, "")))
+    variables = {"reaper_fixes": fixes}
+    return ansible.playbook("fix.yml", source, on_event=on_event, limit=_limit(todo), variables=variables)
+
+
+def _limit(todo: Sequence[Proposal]) -> str:
+    return ",".join(dict.fromkeys(proposal.host for proposal in todo))
+
+
+def _outcome(proposal: Proposal, problems: Mapping[str, str], after: Checkup) -> Outcome:
+    problem = problems.get(proposal.host, "")
+    host = next(host for host in after.hosts if host.host == proposal.host)
+    left = {finding.id for cause in host.causes for finding in (cause.finding, *cause.also)}
+    return Outcome(proposal, not problem, proposal.id not in left and not host.problem, problem=problem)
+
+
+def _settled(source: Source, outcomes: tuple[Outcome, ...], on_event: OnEvent | None) -> tuple[Outcome, ...]:
+    """Takes back what did not help, and clears away what was only kept for that."""
+    back = [o.proposal for o in outcomes if not o.helped and o.proposal.action in UNDO]
+    kept = [o.proposal for o in outcomes if o.helped and UNDO.get(o.proposal.action) == "put-back"]
+    undone: frozenset[str] = frozenset()
+    if back:
+        run = _tasks(source, back, on_event, UNDO)
+        undone = frozenset(p.host for p in back) - {*run.failed, *run.unreachable}
+    if kept:
+        _tasks(source, kept, on_event, dict.fromkeys(UNDO, "discard"))
+    return tuple(replace(o, undone=o.proposal in back and o.proposal.host in undone) for o in outcomes)

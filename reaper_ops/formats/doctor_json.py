@@ -1,0 +1,34 @@
+"""A diagnosis for machines; `reaper_ops/data/diagnosis.schema.json` describes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from reaper_ops.core.diagnosis import SCHEMA, Checkup, Diagnosis
+
+
+def render(checkup: Checkup) -> str:
+    return json.dumps(document(checkup), indent=1)
+
+
+def document(checkup: Checkup) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "verb": "doctor",
+        "status": checkup.status,
+        "exit_code": checkup.exit_code,
+        "hosts": [_host(host) for host in checkup.hosts],
+    }
+
+
+def _host(host: Diagnosis) -> dict[str, Any]:
+    row = asdict(host)
+    causes = [{**c, "finding": _finding(c["finding"]), "also": [_finding(f) for f in c["also"]]} for c in row["causes"]]
+    return {**row, "severity": host.severity, "causes": causes}
+
+
+def _finding(row: dict[str, Any]) -> dict[str, Any]:
+    """Without the rule's own parts: the remedy stands in the cause's steps."""
+    return {name: value for name, value in row.items() if name not in {"steps", "values"}}

@@ -1,0 +1,110 @@
+"""A diagnosis for people: the cause, the evidence, the remedy as numbered commands, how to check that it worked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
+from reaper_ops.core.finding import Automate, Finding, Severity, Step
+from reaper_ops.core.report import Evidence
+from reaper_ops.formats.as_text import Paint, ascii_safe, colours, wrapped
+
+SHOWN = 6
+CLASSES = {
+    Automate.SAFE: "safe: `doctor --fix` does it",
+    Automate.ASK: "`doctor --fix` asks first",
+    Automate.NEVER: "yours to do",
+}
+KINDS = {Severity.ERROR: "error", Severity.WARNING: "warning", None: "good"}
+
+
+def render(checkup: Checkup, *, verbose: bool = False) -> str:
+    """Healthy hosts on one line each; sick hosts last, next to the prompt and the counts."""
+    paint = colours()
+    ordered = sorted(
+        checkup.hosts, key=lambda host: (host.state is None, ("good", "warning", "error").index(_kind(host)))
+    )
+    width = min(max((len(host.host) for host in ordered), default=0), 24)
+    lines = [line for host in ordered for line in _host(host, width, paint, verbose)]
+    return "\n".join([*lines, "", *_footer(checkup, paint)])
+
+
+def _kind(host: Diagnosis) -> str:
+    return KINDS[host.severity]
+
+
+def _host(host: Diagnosis, width: int, paint: Paint, verbose: bool) -> Iterator[str]:
+    state = "unknown" if host.state is None else str(host.state)
+    about = "  ".join(part for part in (host.url, f"Ollama {host.version}" if host.version else "") if part)
+    quiet = host.severity is None and host.state is not None
+    summary = f"  {host.summary}" if quiet else ""
+    kind = _kind(host) if host.state is not None else "unknown"
+    yield f"{ascii_safe(host.host):<{width}}  {paint(f'{state:<18}', kind)}  {ascii_safe(about + summary)}".rstrip()
+    if host.problem:
+        yield from wrapped("problem: ", host.problem)
+    if not host.explained and not host.problem:
+        yield from _unexplained(host, paint)
+    for number, cause in enumerate(host.causes):
+        yield from _cause(cause, first=number == 0, paint=paint, verbose=verbose)
+    yield from _unseen(host, verbose)
+
+
+def _unexplained(host: Diagnosis, paint: Paint) -> Iterator[str]:
+    yield from wrapped("", f"{host.summary}; no rule explains it with what was read")
+    yield from _evidence(host.evidence)
+    if host.next_step:
+        yield from wrapped("next: ", host.next_step)
+    for question in host.questions:
+        yield from wrapped("? ", question)
+
+
+def _cause(cause: Cause, *, first: bool, paint: Paint, verbose: bool) -> Iterator[str]:
+    finding = cause.finding
+    doubt = "" if finding.confidence == "certain" else f" ({finding.confidence})"
+    label = "cause: " if first else "also: "
+    head, *rest = wrapped(label, f"{finding.summary}{doubt} [{finding.id}]")
+    yield head.replace(label.strip(), paint(label.strip(), KINDS[finding.severity]), 1)
+    yield from rest
+    shown = finding.evidence if verbose else finding.evidence[:SHOWN]
+    yield from _evidence(shown)
+    for other in cause.also:
+        yield from _consequence(other, verbose)
+    for number, step in enumerate(cause.steps, 1):
+        yield from _step(number, step, paint)
+    yield from wrapped("check: ", cause.verify)
+
+
+def _consequence(finding: Finding, verbose: bool) -> Iterator[str]:
+    yield from wrapped("-> ", f"{finding.summary} [{finding.id}]")
+    if verbose:
+        yield from _evidence(finding.evidence)
+
+
+def _step(number: int, step: Step, paint: Paint) -> Iterator[str]:
+    yield from wrapped(f"{number}. ", f"{step.text} ({CLASSES[step.automate]})")
+    if step.command:
+        yield f"       {paint('$', 'quiet')} {ascii_safe(step.command)}"
+
+
+def _evidence(rows: tuple[Evidence, ...]) -> Iterator[str]:
+    for row in rows:
+        yield from wrapped("- ", f"{row.source}: {row.text}")
+
+
+def _unseen(host: Diagnosis, verbose: bool) -> Iterator[str]:
+    if not host.blind or (host.severity is None and not verbose):
+        return
+    for gap in host.blind if verbose else host.blind[:SHOWN]:
+        more = f" and {len(gap.ids) - 3} more" if len(gap.ids) > 3 else ""
+        yield from wrapped("not read: ", f"{gap.part} ({gap.why}); it could show {', '.join(gap.ids[:3])}{more}")
+
+
+def _footer(checkup: Checkup, paint: Paint) -> list[str]:
+    causes = Counter(cause.finding.id for host in checkup.hosts for cause in host.causes[:1])
+    hosts = f"{len(checkup.hosts)} host{'' if len(checkup.hosts) == 1 else 's'}"
+    listed = ", ".join(f"{number} {id_}" for id_, number in causes.most_common()) or "no findings"
+    kind = {"healthy": "good"}.get(checkup.status, checkup.status)
+    lines = [f"{hosts}: {listed} -> {paint(checkup.status, kind)} (exit {checkup.exit_code})"]
+    parts = dict.fromkeys(part for host in checkup.hosts for part in host.simulated)
+    return [*lines, *([f"simulated: {'; '.join(parts)}"] if parts else [])]

@@ -1,0 +1,100 @@
+"""Real faults on real hosts: the doctor names the right id first, and what it may heal it heals.
+
+Prints the confusion matrix: what was put in, what was named first.
+"""
+
+import json
+import shlex
+import time
+from collections import Counter
+
+import pytest
+from faults.faults import FAULTS, MACHINE, Fault
+from fleet.command import Answer, reaper
+from fleet.hosts import Host
+from fleet.world import SUITES, Fleet
+
+DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
+STORE = "/var/lib/ollama/models"
+SHARE = 0.95
+HOSTS = [*SUITES, pytest.param(MACHINE, marks=pytest.mark.vm)]
+PARAMS = [pytest.param(f, id=f.name, marks=[pytest.mark.vm] if f.host == MACHINE else []) for f in FAULTS]
+
+
+def first(answer: Answer) -> str:
+    """The id of the first cause; `-` for none."""
+    (host,) = answer.document["hosts"]
+    return str(host["causes"][0]["finding"]["id"]) if host["causes"] else "-"
+
+
+def wanted_model(host: Host) -> str:
+    answer = reaper(host.inventory, "hosts", "-l", host.name)
+    return str(answer.document["hosts"][0]["settings"]["ollama_models"]["value"][0])
+
+
+@pytest.fixture(scope="session")
+def named() -> list[tuple[str, str]]:
+    """(put in, named first) of every fault of this session; printed at the end, and held to the bar."""
+    found: list[tuple[str, str]] = []
+    return found
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_healthy_host_has_no_findings(fleet: Fleet, second: Answer, name: str) -> None:
+    answer = reaper(fleet.inventory, "doctor", "-l", name)
+    assert (answer.rc, first(answer)) == (0, "-"), answer.stdout
+
+
+@pytest.mark.parametrize("fault", PARAMS)
+def test_fault(fleet: Fleet, second: Answer, fault: Fault, named: list[tuple[str, str]]) -> None:
+    host = fleet.host(fault.host)
+    model = wanted_model(host)
+    places = {"dropin": DROPIN, "store": STORE, "model": model, "second": model.replace("tiny", "small")}
+    given = [word.format(address=host.address) for word in fault.given]
+    host.ssh(fault.break_.format(**places), timeout=400, check=False)
+    try:
+        time.sleep(fault.settle)
+        answer = reaper(fleet.inventory, "doctor", "-l", host.name, *given)
+        named.append((fault.id, first(answer)))
+        assert first(answer) == fault.id, shorter(answer)
+        if fault.heals:
+            healed = reaper(fleet.inventory, "doctor", "--fix", "--yes", "--accept", fault.id, "-l", host.name)
+            assert (healed.rc, first(healed)) == (0, "-"), shorter(healed)
+    finally:
+        host.ssh(fault.mend.format(**places), timeout=400, check=False)
+        well_again(fleet, host)
+
+
+def well_again(fleet: Fleet, host: Host) -> None:
+    """The next fault begins on a healthy host; what mending left is brought to the wish."""
+    answer = reaper(fleet.inventory, "up", "--yes", "-l", host.name)
+    assert answer.states() == {host.name: "healthy"}, answer.stdout
+
+
+def shorter(answer: Answer) -> str:
+    """What was found, without the evidence's length."""
+    (host,) = answer.document["hosts"]
+    causes = [(c["finding"]["id"], c["finding"]["summary"], [f["id"] for f in c["also"]]) for c in host["causes"]]
+    return json.dumps(
+        {"state": host["state"], "summary": host["summary"], "causes": causes, "evidence": host["evidence"]}
+    )
+
+
+def test_the_right_cause_is_named_first(named: list[tuple[str, str]], capfd: pytest.CaptureFixture[str]) -> None:
+    """The confusion matrix; a fault that was not run in this session counts for nothing."""
+    if not named:
+        pytest.skip("no fault was put in before this test")
+    right = sum(put == said for put, said in named)
+    with capfd.disabled():
+        print(f"\n\nnamed first: {right} of {len(named)} injected faults, {len({put for put, _ in named})} ids")
+        for (put, said), number in sorted(Counter(named).items()):
+            print(f"  {put:<32} {'=' if put == said else '->'} {said:<32} {number}")
+    assert right >= SHARE * len(named)
+
+
+def test_the_faults_are_many_and_their_lines_whole() -> None:
+    assert len({fault.id for fault in FAULTS}) >= 40
+    for fault in FAULTS:
+        places = {"dropin": "D", "store": "S", "model": "M", "second": "N", "address": "A"}
+        assert shlex.split(fault.break_.format(**places))
+        assert shlex.split(fault.mend.format(**places))

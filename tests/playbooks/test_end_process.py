@@ -1,0 +1,26 @@
+"""end_process: the right process, and no other."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def test_the_program_is_ended(module: Any, tmp_path: Path) -> None:
+    program = shutil.copy(shutil.which("sleep") or "", tmp_path / "ollama")
+    with subprocess.Popen([program, "60"]) as process:
+        assert module(pid=process.pid, programs=["ollama"], check=True)["changed"]
+        assert process.poll() is None
+        assert module(pid=process.pid, programs=["ollama"])["command"].endswith("ollama 60")
+        assert process.wait(10) == -15
+        assert not module(pid=process.pid, programs=["ollama"])["changed"]
+
+
+def test_another_program_with_this_id_is_left_alone(module: Any) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        assert "was left alone" in module.fails(pid=process.pid, programs=["ollama"])
+        assert process.poll() is None
+        process.kill()

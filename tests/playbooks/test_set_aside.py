@@ -1,0 +1,55 @@
+"""set_aside: only files of the store, there and back again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for name in ("blobs/sha256-aa", "manifests/r/l/m/t", "outside"):
+        place = tmp_path / "models" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(name)
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize("name", ["blobs/sha256-aa", "manifests/r/l/m/t"])
+def test_there_and_back_again(module: Any, store: Path, name: str) -> None:
+    args = {"store": str(store), "path": str(store / name)}
+    done = module.predicted(**args, state="aside")
+    assert not (store / name).exists()
+    assert Path(done["kept"]).read_text() == name
+    assert not module(**args, state="aside")["changed"]
+    module.predicted(**args, state="back")
+    assert (store / name).read_text() == name
+    assert not (store / "set-aside").exists()
+
+
+def test_thrown_away(module: Any, store: Path) -> None:
+    args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
+    module(**args, state="aside")
+    module.predicted(**args, state="discarded")
+    assert not (store / "set-aside").exists()
+    assert not (store / "blobs/sha256-aa").exists()
+
+
+def test_what_came_anew_is_not_overwritten(module: Any, store: Path) -> None:
+    args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
+    module(**args, state="aside")
+    (store / "blobs/sha256-aa").write_text("pulled again")
+    assert "is there again" in module.fails(**args, state="back")
+    assert (store / "blobs/sha256-aa").read_text() == "pulled again"
+
+
+@pytest.mark.parametrize("name", ["outside", "blobs", "blobs/../outside", "../elsewhere", "blobs/link", "blobs/out/x"])
+def test_nothing_else_is_touched(module: Any, store: Path, name: str) -> None:
+    (store.parent / "elsewhere").write_text("foreign")
+    (store / "blobs/link").symlink_to(store.parent / "elsewhere")
+    (store / "blobs/out").symlink_to(store.parent)
+    (store.parent / "x").write_text("foreign")
+    assert "is no " in module.fails(store=str(store), path=str(store / name), state="aside")
+    assert (store.parent / "elsewhere").read_text() == (store.parent / "x").read_text() == "foreign"
