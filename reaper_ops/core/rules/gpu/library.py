@@ -41,7 +41,7 @@ def gpu_library_missing(case: Case) -> Finding | None:
         return None
     names = case.traces.libraries
     if names is not None and not any(name.startswith(wanted) for name in names):
-        listed = ", ".join(name for name in names if not name.startswith("lib")) or "nothing"
+        listed = ", ".join(name for name in names if "/" not in name and not name.startswith("lib")) or "nothing"
         evidence = Evidence("lib/ollama", listed)
         return proof.found(
             case, f"the release has no {wanted} libraries", evidence, proof.seen(case, link), values=_place(case)
