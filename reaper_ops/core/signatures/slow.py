@@ -49,6 +49,13 @@ TABLE = (
         'aborting load"',
     ),
     S(
+        "cpu-throttled",
+        "kernel",
+        r"temperature above threshold, cpu clock throttled(?: \(total events = (?P<events>\d{1,12})\))?",
+        ("thermal-or-power-throttle",),
+        "kernel: mce: CPU0: Core temperature above threshold, cpu clock throttled (total events = 154290)",
+    ),
+    S(
         "layers-offloaded",
         "history",
         r"offloaded (?P<layers>\d+)/(?P<all>\d+) layers to GPU",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core import signatures
+from reaper_ops.core.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
-from reaper_ops.core.rules.case import Case
+from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.content import wants_gpu
 from reaper_ops.core.rules.rule import Rule
 
@@ -14,11 +15,12 @@ HELD = {
     "hw_power_brake_slowdown": "the power supply",
     "hw_slowdown": "heat or the power supply",
 }
+OFTEN = 100
 VIRTUAL = ("qemu", "kvm", "virtual")
 
 
 def thermal_or_power_throttle(case: Case) -> Finding | None:
-    """The GPU slows itself down, because of heat or of the power supply.
+    """The GPU, or the CPU that computes, slows itself down, because of heat or of the power supply.
 
     Cooling is not enough for the load, or the supply brakes the card. A power cap alone is how many cards work under
     full load, and is no fault.
@@ -26,6 +28,7 @@ def thermal_or_power_throttle(case: Case) -> Finding | None:
     Seen as:
     - tokens per second fall over minutes
     - `nvidia-smi` names `hw_thermal_slowdown`, `sw_thermal_slowdown` or `hw_power_brake_slowdown` as active
+    - `Core temperature above threshold, cpu clock throttled` in the kernel log, again and again
 
     Told apart from:
     - partial-cpu-offload: slow from the first token on, and the GPU stays cool.
@@ -42,9 +45,28 @@ def thermal_or_power_throttle(case: Case) -> Finding | None:
         return Finding(
             f"GPU {card.uuid} holds itself back because of {HELD[active[0]]}: {heat}{power}",
             (Evidence("nvidia-smi", f"{', '.join(active)}: active; {heat}{power}"),),
-            values={"gpu": card.uuid},
         )
-    return None
+    return _hot_cpu(case)
+
+
+def _hot_cpu(case: Case) -> Finding | None:
+    """A few such events are how a CPU ends a burst; hundreds are not."""
+    if case.facts is None or any(row.size_vram for row in case.seen.loaded or ()):
+        return None
+    lines = [line for line in (case.facts.kernel or "").splitlines() if "clock throttled" in line]
+    hits = [hit for line in lines if (hit := signatures.only("cpu-throttled", line)) is not None]
+    last = max(hits, key=lambda hit: int(hit.groups.get("events", "0")), default=None)
+    if last is None or int(last.groups.get("events", "0")) < OFTEN:
+        return None
+    return Finding(
+        f"the CPU slowed itself down {last.groups['events']} times because of heat",
+        (Evidence("kernel log", excerpt(last.line, 160)),),
+        Confidence.LIKELY,
+        steps=(
+            Step("Look at heat and clocks while it works.", "sensors; grep MHz /proc/cpuinfo"),
+            Step("Clean and cool the machine; see that its fans turn."),
+        ),
+    )
 
 
 def cpu_quota_or_no_avx(case: Case) -> Finding | None:
@@ -118,7 +140,7 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step("Look at heat, fans and power while it works.", "nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE"),
-            Step("Clean and cool it; a lower power limit makes less heat, and stays steady.", automate=Automate.NEVER),
+            Step("Clean and cool it; a lower power limit makes less heat, and stays steady."),
         ),
         verify="nvidia-smi -q -d PERFORMANCE",
     ),
