@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reaper_ops.core.environment import GO_FALSE, version_key
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
@@ -79,7 +81,8 @@ def pull_partial_corrupt(case: Case) -> Finding | None:
     reason = reasons.why(case, "pull-partial-corrupt")
     if reason is None or lying is not None:
         return None
-    return reasons.finding(case, reason, "a pull ends with EOF: the remains of an earlier download are broken", blob="")
+    found = reasons.finding(case, reason, "a pull ends with EOF: the remains of an earlier download are broken")
+    return replace(found, steps=(_LOOK, _AGAIN))
 
 
 def pull_lost_on_restart(case: Case) -> Finding | None:
@@ -122,6 +125,11 @@ def keeps(case: Case) -> bool:
     return bool(text) and text not in GO_FALSE
 
 
+_AGAIN = Step("Pull what is missing.", "{up}", Automate.ASK, "apply")
+_LOOK = Step(
+    "Remove part files that are empty, with no pull running.", "find {models_dir}/blobs -name '*-partial-*' -size 0"
+)
+
 RULES = (
     Rule(
         pull_disk_full,
@@ -129,7 +137,7 @@ RULES = (
         steps=(
             Step("See what takes the room.", "df -h {models_dir}; sudo du -xsh {models_dir}/blobs"),
             Step("Remove models that nobody needs (`ollama rm`), or move the store: `ollama_models_dir`."),
-            Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
+            _AGAIN,
         ),
         explains=(
             "pull-partial-corrupt",
@@ -150,7 +158,7 @@ RULES = (
                 Automate.ASK,
                 "remove-partial",
             ),
-            Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
+            _AGAIN,
         ),
         explains=("pull-lost-on-restart", "model-not-found", "model-missing"),
         needs=("store.txt",),

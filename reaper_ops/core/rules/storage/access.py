@@ -11,6 +11,7 @@ from reaper_ops.core.rules import store
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.pull import reasons
 from reaper_ops.core.rules.rule import Rule
+from reaper_ops.core.rules.variables import written
 from reaper_ops.core.signatures.model import Hit
 
 _OWN = Step(
@@ -150,7 +151,7 @@ def service_home_missing(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/9148
     - recorded: start-home-unset, start-home-unwritable-no-models-env
     """
-    home = case.environ.get("HOME") or case.traces.user_home or ""
+    home = written(case).get("HOME") or case.traces.user_home or ""
     user, hit = case.unit.get("User") or "ollama", case.log.complaint
     down = case.state is not State.HEALTHY
     if down and hit is not None and hit.signature.id == "home-not-defined":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from reaper_ops import assets
 from reaper_ops.core import environment, signatures
@@ -12,6 +12,7 @@ from reaper_ops.core.layout import DROPIN, MARKER
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.rule import Rule
+from reaper_ops.core.rules.variables import written
 
 ELSEWHERE = re.compile(
     r"^OLLAMA_(?:AUTH|API_KEY|EXPERIMENT|LIBRARY_PATH|CLOUD_BASE_URL|LLAMA_CPP_COMPAT|SKILLS|VERSION|NO_START"
@@ -63,14 +64,6 @@ def _unread(version: str, name: str, printed: str) -> str:
     if row.get("reader") == "client" or (not row and newer and not printed):
         return ""
     return environment.why_not(version, name)
-
-
-def written(case: Case) -> Mapping[str, str]:
-    """Of the running server, or else what its unit would set."""
-    if case.environ:
-        return case.environ
-    text = case.traces.unit_text or ""
-    return dict(word.split("=", 1) for word in re.findall(r'^Environment="?(\w+=[^"\n]*)', text, re.M))
 
 
 def _printed(case: Case) -> str:
