@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from reaper_ops.core import timing
 from reaper_ops.core.facts.traces import Timing
-from reaper_ops.core.probe import Loaded
 from reaper_ops.core.rules.case import Case
 from reaper_ops.core.rules.slow import history, loading, processor
 from reaper_ops.core.values import full_model_name, human_bytes
@@ -60,16 +59,18 @@ def _faster(case: Case, id_: str, remedy: str, factor: float, how: str) -> Gain:
     return Gain(id_, remedy, saved, f"{rate:.1f} tokens/s measured, times {factor:.1f}: {how}", rate=rate * factor)
 
 
-def _row(case: Case) -> Loaded | None:
-    """The resident model that was measured, or else the first."""
-    rows = [row for row in case.seen.loaded or () if row.size]
+def _model(case: Case) -> str:
+    """The model that was measured, or else the first that is resident."""
     warm = timing.alone(_timings(case))
-    return next((row for row in rows if warm and row.name == warm.model), rows[0] if rows else None)
+    return warm.model if warm else next((row.name for row in case.seen.loaded or () if row.size), "")
 
 
 def _on_cpu(case: Case) -> float | None:
     """The share of the model that the CPU computes; None when nothing is resident."""
-    row = _row(case)
+    warm = timing.alone(_timings(case))
+    if warm is not None and warm.on_gpu is not None:
+        return 1 - warm.on_gpu
+    row = next((row for row in case.seen.loaded or () if row.size and row.name == _model(case)), None)
     return None if row is None or not row.size else 1 - min(row.size_vram or 0, row.size) / row.size
 
 
@@ -91,9 +92,8 @@ def use_gpu(case: Case) -> Gain | None:
 
 def smaller_model(case: Case) -> Gain | None:
     """Each token reads all weights once, so its time goes with their size."""
-    row = _row(case)
     sizes = {full_model_name(model.name): model.size for model in case.seen.models or () if model.size}
-    own = sizes.get(full_model_name(row.name)) if row else None
+    own = sizes.get(full_model_name(_model(case)))
     fits = {name: size for name, size in sizes.items() if own and size <= 0.6 * own}
     if own and fits:
         name = max(fits, key=fits.__getitem__)
@@ -119,14 +119,15 @@ def free_memory(case: Case) -> Gain | None:
     others = [p for p in case.traces.processes or () if p.rss and "ollama" not in p.command]
     largest = sorted(others, key=lambda p: -(p.rss or 0))[:2]
     named = ", ".join(f"{p.command.split()[0].rpartition('/')[2]} ({human_bytes(p.rss or 0)})" for p in largest)
-    remedy = "close other applications" + (f": {named}" if named else "")
+    remedy = "close other applications"
+    who = f"{remedy}: {named}" if named else remedy
     swapping = f", {case.traces.swap_rate:.0f} pages/s swapped" if case.traces.swap_rate else ""
     if pressure is not None and pressure.full >= 1:
         how = f"all tasks stood still for memory in {pressure.full:.0f} % of the time{swapping}"
         saved = ANSWER / rate * pressure.full / 100 if rate else None
-        return Gain("swap-thrashing", remedy, saved, how, measured=saved is not None)
+        return Gain("swap-thrashing", who, saved, how, measured=saved is not None)
     if swapping:
-        return Gain("swap-thrashing", remedy, None, swapping.lstrip(", "))
+        return Gain("swap-thrashing", who, None, swapping.lstrip(", "))
     free = f"{human_bytes(memory.available)} of memory free" if memory else ""
     none = None if pressure is None and memory is None else 0.0
     return Gain("swap-thrashing", remedy, none, f"nothing waits for memory; {free}" if free else "memory was not read")

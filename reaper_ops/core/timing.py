@@ -109,9 +109,14 @@ def read(done: Sequence[Exchange], ladder: Ladder, parallel: int = 1) -> tuple[T
     for place, exchange in enumerate(done):
         request = ladder(done[:place]) if exchange.path == GENERATE else None
         if request is not None and request.body is not None and not _unable(exchange):
-            is_cold = not _resident(done[:place])
-            found.append(timing(exchange, str(request.body["model"]), cold=is_cold, parallel=parallel))
+            name, rows = str(request.body["model"]), _resident(done[:place])
+            one = timing(exchange, name, cold=not rows, parallel=parallel)
+            found.append(replace(one, on_gpu=next((_share(row) for row in rows if row.name == name), None)))
     return tuple(found)
+
+
+def _share(row: Loaded) -> float | None:
+    return min(row.size_vram or 0, row.size) / row.size if row.size else None
 
 
 def timing(exchange: Exchange, model: str, *, cold: bool = False, parallel: int = 1) -> Timing:

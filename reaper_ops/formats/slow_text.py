@@ -31,7 +31,11 @@ def _speed(timings: Sequence[Timing]) -> str:
             "nothing was measured; no model is resident, and none was loaded for this" if not timings else "no answer"
         )
     first = warm.load + warm.prompt + timing.queue(warm)
-    return f"{warm.model}, {timing.rate(warm):.1f} tokens/s, first token after {first:.2f} s"
+    return f"{warm.model}, {timing.rate(warm):.1f} tokens/s, first token after {_time(first)}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def _split(timings: Sequence[Timing]) -> list[str]:
@@ -39,7 +43,7 @@ def _split(timings: Sequence[Timing]) -> list[str]:
     if not shares.largest:
         return []
     parts = [
-        f"{said} {shares.seconds(name):.1f} s ({100 * shares.seconds(name) / shares.whole:.0f} %)"
+        f"{said} {_time(shares.seconds(name))} ({100 * shares.seconds(name) / shares.whole:.0f} %)"
         for name, said in NAMES.items()
         if shares.seconds(name) >= 0.005 * shares.whole
     ]
@@ -47,11 +51,11 @@ def _split(timings: Sequence[Timing]) -> list[str]:
 
 
 def _failed(found: Timing) -> str:
-    return f"{found.model}{' (cold)' if found.cold else ''}: {found.error}, after {found.wall:.1f} s"
+    return f"{found.model}{' (cold)' if found.cold else ''}: {found.error}, after {_time(found.wall)}"
 
 
 def _gain(gain: Gain) -> str:
     of = f"{gain.of} of {ANSWER} tokens" if gain.of == EACH else gain.of
     after = f", {gain.rate:.1f} tokens/s" if gain.rate else ""
     basis = "measured" if gain.measured else "estimated"
-    return f"{gain.remedy}: {gain.seconds:.1f} s less of {of}{after} ({basis}: {gain.how})"
+    return f"{gain.remedy}: {_time(gain.seconds or 0.0)} less of {of}{after} ({basis}: {gain.how})"

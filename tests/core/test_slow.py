@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def test_in_gpu_memory_neither_gpu_nor_cores_gain() -> None:
     assert (found["use the GPU"].seconds, found["give it more cores"].seconds) == (0.0, 0.0)
 
 
+def test_a_model_that_was_loaded_for_this_tells_where_it_computes() -> None:
+    found = case(replace(WARM, model="n:latest", on_gpu=0.5), models={"n:latest": 8 * GIB, "s:latest": 4 * GIB})
+    assert by_remedy(found)["get all of the model into GPU memory"].rate == pytest.approx(20.0)
+    assert "s:latest" in by_remedy(found)["use a smaller model"].remedy
+
+
 def test_a_smaller_model_of_the_host_is_named_with_its_own_factor() -> None:
     found = case(WARM, models={"m:latest": 8 * GIB, "s:latest": 2 * GIB, "t:latest": GIB, "n:latest": 7 * GIB})
     gain = by_remedy(found)["use a smaller model"]
@@ -140,7 +147,7 @@ def test_every_gain_names_a_rule() -> None:
 def test_text() -> None:
     timings = (COLD, WARM, *PAIR)
     said = slow_text.text("gpu1", timings, slow.gains(case(*timings)))
-    assert said.splitlines()[0] == "gpu1: m:latest, 10.0 tokens/s, first token after 0.05 s"
+    assert said.splitlines()[0] == "gpu1: m:latest, 10.0 tokens/s, first token after 50 ms"
     assert "4 answers, where their time went: load 40.5 s (70 %)" in said
     assert "1. keep the model loaded: 40.5 s less of the first answer after a pause (measured: load_duration" in said
     assert said.splitlines()[-1].startswith("  nothing to gain: give it more cores (all 8 cores are used already)")

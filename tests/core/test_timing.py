@@ -74,7 +74,8 @@ def test_after_a_cold_answer_comes_a_warm_one() -> None:
     assert paths([EMPTY, GOOD, LOADED, GOOD], load=["mid"]) is None
     assert paths([EMPTY, GOOD, EMPTY], load=["mid"]) is None
     conversation = [EMPTY, GOOD, LOADED, GOOD]
-    assert [t.cold for t in timing.read(conversation, timing.ladder(["mid"]))] == [True, False]
+    found = timing.read(conversation, timing.ladder(["mid"]))
+    assert [(t.cold, t.on_gpu) for t in found] == [(True, None), (False, 0.0)]
 
 
 def test_without_a_wish_the_smallest_model_is_loaded() -> None:

@@ -237,7 +237,7 @@ class Timing:
     """One /api/generate that was measured; seconds, counts of tokens. cold: the model was not loaded before.
 
     wall is what the client waited; load, prompt and eval are the server's own; the rest of total is queueing.
-    parallel: how many such requests were sent at once.
+    parallel: how many such requests were sent at once. on_gpu: the share of the model in GPU memory, 0 to 1.
     """
 
     model: str
@@ -251,6 +251,7 @@ class Timing:
     eval_tokens: int = 0
     error: str = ""
     parallel: int = 1
+    on_gpu: float | None = None
 
 
 @dataclass(frozen=True)
