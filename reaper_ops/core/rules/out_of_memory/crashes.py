@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.report import Evidence
+from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.out_of_memory import room
 from reaper_ops.core.rules.out_of_memory.death import OOMD, death
@@ -39,7 +39,8 @@ def create_quantize_oom(case: Case) -> Finding | None:
         return None
     shown = (Evidence("server log", excerpt(making.line)), *dead.evidence) if making else dead.evidence
     summary = f"the kernel killed {room.victim(dead.victim)} while a model was being quantized{room.host(case)}"
-    return Finding(summary, shown, Confidence.CERTAIN if tool else Confidence.LIKELY)
+    confidence = Confidence.CERTAIN if tool else Confidence.LIKELY
+    return Finding(summary, shown, confidence, steps=room.started(case, _QUANTIZE))
 
 
 def _making(case: Case) -> Hit | None:
@@ -74,9 +75,9 @@ def runner_crash_other(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/6541
     """
     verdict = case.blamed(ID)
+    if death(case) is not None or any(v.state is State.OUT_OF_MEMORY for v in case.verdicts):
+        return None
     if verdict is not None:
-        if death(case) is not None:
-            return None
         killed = any("killed" in shown.text for shown in verdict.evidence[:1])
         return Finding(verdict.summary, verdict.evidence, Confidence.POSSIBLE if killed else Confidence.LIKELY)
     last = _last_crash(case)
@@ -102,17 +103,17 @@ def _said(line: str) -> str:
     return line.partition("process has terminated: ")[2].rstrip('"') or line
 
 
+_QUANTIZE = (
+    Step("Make the model on a machine with more memory, and push or copy it here."),
+    Step("Or let fewer tensors be converted at once: `ollama_env: {GOMAXPROCS: 1}` for that time; then", "{up}"),
+    Step("Or give the host swap: `swap_kind: file`; then", "{up}"),
+)
+
 RULES = (
     Rule(
         create_quantize_oom,
         Severity.ERROR,
-        steps=(
-            Step("Make the model on a machine with more memory, and push or copy it here."),
-            Step(
-                "Or let fewer tensors be converted at once: `ollama_env: {GOMAXPROCS: 1}` for that time; then", "{up}"
-            ),
-            Step("Or give the host swap: `swap_kind: file`; then", "{up}"),
-        ),
+        steps=_QUANTIZE,
         explains=(
             "kernel-oom-kill",
             "container-memory-limit-oom",

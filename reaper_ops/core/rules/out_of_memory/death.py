@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from reaper_ops.core import signatures
 from reaper_ops.core.finding import Confidence
@@ -17,6 +18,8 @@ POLICY, OOMD = "oompolicy-stops-service", "systemd-oomd-kill"
 KILLS = frozenset({KERNEL, CONTAINER, UNIT, POLICY, OOMD})
 CONTAINERS = ("docker", "containerd", "libpod", "kubepods", "lxc", "machine.slice")
 SYSTEMD = (".service", ".slice", ".scope")
+SIGKILLED = 137
+SAME_MOMENT = 120
 DOWN = frozenset({State.CONNECTION_REFUSED, State.HTTP_ERROR})
 
 
@@ -35,13 +38,33 @@ def death(case: Case) -> Death | None:
     if case.facts is None:
         return None
     said = next((v for v in case.verdicts if v.state is State.OUT_OF_MEMORY and v.cause in KILLS), None)
-    line = memory.kernel_line(case) if said else None
+    line = memory.kernel_line(case) if said or _exited(case) else None
     oomd = _oomd(case) if said or _gone(case) else None
     if oomd is not None and (line is None or room.stamp(oomd.line) >= room.stamp(line.line) != ""):
         return Death(OOMD, (Evidence("journal", excerpt(oomd.line)),))
     if line is not None:
-        return _by_kernel(case, line)
+        found = _by_kernel(case, line)
+        doubtful = said is None or _long_before(case, line)
+        return replace(found, confidence=Confidence.LIKELY) if doubtful else found
     return _counted(case) if said else None
+
+
+def _exited(case: Case) -> bool:
+    """A container ended by SIGKILL; the engine's own flag stays false with control groups of version 1."""
+    container = case.facts.container if case.facts else None
+    return container is not None and container.state == "exited" and container.exit_code == SIGKILLED
+
+
+def _long_before(case: Case, line: Hit) -> bool:
+    """The kernel's line is not of the load that failed: that one ended minutes later."""
+    failed = case.log.failed_load
+    if failed is None or failed.signature.id != "runner-killed":
+        return False
+    killed, ended = room.stamp(line.line), room.stamp(failed.line)
+    try:
+        return abs((datetime.fromisoformat(ended) - datetime.fromisoformat(killed)).total_seconds()) > SAME_MOMENT
+    except (ValueError, TypeError):
+        return False
 
 
 def _gone(case: Case) -> bool:

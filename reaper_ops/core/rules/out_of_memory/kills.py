@@ -11,16 +11,21 @@ from reaper_ops.core.rules.out_of_memory.death import CONTAINER, KERNEL, OOMD, U
 from reaper_ops.core.rules.rule import Rule
 from reaper_ops.core.signatures.model import Hit
 
+NEARLY = 0.95
+WAITING = 10.0
 RUNNERS = ("llama-server", "llama-box", "ollama_llama")
-DOWN = ("connection-refused", "http-error", "degraded", "service-not-running")
+DOWN = (
+    "connection-refused",
+    "http-error",
+    "degraded",
+    "service-not-running",
+    "service-crash-looping",
+    "proxy-502",
+)
 
 
 def _who(dead: Death) -> str:
     return room.victim(dead.victim) if dead.victim else "a process of Ollama"
-
-
-def _when(dead: Death) -> str:
-    return room.when(dead.victim.line) if dead.victim else ""
 
 
 def kernel_oom_kill(case: Case) -> Finding | None:
@@ -48,8 +53,8 @@ def kernel_oom_kill(case: Case) -> Finding | None:
     """
     dead = death(case)
     if dead is not None and dead.cause == KERNEL:
-        summary = f"the kernel killed {_who(dead)}{_when(dead)}: out of memory{room.host(case)}"
-        return Finding(summary, dead.evidence, dead.confidence)
+        summary = f"the kernel killed {_who(dead)}: out of memory{room.host(case)}"
+        return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _KERNEL))
     return _bystander(case) if dead is None else None
 
 
@@ -62,7 +67,7 @@ def _bystander(case: Case) -> Finding | None:
         if hit.signature.id == "oom-invoked":
             invoked = _ours(hit)
         elif hit.signature.id == "oom-kill" and invoked and not _ours(hit) and hit.groups["memcg"] == "O":
-            summary = f"Ollama asked for memory, and the kernel killed {room.victim(hit)}{room.when(hit.line)}"
+            summary = f"Ollama asked for memory, and the kernel killed {room.victim(hit)}"
             shown = (Evidence("kernel log", excerpt(hit.line)),)
             return Finding(summary + room.host(case), shown, Confidence.LIKELY, severity=Severity.WARNING)
     return None
@@ -96,8 +101,10 @@ def container_memory_limit_oom(case: Case) -> Finding | None:
         return None
     lid = room.limit(case)
     limit = f" of {room.gib(lid.size)}" if lid else ""
-    summary = f"the container's memory limit{limit} was met, and the kernel killed {_who(dead)}{_when(dead)}"
-    return Finding(summary, dead.evidence, dead.confidence)
+    boxed = case.settings.ollama_runtime == "docker" or bool(case.facts and case.facts.system.container)
+    whose = "the container's" if boxed else "a control group's"
+    summary = f"{whose} memory limit{limit} was met, and the kernel killed {_who(dead)}"
+    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _CONTAINER))
 
 
 def systemd_memorymax_oom(case: Case) -> Finding | None:
@@ -107,7 +114,7 @@ def systemd_memorymax_oom(case: Case) -> Finding | None:
     plans with the whole host.
 
     Seen as:
-    - a load is killed although `free -h` shows plenty
+    - a load is killed although `free -h` shows plenty; with `MemoryHigh` it crawls instead
     - `Memory cgroup out of memory: Killed process ... (llama-server)` with `oom_memcg=/system.slice/ollama.service`
 
     Told apart from:
@@ -119,12 +126,30 @@ def systemd_memorymax_oom(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/7686
     """
     dead = death(case)
-    if dead is None or dead.cause != UNIT:
+    if dead is None:
+        return _throttled(case)
+    if dead.cause != UNIT:
         return None
     lid = room.limit(case)
     limit = f" ({lid.where}, {room.gib(lid.size)})" if lid else ""
-    summary = f"the service's memory limit{limit} was met, and the kernel killed {_who(dead)}{_when(dead)}"
-    return Finding(summary, dead.evidence, dead.confidence)
+    summary = f"the service's memory limit{limit} was met, and the kernel killed {_who(dead)}"
+    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _UNIT))
+
+
+def _throttled(case: Case) -> Finding | None:
+    """`MemoryHigh` kills nobody: it makes the unit wait for its own pages."""
+    cgroup, pressure = case.traces.cgroup, case.traces.pressure
+    if cgroup is None or not cgroup.high or not cgroup.high_events or case.settings.ollama_runtime != "systemd":
+        return None
+    if (cgroup.current or 0) < NEARLY * cgroup.high or pressure is None or pressure.full < WAITING:
+        return None
+    shown = (
+        Evidence("cgroup memory.high", f"{room.gib(cgroup.high)}, in use {room.gib(cgroup.current or 0)}"),
+        Evidence("cgroup memory.events", f"high {cgroup.high_events}"),
+        Evidence("/proc/pressure/memory", f"full avg10={pressure.full:.1f}"),
+    )
+    summary = f"the service is held at its MemoryHigh of {room.gib(cgroup.high)}, and waits for its own memory"
+    return Finding(summary, shown, Confidence.LIKELY, severity=Severity.WARNING, steps=_UNIT)
 
 
 def oompolicy_stops_service(case: Case) -> Finding | None:
@@ -202,7 +227,8 @@ def systemd_oomd_kill(case: Case) -> Finding | None:
     if dead.cause != OOMD:
         return None
     at = room.when(dead.evidence[0].text)
-    return Finding(f"systemd-oomd killed Ollama{at}, to relieve memory pressure{room.host(case)}", dead.evidence)
+    summary = f"systemd-oomd killed Ollama{at}, to relieve memory pressure{room.host(case)}"
+    return Finding(summary, dead.evidence, steps=room.started(case, _OOMD))
 
 
 def _login_scope(case: Case) -> Finding | None:
@@ -229,43 +255,48 @@ _LESS = Step(
     "inventory; then",
     "{up}",
 )
-_START = Step("Bring the host to its wish; that starts a server that is down.", "{up}", Automate.ASK, "apply")
+_KERNEL = (
+    _LESS,
+    Step("Or give the host swap as a safety net: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
+    _SMALLER,
+)
+_CONTAINER = (Step("Raise the limit: `ollama_memory_max` in the inventory; then", "{up}"), _LESS, _SMALLER)
+_UNIT = (
+    Step("Raise `ollama_memory_max` to the model's size, its context and 1 GiB, or remove it; then", "{up}"),
+    Step("Remove `MemoryMax=` and `MemoryHigh=` that others wrote.", "systemctl cat ollama"),
+    _LESS,
+    _SMALLER,
+)
+_OOMD = (
+    _LESS,
+    Step("Or give the host swap: `swap_kind: file`; then", "{up}"),
+    Step(
+        "Or exempt the unit: `systemctl edit ollama`, with `[Service]` and `ManagedOOMPreference=avoid`; then",
+        "sudo systemctl daemon-reload",
+    ),
+)
+
 
 RULES = (
     Rule(
         kernel_oom_kill,
         Severity.ERROR,
-        steps=(
-            _START,
-            _LESS,
-            Step("Or give the host swap as a safety net: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
-            _SMALLER,
-        ),
+        steps=_KERNEL,
         explains=("out-of-memory", "oompolicy-stops-service", *DOWN),
         needs=("kernel.log",),
     ),
     Rule(
         container_memory_limit_oom,
         Severity.ERROR,
-        steps=(
-            _START,
-            Step("Raise the limit: `ollama_memory_max` in the inventory; then", "{up}"),
-            _LESS,
-            _SMALLER,
-        ),
+        steps=_CONTAINER,
         explains=("out-of-memory", *DOWN),
         needs=("docker-inspect.json", "cgroup.txt", "kernel.log"),
     ),
     Rule(
         systemd_memorymax_oom,
         Severity.ERROR,
-        steps=(
-            _START,
-            Step("Raise `ollama_memory_max` to the model's size, its context and 1 GiB, or remove it; then", "{up}"),
-            _LESS,
-            _SMALLER,
-        ),
-        explains=("out-of-memory", "oompolicy-stops-service", *DOWN),
+        steps=_UNIT,
+        explains=("out-of-memory", "oompolicy-stops-service", "swap-thrashing", *DOWN),
         needs=("systemctl-show.txt", "cgroup.txt", "kernel.log"),
     ),
     Rule(
@@ -285,15 +316,7 @@ RULES = (
     Rule(
         systemd_oomd_kill,
         Severity.ERROR,
-        steps=(
-            _START,
-            _LESS,
-            Step("Or give the host swap: `swap_kind: file`; then", "{up}"),
-            Step(
-                "Or exempt the unit: `systemctl edit ollama`, with `[Service]` and `ManagedOOMPreference=avoid`; then",
-                "sudo systemctl daemon-reload",
-            ),
-        ),
+        steps=_OOMD,
         explains=("out-of-memory", *DOWN),
         needs=("journal.log",),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from reaper_ops.core.rules.case import Case
@@ -18,7 +19,7 @@ class Load:
     """context: tokens asked for. weights, kv and compute in bytes, 0 where the log does not say.
 
     resident: models in memory when the last load before had succeeded. blob: `sha256-HEX`. reduced: the server
-    itself lowered an automatic context and tried again. line: the start of the load.
+    itself lowered an automatic context and tried again. line: the start of the load, shortened.
     """
 
     line: str
@@ -58,7 +59,15 @@ def failing(case: Case) -> Load | None:
 def _begun(hit: Hit, resident: int, reduced: bool) -> Load:
     context = next((int(hit.groups[name]) for name in ("context", "size", "kv") if name in hit.groups), 0)
     blob = hit.line.partition(_BLOB)[2].split(maxsplit=1)[0] if _BLOB in hit.line else ""
-    return Load(hit.line, context, resident=resident, blob=blob.strip('"'), reduced=reduced)
+    return Load(_quoted(hit.line), context, resident=resident, blob=blob.strip('"'), reduced=reduced)
+
+
+def _quoted(line: str) -> str:
+    """`2026-11-23T01:29:49 msg="starting llama-server" ... -c 131072`; the rest is paths."""
+    stamp = re.match(r"\d{4}-\d\d-\d\dT[\d:]+|time=\S+", line)
+    said, size = re.search(r'msg=(?:"[^"]*"|\w+)', line), re.search(r"(?: -c |--ctx-size |KvSize:)\d+", line)
+    words = (stamp[0] if stamp else "", said[0] if said else "", "...", size[0].strip() if size else "")
+    return " ".join(word for word in words if word)
 
 
 def _with_parts(load: Load, hit: Hit) -> Load:

@@ -53,7 +53,9 @@ def ram_preflight_refused(case: Case) -> Finding | None:
     names = [row.name for row in case.seen.loaded or ()]
     also = f", while {', '.join(names)} is loaded" if names else ""
     summary = f"Ollama refused a model: it needs {room.gib(need)}, and {room.gib(have)} were free{also}"
-    return Finding(summary, verdict.evidence, values={"model": names[0]} if names else {})
+    if names:
+        return Finding(summary, verdict.evidence, values={"model": names[0]}, steps=(_UNLOAD, *_REFUSED))
+    return Finding(summary, verdict.evidence)
 
 
 def container_free_underestimated(case: Case) -> Finding | None:
@@ -164,15 +166,17 @@ _MEMLOCK = Step(
     "`systemctl edit ollama`: `[Service]` with `LimitMEMLOCK=infinity`; or leave out `use_mlock`; then", "{restart}"
 )
 
+_UNLOAD = Step("Unload {model}, which is loaded too.", "ollama stop {model}", Automate.SAFE, "unload")
+_REFUSED = (
+    Step("Choose a smaller model or quantization, or lower `ollama_context_length`; then", "{up}"),
+    Step("Or add swap: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
+)
+
 RULES = (
     Rule(
         ram_preflight_refused,
         Severity.ERROR,
-        steps=(
-            Step("Unload {model}, if another one is loaded and idle.", "ollama stop {model}", Automate.SAFE, "unload"),
-            Step("Choose a smaller model or quantization, or lower `ollama_context_length`; then", "{up}"),
-            Step("Or add swap: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
-        ),
+        steps=_REFUSED,
         explains=("out-of-memory",),
         needs=("journal.log",),
     ),

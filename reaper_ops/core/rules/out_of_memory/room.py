@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from reaper_ops.core.finding import Automate, Step
 from reaper_ops.core.rules.case import Case
 from reaper_ops.core.signatures.model import Hit
 
@@ -91,7 +92,20 @@ def stamp(line: str) -> str:
 
 
 def victim(hit: Hit) -> str:
-    """`llama-server (pid 812), 30.0 GiB in memory`."""
+    """`llama-server (pid 812) at 14:02:11, 30.0 GiB of it in memory`."""
     rss = hit.groups.get("rss")
-    held = f", {gib(int(rss) * 1024)} in memory" if rss else ""
-    return f"{hit.groups['comm']} (pid {hit.groups['pid']}){held}"
+    held = f", {gib(int(rss) * 1024)} of it in memory" if rss else ""
+    return f"{hit.groups['comm']} (pid {hit.groups['pid']}){when(hit.line)}{held}"
+
+
+START = Step("Start the server, by bringing the host to its wish.", "{up}", Automate.ASK, "apply")
+
+
+POLICY = Step("So that next time only a runner dies: `up` writes OOMPolicy=continue.", "{up}", Automate.ASK, "apply")
+
+
+def started(case: Case, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps after a kill: a server that is down is started, a unit that stops as a whole is mended."""
+    if case.seen.version is None:
+        return (START, *steps)
+    return (*steps, POLICY) if case.unit.get("OOMPolicy") in {"stop", "kill"} else steps

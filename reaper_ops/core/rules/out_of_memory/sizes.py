@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reaper_ops.core import signatures
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.probe import Loaded
 from reaper_ops.core.report import Evidence, State
-from reaper_ops.core.rules.case import Case, Verdict, excerpt
+from reaper_ops.core.rules.case import Case, Verdict
 from reaper_ops.core.rules.out_of_memory import loads, room
 from reaper_ops.core.rules.out_of_memory.refusals import overcommit_or_ulimit
 from reaper_ops.core.rules.out_of_memory.thrash import thrashing
@@ -67,7 +69,8 @@ def context_oversized(case: Case) -> Finding | None:
     if ended is not None:
         if overcommit_or_ulimit(case):
             return None
-        return _by_load(case, ended) or _by_default(case) or _by_buffer(case, ended)
+        found = _by_load(case, ended) or _by_default(case) or _by_buffer(case, ended)
+        return replace(found, steps=room.started(case, _SHORTER)) if found else None
     if case.state is State.PARTIAL_OFFLOAD or thrashing(case):
         return _by_rows(case)
     return None
@@ -83,7 +86,7 @@ def _by_load(case: Case, ended: Verdict) -> Finding | None:
         if load.kv < load.weights or (have and load.at(SMALL) > have):
             return None
         sizes = f"{room.gib(load.kv)}, more than the weights with {room.gib(load.weights)}"
-        summary = f"a context of {load.context} tokens{_whence(case, load.context)} needs {sizes}"
+        summary = f"a context of {load.context} tokens{_whence(case, load.context)}, needs {sizes}"
         return Finding(summary, _shown(case, load))
     if load.context < LARGE:
         return None
@@ -92,7 +95,7 @@ def _by_load(case: Case, ended: Verdict) -> Finding | None:
 
 
 def _shown(case: Case, load: loads.Load) -> tuple[Evidence, ...]:
-    found = [Evidence("server log", f"load with context {load.context}: {excerpt(load.line, 160)}")]
+    found = [Evidence("server log", load.line)]
     if load.weights:
         parts = f"weights {room.gib(load.weights)}, cache {room.gib(load.kv)}, work space {room.gib(load.compute)}"
         found.append(Evidence("server log, memory breakdown", parts))
@@ -113,10 +116,10 @@ def _default(case: Case) -> tuple[int, str]:
 def _whence(case: Case, context: int) -> str:
     default, vram = _default(case)
     if case.environ.get("OLLAMA_CONTEXT_LENGTH", "") == str(context):
-        return ", as OLLAMA_CONTEXT_LENGTH says,"
+        return ", as OLLAMA_CONTEXT_LENGTH says"
     if context == default:
-        return f", Ollama's default for {vram} of GPU memory,"
-    return ", as the request asked,"
+        return f", Ollama's default for {vram} of GPU memory"
+    return ", as the request asked"
 
 
 def _by_default(case: Case) -> Finding | None:
@@ -145,7 +148,7 @@ def _by_rows(case: Case) -> Finding | None:
         have = room.vram(case)
         if have and case.state is State.PARTIAL_OFFLOAD and smaller > have:
             continue
-        summary = f"{row.name} has a context of {context} tokens{_whence(case, context)} and takes {room.gib(size)}"
+        summary = f"{row.name} has a context of {context} tokens{_whence(case, context)}, and takes {room.gib(size)}"
         shown = Evidence("GET /api/ps", f"{row.name}: context {context}, {room.gib(size)}; its file {room.gib(own)}")
         return Finding(f"{summary}, its weights {room.gib(own)}", (shown,), Confidence.LIKELY)
     return None
@@ -178,11 +181,11 @@ def models_overcommitted(case: Case) -> Finding | None:
         together = sum(row.size or 0 for row in rows)
         summary = f"{len(rows)} models are in memory at once, {room.gib(together)} together"
         idle = next((row.name for row in rows if not _pinned(row)), rows[0].name)
-        return Finding(summary, shown, Confidence.LIKELY, {"model": idle})
+        return Finding(summary, shown, Confidence.LIKELY, {"model": idle}, steps=(_UNLOAD, *_FEWER))
     if ended and load is not None and load.resident >= 2:
         summary = f"{load.resident} models were in memory already when the next load ended for lack of it"
-        line = Evidence("server log", f'"loaded runners" count={load.resident}, then {excerpt(load.line, 120)}')
-        return Finding(summary, (line, *shown), Confidence.LIKELY)
+        line = Evidence("server log", f'"loaded runners" count={load.resident}, then {load.line}')
+        return Finding(summary, (line, *shown), Confidence.LIKELY, steps=room.started(case, _FEWER))
     return None
 
 
@@ -240,7 +243,7 @@ def ram_preflight_absent(case: Case) -> Finding | None:
     )
     confidence = Confidence.LIKELY if ended is not None and not failed else Confidence.CERTAIN
     severity = Severity.ERROR if ended is not None else Severity.WARNING
-    return Finding(summary, shown, confidence, {"model": name}, severity)
+    return Finding(summary, shown, confidence, {"model": name}, severity, room.started(case, _REPLACE))
 
 
 def _failed_model(case: Case) -> str:
@@ -253,36 +256,41 @@ def _failed_model(case: Case) -> str:
     return ""
 
 
+_SHORTER = (
+    Step("Set `ollama_context_length: 8192`, or what the work needs, in the inventory; then", "{up}"),
+    Step("`ollama_kv_cache_type: q8_0` with `ollama_flash_attention: true` halves the cache; then", "{up}"),
+    Step("Where a client asks for it, lower `num_ctx` there."),
+)
+_UNLOAD = Step("Unload {model}, if it is idle.", "ollama stop {model}", Automate.ASK, "unload")
+_FEWER = (
+    Step("Set `ollama_max_loaded_models: 1` and a shorter `ollama_keep_alive` in the inventory; then", "{up}"),
+    Step("Where a client pins a model with `keep_alive: -1`, let it stop that."),
+)
+
+_REPLACE = (
+    Step("Replace {model} by a smaller model or quantization under `ollama_models`; then", "{up}"),
+    Step("Or protect the rest of the host with `ollama_memory_max`; then", "{up}"),
+)
+
 RULES = (
     Rule(
         context_oversized,
         Severity.ERROR,
-        steps=(
-            Step("Set `ollama_context_length: 8192`, or what the work needs, in the inventory; then", "{up}"),
-            Step("`ollama_kv_cache_type: q8_0` with `ollama_flash_attention: true` halves the cache; then", "{up}"),
-            Step("Where a client asks for it, lower `num_ctx` there."),
-        ),
+        steps=_SHORTER,
         explains=HARM,
         needs=("journal.log",),
     ),
     Rule(
         models_overcommitted,
         Severity.ERROR,
-        steps=(
-            Step("Unload {model}, if it is idle.", "ollama stop {model}", Automate.ASK, "unload"),
-            Step("Set `ollama_max_loaded_models: 1` and a shorter `ollama_keep_alive` in the inventory; then", "{up}"),
-            Step("Where a client pins a model with `keep_alive: -1`, let it stop that."),
-        ),
+        steps=_FEWER,
         explains=HARM,
         needs=("http", "journal.log"),
     ),
     Rule(
         ram_preflight_absent,
         Severity.WARNING,
-        steps=(
-            Step("Replace {model} by a smaller model or quantization under `ollama_models`; then", "{up}"),
-            Step("Or protect the rest of the host with `ollama_memory_max`; then", "{up}"),
-        ),
+        steps=_REPLACE,
         explains=(
             "kernel-oom-kill",
             "container-memory-limit-oom",

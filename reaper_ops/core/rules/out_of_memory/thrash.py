@@ -91,9 +91,11 @@ def swap_thrashing(case: Case) -> Finding | None:
         used = memory.swap_total - memory.swap_free
         shown.append(Evidence("meminfo", f"available {room.gib(memory.available)}, swap used {room.gib(used)}"))
     names = [row.name for row in case.seen.loaded or ()]
-    values = {"model": names[0]} if names else {}
+    values, steps = ({"model": names[0]}, (_UNLOAD, *_SMALLER)) if names else ({}, None)
     what = f"{', '.join(names)} is loaded" if names else "a model is loaded"
-    return Finding(f"the host is busy moving memory to swap and back while {what}", tuple(shown), values=values)
+    return Finding(
+        f"the host is busy moving memory to swap and back while {what}", tuple(shown), values=values, steps=steps
+    )
 
 
 def swapfile_unsupported_fs(case: Case) -> Finding | None:
@@ -131,6 +133,12 @@ def swapfile_unsupported_fs(case: Case) -> Finding | None:
     return None
 
 
+_UNLOAD = Step("Unload {model}.", "ollama stop {model}", Automate.SAFE, "unload")
+_SMALLER = (
+    Step("Choose a smaller model, or set a smaller `ollama_context_length`; then", "{up}"),
+    Step("To fail fast instead, set `ollama_memory_max`, which forbids swap to the service; then", "{up}"),
+)
+
 RULES = (
     Rule(
         no_swap,
@@ -141,13 +149,10 @@ RULES = (
     Rule(
         swap_thrashing,
         Severity.ERROR,
-        steps=(
-            Step("Unload {model}.", "ollama stop {model}", Automate.SAFE, "unload"),
-            Step("Choose a smaller model, or set a smaller `ollama_context_length`; then", "{up}"),
-            Step("To fail fast instead, set `ollama_memory_max`, which forbids swap to the service; then", "{up}"),
-        ),
+        steps=_SMALLER,
         explains=(
             "load-timeout",
+            "server-hung",
             "same-model-queueing",
             "client-timeout-too-short",
             "queue-full-503",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from reaper_ops.core import signatures
 from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.finding import Confidence, Finding, Severity, Step
+from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.probe import error_text, went_well
 from reaper_ops.core.report import Evidence
+from reaper_ops.core.rules import memory, service
 from reaper_ops.core.rules.case import Case, excerpt, heard
 from reaper_ops.core.rules.rule import Rule
 from reaper_ops.core.signatures.model import Hit
@@ -124,13 +125,18 @@ def proxy_502(case: Case) -> Finding | None:
     verdict = case.blamed("proxy-502")
     if verdict is None or any(error_text(e) for e in case.seen.exchanges if e.status == 502):
         return None
+    shown = (*verdict.evidence, *_shown(case))
     if _answers(case):
         summary = "the proxy does not reach Ollama, which answers on its host: the proxy asks at a wrong place"
-    elif _direct(case) is not None:
-        summary = "the proxy does not reach Ollama, and on its host it does not answer either"
-    else:
-        summary = verdict.summary
-    return Finding(summary, (*verdict.evidence, *_shown(case)))
+        return Finding(summary, shown)
+    direct = _direct(case)
+    below = (memory.down_by_memory(case) or service.down(case)) if direct and direct.error == "refused" else None
+    if below is not None:
+        told = tuple(line for line in below.evidence if line not in verdict.evidence)
+        steps = (_START,) if below.cause == "service-not-running" else None
+        return Finding(f"the proxy does not reach Ollama: {below.summary}", (*shown, *told), steps=steps)
+    also = ", which does not answer on its host either" if direct else ""
+    return Finding(f"the proxy does not reach Ollama{also}", shown)
 
 
 def proxy_504_timeout(case: Case) -> Finding | None:
@@ -189,6 +195,8 @@ def proxy_400_404_path(case: Case) -> Finding | None:
     summary = f"Ollama answers on its host; at {case.seen.url} {failed.path} is answered with HTTP {failed.status}"
     return Finding(summary, (heard(failed), *_shown(case)), Confidence.LIKELY)
 
+
+_START = Step("Start the server behind the proxy, now and at boot.", "{start}", Automate.SAFE, "start")
 
 RULES = (
     Rule(
