@@ -210,7 +210,7 @@ RULES = (
             ),
             Step("Reboot.", "sudo reboot"),
         ),
-        explains=("gpu-not-used", "cpu-fallback"),
+        explains=("gpu-not-used", "cpu-fallback", "gpu-discovery-slow"),
         needs=("journal.log",),
     ),
     Rule(

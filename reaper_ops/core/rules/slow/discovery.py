@@ -55,7 +55,7 @@ RULES = (
             Step("AMD: upgrade the kernel driver to the one for ROCm 7."),
             Step("Where no GPU is to be used, say so: `gpu_vendor: none` in the inventory, then apply it.", "{up}"),
         ),
-        explains=("starting",),
+        explains=("starting", "starting-up"),
         needs=("journal.log",),
         verify="{log} | grep -e discovering -e 'inference compute'",
     ),
