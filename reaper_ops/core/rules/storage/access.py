@@ -97,7 +97,7 @@ def _walled(case: Case, path: str, shown: tuple[Evidence, ...], confidence: Conf
 
 def _walls(case: Case) -> Iterator[tuple[str, Evidence, bool]]:
     """(path, proof, whether it is certain): what was tried as the server's user, else what the modes say."""
-    for denied in case.traces.denied or ():
+    for denied in case.traces.denied or () if not _as_root(case) else ():
         if denied.error in {"EACCES", "EPERM"}:
             yield denied.path, Evidence("tried as the service's user", _spoken(denied)), True
     uid, gids = _identity(case)
@@ -109,6 +109,11 @@ def _walls(case: Case) -> Iterator[tuple[str, Evidence, bool]]:
         allowed, certain = _allowed(step, uid or 0, gids, need)
         if not allowed:
             yield step.path, Evidence("stat", f"{step.path}: mode {step.mode}, owner {step.uid}:{step.gid}"), certain
+
+
+def _as_root(case: Case) -> bool:
+    """A unit without a user; what was tried as `ollama` then says nothing."""
+    return bool(case.unit.get("LoadState")) and case.unit.get("User", "ollama") in {"", "root"}
 
 
 def _spoken(denied: Denied) -> str:
