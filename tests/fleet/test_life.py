@@ -145,9 +145,7 @@ def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
     wish = ("-l", MACHINE, "-e", "swap_kind=zram")
     answer = reaper(fleet.inventory, "up", "--yes", *wish)
     assert answer.rc == 0, answer.stdout
-    assert answer.changed()[MACHINE] == ["manifest/record", "swap/package", "swap/zram", "swap/zram-start"], (
-        answer.stdout
-    )
+    assert {"swap/package", "swap/zram", "swap/zram-start"} <= set(answer.changed()[MACHINE]), answer.stdout
     assert "/dev/zram0" in fleet.host(MACHINE).ssh("swapon --show=NAME --noheadings").stdout
     assert reaper(fleet.inventory, "verify", *wish).rc == 0
     assert reaper(fleet.inventory, "plan", *wish).hosts[MACHINE]["actions"] == []
