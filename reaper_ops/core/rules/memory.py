@@ -157,7 +157,7 @@ def down_by_memory(case: Case) -> Verdict | None:
     if case.facts is None:
         return None
     proof = kill(case)
-    evidence = _service_killed(case, proof)
+    evidence = _service_killed(case, proof) or _starting_anew(case)
     if not evidence:
         return None
     first = case.seen.failed
@@ -166,6 +166,14 @@ def down_by_memory(case: Case) -> Verdict | None:
     kernel = proof.evidence if proof else ()
     summary = "the server is down: it was killed for lack of memory"
     return verdict(case, cause, summary, (*seen, *evidence, *kernel))
+
+
+def _starting_anew(case: Case) -> tuple[Evidence, ...]:
+    """systemd has started it again after the kill, and it does not listen yet."""
+    last, unit = case.log.killed_after, case.facts.unit if case.facts else None
+    if last is None or unit is None or not unit.active or unit.properties.get("NRestarts", "0") in {"0", ""}:
+        return ()
+    return (Evidence("journal", excerpt(last.line, 240)),)
 
 
 def _service_killed(case: Case, proof: Kill | None) -> tuple[Evidence, ...]:
