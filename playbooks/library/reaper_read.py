@@ -24,6 +24,7 @@ from ansible.module_utils.reaper_traces import (
     read_server,
     read_sockets,
 )
+from ansible.module_utils.reaper_upstream import read_upstream
 
 DOCUMENTATION = r"""
 module: reaper_read
@@ -46,6 +47,7 @@ options:
       - C(server) takes what C(process) takes, and C(what), C(limits) or C(cgroup).
       - C(stores) and C(access) take C(path), C(others), C(server), C(user); C(binaries) takes C(name), C(places).
       - C(drift) takes C(path), our manifest; C(resolve) takes C(names).
+      - C(upstream) takes C(base_url), C(models), C(path), C(server), C(version).
       - Each may take C(after), seconds to wait before it is read; the others are read meanwhile.
     type: list
     elements: dict
@@ -79,7 +81,7 @@ MAX_TOTAL = 2 * 1024 * 1024
 WORKERS = 24
 SLOW = (
     *("command", "http", "process", "statvfs", "user", "containers", "commands", "server", "stores", "access"),
-    *("binaries", "resolve", "processes", "sockets"),
+    *("binaries", "resolve", "processes", "sockets", "upstream"),
 )
 
 
@@ -137,6 +139,7 @@ KINDS = {
     "identity": read_identity,
     "process": read_process,
     "http": read_http,
+    "upstream": read_upstream,
     "sockets": read_sockets,
     "processes": read_processes,
     "server": read_server,

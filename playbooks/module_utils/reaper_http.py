@@ -78,6 +78,12 @@ def failed(path, phase, exc, address, began):
     }
 
 
+def telling(response):
+    """The headers that say who answered."""
+    shown = [(name.lower(), redact(value)[:300]) for name, value in response.getheaders()]
+    return {name: value for name, value in shown if name in TELLING}
+
+
 def error_class(exc):
     number = getattr(exc, "errno", None)
     if isinstance(exc, (socket.gaierror, UnicodeError)):
@@ -150,8 +156,7 @@ class Exchange:
         self.phase = "read"
         response = connection.getresponse()
         result.update(status=response.status, content_type=response.getheader("Content-Type") or "")
-        shown = [(name.lower(), redact(value)[:300]) for name, value in response.getheaders()]
-        result["headers"] = {name: value for name, value in shown if name in TELLING}
+        result["headers"] = telling(response)
         limit, raw = int(request.get("max_bytes", MAX_BODY)), bytearray()
         while len(raw) < limit and not response.isclosed():
             if time.monotonic() >= until:

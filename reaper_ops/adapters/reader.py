@@ -17,7 +17,7 @@ from reaper_ops import assets
 
 PARTS = (
     *("reaper_host", "reaper_paths", "reaper_command", "reaper_http"),
-    *("reaper_traces", "reaper_stores", "reaper_containers"),
+    *("reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
 )
 PYTHONS = ("/usr/bin/python3", "python3", "/usr/libexec/platform-python")
 BUDGET = 10.0

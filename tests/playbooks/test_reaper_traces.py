@@ -8,10 +8,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -252,3 +254,54 @@ def test_one_tool_that_hangs_holds_nothing_but_itself(tmp_path: Path) -> None:
     assert found.traces.listeners is not None
     assert {"nvidia-smi", "containers"} <= set(found.unread)
     assert len(done.stdout) < 2 << 20
+
+
+class Registry(BaseHTTPRequestHandler):
+    """Lists one model, and knows another as a registry."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("User-Agent", "")))
+        body = b'{"models":[{"name":"here:1"}]}' if self.path == "/api/tags" else b'{"errors":[]}'
+        self.send_response(200 if self.path == "/api/tags" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_registry_is_asked_for_what_the_server_lacks_and_nothing_else() -> None:
+    Registry.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        rows = [
+            {"name": f"{name}:1", "path": "", "url": f"{url}/v2/library/{name}/manifests/1"}
+            for name in ("here", "gone")
+        ]
+        where = {"base_url": url, "path": "/none", "server": {"pid_file": "/none"}, "version": "0.32.14"}
+        answer = one(kind="upstream", models=rows, **where)
+        server.shutdown()
+    (found,) = answer["exchanges"]
+    assert (found["path"], found["status"], found["body"]) == ("/v2/library/gone/manifests/1", 404, '{"errors":[]}')
+    assert Registry.asked == [("/api/tags", ""), ("/v2/library/gone/manifests/1", "ollama/0.32.14")]
+
+
+def test_the_registry_is_asked_through_the_servers_own_proxy(tmp_path: Path) -> None:
+    Registry.asked.clear()
+    (tmp_path / "manifests").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = {**os.environ, "HTTP_PROXY": f"http://u:geheim@127.0.0.1:{server.server_port}"}
+        with subprocess.Popen(["sleep", "60"], env=env) as process:
+            (tmp_path / "pid").write_text(str(process.pid))
+            row = {"name": "m:1", "path": "r/m/1", "url": "http://r.invalid/v2/m/manifests/1"}
+            where = {"base_url": "http://127.0.0.1:9", "path": str(tmp_path), "version": "1"}
+            answer = one(kind="upstream", models=[row], server={"pid_file": str(tmp_path / "pid")}, **where)
+            process.kill()
+        server.shutdown()
+    assert Registry.asked == [("http://r.invalid/v2/m/manifests/1", "ollama/1")]
+    assert "geheim" not in json.dumps(answer)

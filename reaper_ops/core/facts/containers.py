@@ -107,7 +107,7 @@ def _container(row: Mapping[str, Any]) -> DockerContainer | None:
         mounts=tuple(_mount(one) for one in _rows(row.get("Mounts"))),
         gpu=docker.gpu(host),
         groups=docker.strings(host.get("GroupAdd")),
-        network=text(host.get("NetworkMode")) or "",
+        network={"default": "bridge"}.get(mode := text(host.get("NetworkMode")) or "", mode),
         extra_hosts=docker.strings(host.get("ExtraHosts")),
         user=text(config.get("User")) or "",
     )

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from reaper_ops.core.facts import exchanges, places
 from reaper_ops.core.facts.answers import Answers, Ask, number, text
 from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.facts.running import LATER
+from reaper_ops.core.facts.running import LATER, server
 from reaper_ops.core.facts.traces import Listener, Resolved
 from reaper_ops.core.settings import Settings
 
@@ -51,7 +51,36 @@ def asks(settings: Settings) -> list[Ask]:
             "after": LATER,
         },
         *(_visit(name, settings) for name in ASKED),
+        *([_upstream(settings)] if settings.models() else []),
     ]
+
+
+def _upstream(settings: Settings) -> Ask:
+    """Manifests of the promised models, asked for only where the server lacks them."""
+    return {
+        "id": "asked registry",
+        "kind": "upstream",
+        "base_url": places.local_url(settings),
+        "path": places.models(settings) or "",
+        "server": server(settings),
+        "version": settings.ollama_version,
+        "models": [_manifest(model, settings) for model in settings.models()],
+    }
+
+
+def _manifest(model: str, settings: Settings) -> dict[str, str]:
+    """The model as the server lists it, its manifest in the store and in its registry."""
+    way, _, last = model.rpartition("/")
+    short, _, tag = last.partition(":")
+    host, _, space = way.partition("/") if way.count("/") else (REGISTRY, "", way or "library")
+    scheme = "http" if host in settings.ollama_insecure_registries else "https"
+    place, tag = f"{space}/{short}", tag or "latest"
+    listed = f"{way}/{short}:{tag}" if way else f"{short}:{tag}"
+    return {
+        "name": listed,
+        "path": f"{host}/{place}/{tag}",
+        "url": f"{scheme}://{host}/v2/{place}/manifests/{tag}",
+    }
 
 
 def names(settings: Settings) -> list[str]:

@@ -354,6 +354,20 @@ def test_names_and_addresses() -> None:
     assert found == ("192.168.1.20", "fe80::42:6ff:fe84:3d1a")
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "url"),
+    [
+        ("llama3.2", "llama3.2:latest", "https://registry.ollama.ai/v2/library/llama3.2/manifests/latest"),
+        ("me/x:7b", "me/x:7b", "https://registry.ollama.ai/v2/me/x/manifests/7b"),
+        ("r.lan:5000/me/x:7b", "r.lan:5000/me/x:7b", "http://r.lan:5000/v2/me/x/manifests/7b"),
+    ],
+)
+def test_where_a_promised_model_would_come_from(model: str, name: str, url: str) -> None:
+    wish = Settings(ollama_models=(model,), ollama_insecure_registries=("r.lan:5000",))
+    (ask,) = [ask for ask in network.asks(wish) if ask["id"] == "asked registry"]
+    assert [(row["name"], row["url"]) for row in ask["models"]] == [(name, url)]
+
+
 def test_firewalls_with_and_without_headings() -> None:
     assert network.firewall("==> ufw <==\nStatus: active\n==> nft <==\ntable inet f {\n}\n") == {
         "ufw": "Status: active",
