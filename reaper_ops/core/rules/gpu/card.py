@@ -215,7 +215,7 @@ RULES = (
             ),
             Step("On real hardware without AVX: use a newer Ollama, which chooses a build that fits.", "{up}"),
         ),
-        explains=("degraded", "http-error"),
+        explains=("runner-crash-other", "degraded", "http-error"),
         needs=("journal.log", "kernel.log"),
     ),
 )

@@ -98,7 +98,7 @@ RULES = (
             Step("Remove the incomplete release; models are not in it.", "sudo rm -rf {release}"),
             _APPLY,
         ),
-        explains=("gpu-not-used", "cpu-fallback", "degraded", "http-error"),
+        explains=("gpu-not-used", "runner-crash-other", "cpu-fallback", "degraded", "http-error"),
         needs=("journal.log",),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reaper_ops.core import signatures
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules.case import Case, excerpt
@@ -11,6 +12,8 @@ from reaper_ops.core.rules.rule import Rule
 from reaper_ops.core.signatures.model import Hit
 
 ID = "runner-crash-other"
+BY_RUNNER = frozenset({None, 200, 400, 500})
+KNOWN = ("model-incompatible", "weights-broken")
 ON_PURPOSE = ("signal: terminated", "signal: killed", "context canceled")
 
 
@@ -78,6 +81,8 @@ def runner_crash_other(case: Case) -> Finding | None:
     if death(case) is not None or any(v.state is State.OUT_OF_MEMORY for v in case.verdicts):
         return None
     if verdict is not None:
+        if any(e.path == "/api/generate" and e.status not in BY_RUNNER for e in case.seen.exchanges):
+            return None
         killed = any("killed" in shown.text for shown in verdict.evidence[:1])
         return Finding(verdict.summary, verdict.evidence, Confidence.POSSIBLE if killed else Confidence.LIKELY)
     last = _last_crash(case)
@@ -95,7 +100,7 @@ def _last_crash(case: Case) -> Hit | None:
         if name in {"listening", "load-succeeded"}:
             found = None
         elif name == "runner-terminated" and not any(word in hit.line for word in ON_PURPOSE):
-            found = hit
+            found = None if any(signatures.only(other, hit.line) for other in KNOWN) else hit
     return found
 
 
