@@ -203,7 +203,7 @@ RULES = (
             Step("Reboot; for 79 switch the machine off and check power and seat of the card.", "sudo reboot"),
             Step("When it comes back (48, 64, 94, 95, 79): have the card tested and replaced.", "dcgmi diag -r 3"),
         ),
-        explains=("gpu-not-used", "cpu-fallback"),
+        explains=("gpu-not-used", "runner-crash-other", "cpu-fallback"),
         needs=("kernel.log",),
     ),
     Rule(
