@@ -40,7 +40,7 @@ def data(name: str) -> Any:
 
 
 @cache
-def _jinja() -> jinja2.Environment:
+def _jinja(autoescape: bool = False) -> jinja2.Environment:
     """The options of Ansible's `template` module; an include is looked up beside its template, as there."""
     import jinja2
 
@@ -53,6 +53,7 @@ def _jinja() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=False,
         keep_trailing_newline=True,
+        autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
         auto_reload=False,
     )
@@ -62,3 +63,9 @@ def _jinja() -> jinja2.Environment:
 def template(name: str) -> jinja2.Template:
     """A template by its path under templates/."""
     return _jinja().get_template(name)
+
+
+@cache
+def page(name: str) -> jinja2.Template:
+    """A template of a web page: every value is escaped for HTML."""
+    return _jinja(autoescape=True).get_template(name)

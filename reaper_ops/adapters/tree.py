@@ -1,4 +1,4 @@
-"""Writes files into a directory of the user's."""
+"""Writes files into a directory of the user's, and reads them back."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def write(root: str, name: str, text: str, mode: str = "0644") -> str:
     except OSError as exc:
         raise CommandError(str(path), f"cannot be written: {exc.strerror}", "name another directory") from None
     return str(path)
+
+
+def read(path: str, limit: int = 64 << 20) -> tuple[str, float]:
+    """The text, and when it was written; a file beyond the limit in bytes is refused."""
+    try:
+        with Path(path).open("rb") as file:
+            data, written = file.read(limit + 1), os.fstat(file.fileno()).st_mtime
+    except OSError as exc:
+        raise ReaperError(path, f"cannot be read: {exc.strerror}", "check the name") from None
+    if len(data) > limit:
+        raise ReaperError(path, f"is larger than {limit >> 20} MiB", "check the name")
+    return data.decode(errors="replace"), written

@@ -1,0 +1,19 @@
+"""Texts for a web page. What hosts said is cut to a length and cannot hide, reorder or blank what stands beside it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str, limit: int) -> str:
+    """Control characters are written out; a middle that is too long is left out. Jinja escapes the rest."""
+    if len(text) > limit:
+        text = f"{text[: limit - limit // 3]} … {text[-(limit // 3) :]}"
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else "–"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from servers import free_port, http_server
+
+from reaper_ops.cli.program import run
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REAPER_OPS_INVENTORY", raising=False)
+
+
+def test_a_page_of_now_and_of_what_was_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept, page = tmp_path / "kept.json", tmp_path / "pages" / "fleet.html"
+    with http_server() as server:
+        assert run(["probe", "--url", server.url, "-o", "json"]) == 0
+        kept.write_text(capsys.readouterr().out)
+        server.answers = {"/api/version": (500, '{"error":"broken"}')}
+        assert run(["report", "--html", str(page), "--url", server.url, "--from", str(kept)]) == 3
+    assert capsys.readouterr().out == f"{page}: 1 host, error\n"
+    text = page.read_text()
+    assert "healthy → " in text
+    assert "http-error" in text
+
+
+def test_kept_reports_alone_ask_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = []
+    for number, state in enumerate(("timeout", "healthy"), 1):
+        row = {"host": "a", "state": state}
+        path = tmp_path / f"{number}.json"
+        time = f"2026-01-0{number}T00:00:00+00:00"
+        path.write_text(json.dumps({"schema": "reaper-ops/report/1", "time": time, "hosts": [row]}))
+        files += ["--from", str(path)]
+    page = tmp_path / "fleet.html"
+    assert run(["report", "--html", str(page), *files[2:], *files[:2]]) == 0
+    assert "2026-01-02 00:00 UTC" in page.read_text()
+    assert "timeout → " in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        ([], "report: neither an inventory nor a URL", 2),
+        (["--from", "nowhere.json"], "nowhere.json: cannot be read: No such file or directory", 2),
+        (["--url", f"http://127.0.0.1:{free_port()}", "--html", "/proc/nowhere/x.html"], "cannot be written", 1),
+    ],
+)
+def test_errors(words: list[str], said: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "--html", str(tmp_path / "x.html"), *words]) == code
+    assert said in capsys.readouterr().err
