@@ -73,7 +73,7 @@ USUAL: Mapping[str, Mapping[str, Any]] = {
 }
 DROPPED: Mapping[str, frozenset[str]] = {
     OUTPUT: frozenset({"truncated"}),
-    CONTENT: frozenset({"path", "mode", "uid", "gid", "size", "mtime", "sha256", "truncated", "link"}),
+    CONTENT: frozenset({"kind", "path", "mode", "uid", "gid", "size", "mtime", "sha256", "truncated", "link"}),
 }
 """Parts of an answer that no parser reads where the answer has a plain file."""
 
@@ -139,23 +139,22 @@ def _file(id_: str, answer: Mapping[str, Any]) -> dict[str, str]:
     if id_ == "process" and _lines(answer.get("environ")) is not None:
         rest = {key: value for key, value in answer.items() if key != "environ"}
         return {ENVIRON: _lines(answer["environ"]) or "", more: _json(rest)}
-    name, key = BY_ID.get(id_, ("", ""))
-    text = _whole(id_, answer) if name else None
-    if text is None:
-        return {more: _json(answer)}
+    name, key = BY_ID.get(id_, ("", OUTPUT))
+    if id_ == "log" and "content" in answer:
+        key = CONTENT
+    text = _whole(id_, answer, key) if name else None
     rest = {k: v for k, v in answer.items() if k != key and k not in DROPPED[key] and USUAL[key].get(k, ...) != v}
+    if text is None or (rest and not text):
+        return {more: _json(answer)}
     if rest.get("rc", 0) == 0:
         rest.pop("stderr", None)
     return {name: text, **({more: _json(rest)} if rest else {})}
 
 
-def _whole(id_: str, answer: Mapping[str, Any]) -> str | None:
+def _whole(id_: str, answer: Mapping[str, Any], key: str) -> str | None:
     """The text of a plain file; None where the answer has none, or one that a file cannot hold."""
-    key = BY_ID[id_][1]
     text = answer.get(key)
-    if id_ == "log" and "content" in answer:
-        text = answer["content"] if "error" not in answer else None
-    elif id_ == "log" and isinstance(text, str) and answer.get("rc") == 0:
+    if id_ == "log" and key == OUTPUT and isinstance(text, str) and answer.get("rc") == 0:
         text += str(answer.get("stderr") or "")
     return text if isinstance(text, str) and _is_plain(text) else None
 

@@ -63,7 +63,7 @@ def test_what_a_diagnosis_asks_lies_in_plain_files() -> None:
     assert found["environ.txt"] == "OLLAMA_HOST=0.0.0.0\n"
     assert set(found) == {
         *("host.json", "settings.json", "journal.log", "meminfo.txt", "ss.txt", "environ.txt", "more/process.json"),
-        *("systemctl-cat.txt", "more/unit-text.json", "http/inside.json", "http/asked-ipv6.json", "http/outside.json"),
+        *("more/unit-text.json", "http/inside.json", "http/asked-ipv6.json", "http/outside.json"),
         *("more/kernel-ring.json", "more/file%20%2Fetc%2Ffstab.json"),
     }
 
