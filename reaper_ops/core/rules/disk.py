@@ -40,7 +40,9 @@ def least(disk: Disk) -> int:
 
 
 def inodes_gone(disk: Disk) -> bool:
-    return bool(disk.inodes_total) and disk.inodes_free is not None and disk.inodes_free < FEW_INODES
+    if not disk.inodes_total or disk.inodes_free is None:
+        return False
+    return disk.inodes_free < min(FEW_INODES, disk.inodes_total // 20 + 1)
 
 
 def spoken(disk: Disk) -> str:

@@ -168,8 +168,9 @@ def orphaned_blobs(case: Case) -> Finding | None:
     shown = [Evidence("model store", f"{b.name[:19]}: {human_bytes(b.size)}, in no manifest") for b in unused[:3]]
     if keeps(case):
         shown.append(Evidence("environment of the server", f"OLLAMA_NOPRUNE={case.environ['OLLAMA_NOPRUNE']}"))
-    count = f"{len(unused)} blob{'s' if len(unused) > 1 else ''}"
-    return Finding(f"{count} of {human_bytes(size)} in {case.models_dir} belong to no model", tuple(shown))
+    count = "1 blob" if len(unused) == 1 else f"{len(unused)} blobs"
+    belong = "belongs" if len(unused) == 1 else "belong"
+    return Finding(f"{count} of {human_bytes(size)} in {case.models_dir} {belong} to no model", tuple(shown))
 
 
 RULES = (
@@ -193,7 +194,10 @@ RULES = (
         orphaned_blobs,
         Severity.WARNING,
         steps=(
-            Step("Unset OLLAMA_NOPRUNE where it is set; the next start of the server removes them.", "{restart}"),
+            Step(
+                "Restart the server, which then removes what no model uses; not while OLLAMA_NOPRUNE is set.",
+                "{restart}",
+            ),
             Step(
                 "Where they stay: compare them with the manifests before you delete any.",
                 "sudo find {models_dir}/blobs -name 'sha256-*' -size +64M -mmin +60",

@@ -75,7 +75,7 @@ def pull_partial_corrupt(case: Case) -> Finding | None:
     broken = store.broken_parts(lying) if lying else []
     if broken:
         name = broken[0].name.partition("-partial")[0]
-        shown = tuple(Evidence("model store", f"{b.name[:19]}…{b.name[71:]}: {b.size} bytes") for b in broken[:3])
+        shown = tuple(Evidence("model store", f"{b.name[:19]}{b.name[71:]}: {b.size} bytes") for b in broken[:3])
         summary = f"the remains of the download {name[:19]} are broken: {len(broken)} of its part files are empty"
         return Finding(summary, shown, values={"blob": name})
     reason = reasons.why(case, "pull-partial-corrupt")
@@ -111,7 +111,7 @@ def pull_lost_on_restart(case: Case) -> Finding | None:
     size = human_bytes(sum(part.size for part in idle))
     shown = tuple(
         Evidence(
-            "model store", f"{p.name[:19]}…-partial: {human_bytes(p.size)}, last written {(p.age or 0) // 60} min ago"
+            "model store", f"{p.name[:19]}-partial: {human_bytes(p.size)}, last written {(p.age or 0) // 60} min ago"
         )
         for p in idle[:3]
     )

@@ -37,7 +37,7 @@ def pull_stalled(case: Case) -> Finding | None:
         return None
     layer, lying = found[-1].groups.get("layer", ""), store.own(case)
     part = next((b for b in store.partials(lying) if b.name[7:19] == layer), None) if lying else None
-    shown = (Evidence("model store", f"{part.name[:19]}…-partial, last written {part.age} s ago"),) if part else ()
+    shown = (Evidence("model store", f"{part.name[:19]}-partial, last written {part.age} s ago"),) if part else ()
     times = f" {len(found)} times" if len(found) > 1 else ""
     what = f"the download of {layer or found[-1].model}"
     return reasons.finding(case, found[-1], f"{what} got no byte for 30 s{times} and is not whole yet", *shown)

@@ -49,7 +49,7 @@ def models_split_between_users(case: Case) -> Finding | None:
         return None
     shown = (
         Evidence("GET /api/tags", f"{len(case.seen.models or ())} models, from {case.models_dir}"),
-        Evidence("model store", f"{best.path}: {', '.join(held[:3])}{' …' if len(held) > 3 else ''}"),
+        Evidence("model store", f"{best.path}: {', '.join(held[:3])}{' ...' if len(held) > 3 else ''}"),
     )
     return Finding(
         f"{held[0]} lies in {best.path}, and the server looks into {case.models_dir}",
