@@ -144,7 +144,7 @@ def _file(id_: str, answer: Mapping[str, Any]) -> dict[str, str]:
         key = CONTENT
     text = _whole(id_, answer, key) if name else None
     rest = {k: v for k, v in answer.items() if k != key and k not in DROPPED[key] and USUAL[key].get(k, ...) != v}
-    if text is None or (rest and not text):
+    if text is None or (not text and (rest or key != BY_ID[id_][1])):
         return {more: _json(answer)}
     if rest.get("rc", 0) == 0:
         rest.pop("stderr", None)

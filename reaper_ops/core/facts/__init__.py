@@ -64,6 +64,6 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         journal=evidence.parse_log(given),
         kernel=evidence.parse_kernel(given),
         cgroup_oom_kills=process.oom_kills(given),
-        unread=given.unread(),
+        unread={**evidence.unread(given), **given.unread()},
         traces=tracing.parse(given) if tracing.ASKED_AT in answers else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reaper_ops.core.facts import places
-from reaper_ops.core.facts.answers import Answers, Ask
+from reaper_ops.core.facts.answers import Answers, Ask, whole
 from reaper_ops.core.settings import Settings
 
 LINES = 300
@@ -47,11 +47,26 @@ def parse_log(answers: Answers) -> str | None:
     """The server's own lines in order; a container's come on both streams."""
     command = answers.command("log")
     if command is not None and command.rc == 0:
-        return command.out + command.err
+        return None if _hidden(answers) else command.out + command.err
     return answers.content("log")
 
 
+def _hidden(answers: Answers) -> bool:
+    """Who is not root may see an empty journal where there is a full one."""
+    command, uid = answers.command("log"), whole(answers.get("identity").get("uid"))
+    return bool(uid) and command is not None and command.rc == 0 and not (command.out + command.err).strip()
+
+
 def parse_kernel(answers: Answers) -> str | None:
-    """From the journal, which keeps the time of day; from the ring buffer where that has none."""
-    journal = answers.out("kernel-journal")
-    return journal or answers.out("kernel-ring") or journal
+    """From the journal, which keeps the time of day; from the ring buffer where that has none.
+
+    An empty journal proves nothing where the ring buffer cannot be read.
+    """
+    journal, ring = answers.out("kernel-journal"), answers.out("kernel-ring")
+    if not journal and ring is None and answers.command("kernel-ring") is not None:
+        return None
+    return journal or ring or journal
+
+
+def unread(answers: Answers) -> dict[str, str]:
+    return {"log": "this user sees no line of it; read it as root"} if _hidden(answers) else {}

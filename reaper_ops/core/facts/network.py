@@ -104,7 +104,7 @@ def parse(answers: Answers) -> dict[str, Any]:
     return {
         "listeners": listeners(answers.out("listeners")),
         "resolved": resolved(answers.out("resolved")),
-        "firewall": firewall(answers.out("firewall")),
+        "firewall": _firewall(answers),
         "addresses": _addresses(answers),
         "connections": _connections(answers),
         "asked": asked(answers),
@@ -149,6 +149,12 @@ def resolved(output: str | None) -> tuple[Resolved, ...] | None:
         elif words:
             found.append(Resolved(words[0], tuple(dict.fromkeys(words[1:]))))
     return tuple(found)
+
+
+def _firewall(answers: Answers) -> dict[str, str] | None:
+    """None also where every tool that is there refused to answer."""
+    found = firewall(answers.out("firewall"))
+    return None if not found and answers.get("firewall").get("unread") else found
 
 
 def firewall(output: str | None) -> dict[str, str] | None:

@@ -378,6 +378,19 @@ def test_firewalls_with_and_without_headings() -> None:
     assert network.firewall("what is this") is None
 
 
+def test_what_only_root_may_see_is_not_read() -> None:
+    empty = {"rc": 0, "stdout": "", "stderr": ""}
+    refused = {"rc": 1, "stdout": "", "stderr": "dmesg: read kernel buffer failed: Operation not permitted"}
+    firewalls = {**empty, "unread": {"nft": "Operation not permitted"}}
+    answers = {"log": empty, "kernel-journal": empty, "kernel-ring": refused, "firewall": firewalls, "controller": {}}
+    user = facts.parse("a", Settings(), {**answers, "identity": {"uid": 1000}})
+    assert (user.journal, user.kernel) == (None, None)
+    assert user.traces is not None
+    assert user.traces.firewall is None
+    assert set(user.unread) == {"log", "kernel-ring", "firewall"}
+    assert facts.parse("a", Settings(), {**answers, "identity": {"uid": 0}}).journal == ""
+
+
 TEXTS: tuple[Callable[[str], object], ...] = (
     network.listeners,
     network.resolved,
