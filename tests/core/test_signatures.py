@@ -25,12 +25,12 @@ def test_the_sample_is_found_as_itself(signature: Signature) -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        ("cudaMalloc failed: out of memory", {"cudaMalloc failed: out of memory"}),
+        ("cudaMalloc failed: out of memory", {"cudamalloc failed: out of memory"}),
         (r"killed (\d+) of (?:abc|defg)", {"killed "}),
         (r"(?:abcd|efgh) x?", {"abcd", "efgh"}),
         (r"(?:abcd|[0-9]+)", None),
-        (r"(?i:abcdef) xyz", {" xyz"}),
-        (r"(?i)abcdef", None),
+        (r"(?i:ABCdef) xyz", {"abcdef"}),
+        (r"(?i)abcDEF", {"abcdef"}),
         (r"(?:longer text)?abc", {"abc"}),
         (r"(?:longer text)+abc", {"longer text"}),
         (r"ab", None),
@@ -44,7 +44,7 @@ def test_literals_stand_in_every_match(pattern: str, expected: set[str] | None) 
 @pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
 def test_literals_are_in_the_sample(signature: Signature) -> None:
     found = literals.of(signature.pattern)
-    assert found is None or any(literal in signature.sample for literal in found)
+    assert found is None or any(literal in signature.sample.lower() for literal in found)
 
 
 def test_ids_are_unique_and_causes_are_slugs() -> None:

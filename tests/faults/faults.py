@@ -6,7 +6,7 @@ break_ and mend are shell lines that run as root on the host; `{dropin}` is a dr
 host healthy again, given a yes for this id.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NATIVE, OPEN, ENGINE, MACHINE = "deb12", "deb13", "deb13-docker", "vm13"
 API = "http://127.0.0.1:11434/api"
@@ -97,6 +97,11 @@ def compose(id_: str, what: str, edit: str, *, heals: bool = True, settle: float
     )
 
 
+LOGGED = dropin(
+    "secrets-in-logs", "proxy with a password", "Environment=HTTPS_PROXY=http://joe:s3cret-word@proxy.invalid:3128"
+)
+FORGET = "; journalctl --rotate; journalctl --vacuum-time=1s"
+
 FAULTS = (
     Fault("service-not-running", "stopped", NATIVE, "systemctl stop ollama", "systemctl start ollama", heals=True),
     Fault(
@@ -134,9 +139,7 @@ FAULTS = (
     dropin("exposed-unauthenticated", "bound to all addresses", "Environment=OLLAMA_HOST=0.0.0.0:11434"),
     dropin("origins-wildcard", "any origin", "Environment=OLLAMA_ORIGINS=*"),
     dropin("runs-as-root", "no user", "User=root", "Group=root"),
-    dropin(
-        "secrets-in-logs", "proxy with a password", "Environment=HTTPS_PROXY=http://joe:s3cret-word@proxy.invalid:3128"
-    ),
+    replace(LOGGED, mend=LOGGED.mend + FORGET),
     dropin("unknown-env-var", "a name that does not exist", "Environment=OLLAMA_NUM_CTX=4096"),
     dropin("env-value-invalid", "a number in words", "Environment=OLLAMA_NUM_PARALLEL=four"),
     dropin("unit-sandbox-blocks", "store read-only to the unit", "ReadOnlyPaths=/var/lib/ollama", settle=30),

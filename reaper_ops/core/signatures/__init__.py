@@ -26,8 +26,8 @@ class _Row:
     pattern: re.Pattern[str]
     literals: frozenset[str] | None
 
-    def may_stand_in(self, text: str) -> bool:
-        return self.literals is None or any(literal in text for literal in self.literals)
+    def may_stand_in(self, lowered: str) -> bool:
+        return self.literals is None or any(literal in lowered for literal in self.literals)
 
     def hit(self, line: str) -> Hit | None:
         found = self.pattern.search(line)
@@ -74,13 +74,17 @@ def places(where: str, text: str | None) -> tuple[tuple[int, Hit], ...]:
 
 @lru_cache(maxsize=32)
 def _places(where: str, text: str) -> tuple[tuple[int, Hit], ...]:
-    rows = tuple(row for row in _rows(where) if row.may_stand_in(text))
+    lowered = text.lower()
+    rows = tuple(row for row in _rows(where) if row.may_stand_in(lowered))
+    if not rows:
+        return ()
     return tuple((n, hit) for n, line in enumerate(text.splitlines()) if (hit := _first(rows, line)) is not None)
 
 
 def _first(rows: tuple[_Row, ...], line: str) -> Hit | None:
+    lowered = line.lower()
     for row in rows:
-        if row.may_stand_in(line) and (found := row.hit(line)) is not None:
+        if row.may_stand_in(lowered) and (found := row.hit(line)) is not None:
             return found
     return None
 

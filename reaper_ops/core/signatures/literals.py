@@ -1,4 +1,7 @@
-"""Texts that every match of a pattern contains, found in the pattern itself: looking for them first is far faster."""
+"""Texts that every match of a pattern contains, found in the pattern itself: looking for them first is far faster.
+
+All in lower case, to be looked for in a lower-case text: then it does not matter which parts ignore case.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,7 @@ Literals = frozenset[str]
 
 def of(pattern: str) -> Literals | None:
     """Texts of which at least one stands in anything that the pattern matches; None when nothing is sure."""
-    tree = re._parser.parse(pattern)  # type: ignore[attr-defined]
-    if tree.state.flags & re.IGNORECASE:
-        return None
-    return _best(_required(tree))
+    return _best(_required(re._parser.parse(pattern)))  # type: ignore[attr-defined]
 
 
 def _best(found: Sequence[Literals]) -> Literals | None:
@@ -29,7 +29,7 @@ def _required(tree: Sequence[tuple[Any, Any]]) -> list[Literals]:
     run = ""
     for operation, argument in tree:
         if str(operation) == "LITERAL":
-            run += chr(argument)
+            run += chr(argument).lower()
             continue
         found += [frozenset({run})] if run else []
         run = ""
@@ -39,8 +39,7 @@ def _required(tree: Sequence[tuple[Any, Any]]) -> list[Literals]:
 
 def _inside(operation: str, argument: Any) -> list[Literals]:
     if operation == "SUBPATTERN":
-        _, flags, _, tree = argument
-        return [] if flags & re.IGNORECASE else _required(tree)
+        return _required(argument[3])
     if operation in {"MAX_REPEAT", "MIN_REPEAT"} and argument[0] > 0:
         return _required(argument[2])
     if operation == "BRANCH":

@@ -51,8 +51,8 @@ def _said(case: Case) -> Evidence | None:
         hit = signatures.match("api", error_text(exchange)) if exchange.status else None
         if hit is not None and hit.signature.id == "model-incompatible":
             return Evidence(f"POST {exchange.path}", excerpt(hit.line, 240))
-    lines = (case.facts.journal if case.facts and case.facts.journal else "").splitlines()
-    for line in reversed(lines):
+    log = (case.facts.journal if case.facts else None) or ""
+    for line in reversed(log.splitlines() if signatures.pattern("model-incompatible").search(log) else ()):
         if signatures.pattern("listening").search(line):
             return None
         if signatures.pattern("model-incompatible").search(line):

@@ -51,10 +51,10 @@ def exposed_unauthenticated(case: Case) -> Finding | None:
 
 def _strangers(case: Case) -> Finding | None:
     journal = (case.facts.journal if case.facts else None) or ""
-    lines = [line for line in journal.splitlines() if (client := CLIENT.search(line)) and _public(client[1])]
-    if not lines:
+    clients = sorted(client for client in set(CLIENT.findall(journal)) if _public(client))
+    if not clients:
         return None
-    clients = sorted({found[1] for line in lines if (found := CLIENT.search(line))})
+    lines = [line for line in journal.splitlines() if (found := CLIENT.search(line)) and found[1] in clients]
     summary = f"{len(clients)} public address{'es' if len(clients) > 1 else ''} used the server without a login"
     evidence = (Evidence("server log", excerpt(lines[-1])), Evidence("server log", f"from {', '.join(clients[:5])}"))
     return Finding(summary, evidence, Confidence.LIKELY, steps=(_FIREWALL, _BIND))

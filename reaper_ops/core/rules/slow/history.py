@@ -172,7 +172,7 @@ def _found(found: _Reading, hit: Hit) -> None:
 
 
 _TAKERS: tuple[tuple[str, str, Callable[[_Reading, Hit], None]], ...] = (
-    ("[GIN]", "request-served", _served),
+    ("| POST ", "request-served", _served),
     ('msg="starting ', "runner-starting", _starting),
     ("Operation:commit", "runner-committed", _committed),
     (" started in ", "load-succeeded", _started),

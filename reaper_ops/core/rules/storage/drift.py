@@ -117,7 +117,10 @@ def env_value_invalid(case: Case) -> Finding | None:
 def _warned(case: Case) -> dict[str, tuple[Evidence, str]]:
     """Of the last start; such lines come before and after the server's list of variables."""
     found: dict[str, tuple[Evidence, str]] = {}
-    lines = (case.facts.journal if case.facts and case.facts.journal else "").splitlines()
+    log = (case.facts.journal if case.facts else None) or ""
+    if not any(signatures.pattern(name).search(log) for name in ("env-invalid", "port-invalid")):
+        return {}
+    lines = log.splitlines()
     starts = [n for n, line in enumerate(lines) if signatures.pattern("server-config").search(line)]
     for line in lines[max(0, starts[-1] - 20) :] if starts else lines:
         bad = signatures.pattern("env-invalid").search(line) or signatures.pattern("port-invalid").search(line)
