@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -15,7 +16,7 @@ description:
   - What is set aside lies in I(store)C(/set-aside), which Ollama does not read, on the same file system.
 options:
   store: {description: The model store., type: path, required: true}
-  path: {description: The file., type: path, required: true}
+  path: {description: The file; with C(*) at its end all files of its directory that begin so., type: path, required: true}
   state: {description: What is wanted., type: str, required: true, choices: [aside, back, discarded]}
 author: [reaper_ops (@reaper-ops)]
 """
@@ -45,26 +46,40 @@ def places(store, path):
 
 def step(params, check):
     place, kept = places(params["store"], params["path"])
-    source, target = {"aside": (place, kept), "back": (kept, place), "discarded": (kept, None)}[params["state"]]
-    answer = {"changed": os.path.lexists(source), "kept": kept}
-    if not answer["changed"] or check:
-        return answer
-    if os.path.islink(source) or not os.path.isfile(source):
-        raise Refused("%s: is no regular file" % source)
+    start, end = {"aside": (place, kept), "back": (kept, place), "discarded": (kept, None)}[params["state"]]
+    found = matching(start)
+    answer = {"changed": bool(found), "kept": kept}
+    for source in found:
+        target = os.path.join(os.path.dirname(end), os.path.basename(source)) if end else None
+        if os.path.islink(source) or not os.path.isfile(source):
+            raise Refused("%s: is no regular file" % source)
+        if params["state"] == "back" and os.path.lexists(target):
+            raise Refused("%s: is there again; the old one stays in %s" % (target, source))
+        if not check:
+            move(source, target)
+    if found and not check:
+        tidy(os.path.dirname(kept), os.path.realpath(params["store"]))
+    return answer
+
+
+def matching(path):
+    if path.endswith("*"):
+        return sorted(glob.glob(glob.escape(path[:-1]) + "*"))
+    return [path] if os.path.lexists(path) else []
+
+
+def move(source, target):
+    """To nowhere when there is no target."""
     if target is None:
         os.unlink(source)
-    elif params["state"] == "back" and os.path.lexists(target):
-        raise Refused("%s: is there again; the old one stays in %s" % (target, source))
-    else:
-        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-        os.replace(source, target)
-    tidy(os.path.dirname(kept), os.path.dirname(os.path.join(os.path.realpath(params["store"]), "set-aside")))
-    return answer
+        return
+    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+    os.replace(source, target)
 
 
 def tidy(directory, top):
     """Removes directories that became empty."""
-    while directory != top and not os.listdir(directory):
+    while directory != top and os.path.isdir(directory) and not os.listdir(directory):
         os.rmdir(directory)
         directory = os.path.dirname(directory)
 

@@ -14,6 +14,16 @@ from reaper_ops.core.remedy import ACTIONS
 FIRST = ("own", "mount", "remove-partial", "remove-blob", "remove-model", "stop-process", "reload")
 LAST = ("start", "restart", "unload", "pull")
 UNDO = {"mount": "unmount", "remove-partial": "put-back", "remove-blob": "put-back", "remove-model": "put-back"}
+NAMED = {
+    "unload": ("model",),
+    "pull": ("model",),
+    "remove-model": ("model", "path"),
+    "remove-blob": ("blob",),
+    "remove-partial": ("blob",),
+    "stop-process": ("pid",),
+    "own": ("path",),
+    "mount": ("path",),
+}
 FRESH = 900
 """Seconds since a partial blob was last written for which its download counts as under way."""
 
@@ -37,7 +47,7 @@ class Proposal:
 
     def task(self, action: str = "") -> dict[str, object]:
         """As the playbook takes it."""
-        return {"action": action or self.action, "id": self.id, "values": dict(self.values)}
+        return {"action": action or self.action, "of": self.action, "id": self.id, "values": dict(self.values)}
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,7 @@ def _of_host(host: Diagnosis, facts: Facts | None) -> list[Proposal]:
 
 def _values(cause: Cause, action: str) -> dict[str, str]:
     """Only what the action names, so that two causes that want the same thing want it once."""
-    names = {"unload": ("model",), "pull": ("model",), "remove-model": ("model", "path"), "stop-process": ("pid",)}
-    kept = names.get(action, ("path",) if action in {"own", "mount", "remove-blob", "remove-partial"} else ())
+    kept = NAMED.get(action, ())
     return {name: cause.finding.values[name] for name in kept if name in cause.finding.values}
 
 

@@ -143,7 +143,7 @@ FAULTS = (
     dropin("unknown-env-var", "a name that does not exist", "Environment=OLLAMA_NUM_CTX=4096"),
     dropin("env-value-invalid", "a number in words", "Environment=OLLAMA_NUM_PARALLEL=four"),
     dropin("unit-sandbox-blocks", "store read-only to the unit", "ReadOnlyPaths=/var/lib/ollama", settle=30),
-    dropin("cpu-quota-or-no-avx", "a tenth of a core", "CPUQuota=10%", settle=6),
+    dropin("cpu-quota-or-no-avx", "a tenth of a core", "CPUQuota=10%%", settle=6),
     dropin("overcommit-or-ulimit", "address space limited", "LimitAS=64M", settle=30),
     Fault(
         "unit-config-not-applied",
@@ -284,14 +284,14 @@ FAULTS = (
         "orphaned-blobs",
         "a large blob that no manifest names",
         NATIVE,
-        "fallocate -l 2G {store}/blobs/sha256-" + "0" * 64 + "; chown ollama: {store}/blobs/*",
+        "fallocate -l 2G {store}/blobs/sha256-" + "0" * 64 + "; touch -d '3 hours ago' {store}/blobs/*; chown ollama: {store}/blobs/*",
         "rm -f {store}/blobs/sha256-" + "0" * 64,
     ),
     Fault(
         "pull-partial-corrupt",
         "empty record of a part",
         NATIVE,
-        "for n in '' -0; do : > {store}/blobs/sha256-" + "1" * 64 + "-partial$n; done; chown ollama: {store}/blobs/*",
+        "for n in '' -0; do : > {store}/blobs/sha256-" + "1" * 64 + "-partial$n; done; touch -d '3 hours ago' {store}/blobs/*; chown ollama: {store}/blobs/*",
         "rm -f {store}/blobs/sha256-" + "1" * 64 + "-partial*",
     ),
     Fault(

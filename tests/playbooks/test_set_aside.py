@@ -37,6 +37,18 @@ def test_thrown_away(module: Any, store: Path) -> None:
     assert not (store / "blobs/sha256-aa").exists()
 
 
+def test_all_parts_of_a_download(module: Any, store: Path) -> None:
+    parts = [store / f"blobs/sha256-bb-partial{end}" for end in ("", "-0", "-1")]
+    for part in parts:
+        part.write_text("")
+    args = {"store": str(store), "path": str(store / "blobs/sha256-bb-partial*")}
+    module.predicted(**args, state="aside")
+    assert not any(part.exists() for part in parts)
+    assert (store / "blobs/sha256-aa").exists()
+    module.predicted(**args, state="back")
+    assert all(part.exists() for part in parts)
+
+
 def test_what_came_anew_is_not_overwritten(module: Any, store: Path) -> None:
     args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
     module(**args, state="aside")
