@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import tempfile
@@ -12,29 +11,17 @@ from types import FrameType
 import click
 
 from reaper_ops import __version__
+from reaper_ops.cli.lazy import LazyGroup
 from reaper_ops.cli.main import HELP, VERBS
 from reaper_ops.errors import CommandError, ReaperError
 
 
-class LazyGroup(click.Group):
-    """Imports a verb when it runs; the list of verbs needs none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module, _, name = VERBS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, HELP[verb]) for verb in VERBS])
-
-
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=LazyGroup,
+    verbs=VERBS,
+    summaries=HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="reaper-ops", message="%(prog)s %(version)s")
 def program() -> None:
     """Provision Ollama hosts, keep them healthy, and name the cause when they are not.

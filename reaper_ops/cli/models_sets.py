@@ -1,0 +1,22 @@
+"""`reaper-ops models sets`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reaper_ops.cli.options import source_from, source_options
+
+
+@click.command("sets")
+@source_options
+@click.option("-o", "--output", type=click.Choice(["text", "json", "lines"]), default="text", help="form of the answer")
+def command(output: str, **kwargs: Any) -> None:
+    """Show the model sets, and which models each host wants. Contacts no host."""
+    from reaper_ops.adapters import ansible
+    from reaper_ops.core.delivery import wanted
+    from reaper_ops.formats.model_sets import FORMATS
+
+    inventory = ansible.inventory(source_from(kwargs))
+    click.echo(FORMATS[output](wanted.sets(inventory), wanted.wishes(inventory)))
