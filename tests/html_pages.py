@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reaper_ops.core.diagnose import Cause, Diagnosis
+from reaper_ops.core.diagnosis import Cause, Diagnosis
 from reaper_ops.core.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.report import Evidence, HostReport, Report, State
 from reaper_ops.formats import as_html

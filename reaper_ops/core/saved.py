@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from reaper_ops.core.diagnose import Diagnosis
+from reaper_ops.core import diagnosis
+from reaper_ops.core.diagnosis import Diagnosis
 from reaper_ops.core.report import SCHEMA, HostReport, Report
 from reaper_ops.errors import ReaperError
 
 HINT = "keep reports with: reaper-ops probe -o json > FILE"
-DIAGNOSIS = "reaper-ops/diagnosis/1"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def load(place: str, text: str, written: float) -> Saved:
     except (ValueError, RecursionError) as exc:
         raise ReaperError(place, f"is no JSON: {exc}", HINT) from None
     schema = value.get("schema") if isinstance(value, dict) else None
-    if schema not in {SCHEMA, DIAGNOSIS} or not isinstance(value.get("hosts"), list):
+    if schema not in {SCHEMA, diagnosis.SCHEMA} or not isinstance(value.get("hosts"), list):
         raise ReaperError(place, "is no report of reaper_ops in a form that this version knows", HINT)
     taken = _moment(value.get("time")) or written
     verb = str(value.get("verb") or "probe")
@@ -60,6 +60,7 @@ def of_diagnosis(found: Diagnosis) -> HostReport:
         found.problem,
         found.version,
         found.url,
+        found.models,
         notes=found.notes,
         simulated=found.simulated,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reaper_ops import __version__, assets
-from reaper_ops.core.diagnose import Diagnosis
+from reaper_ops.core.diagnosis import Diagnosis
 from reaper_ops.core.report import HostReport, Report
 from reaper_ops.core.saved import of_diagnosis
 from reaper_ops.formats import html_trend, html_view

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reaper_ops.core import measures
-from reaper_ops.core.diagnose import Cause, Diagnosis
+from reaper_ops.core.diagnosis import Cause, Diagnosis
 from reaper_ops.core.finding import Automate, Finding, Severity
 from reaper_ops.core.measures import Measures
 from reaper_ops.core.report import Evidence, HostReport

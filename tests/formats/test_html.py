@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reaper_ops import assets
-from reaper_ops.core.diagnose import Diagnosis
+from reaper_ops.core.diagnosis import Diagnosis
 from reaper_ops.core.finding import Severity
 from reaper_ops.core.report import Evidence, Report, State
 from reaper_ops.formats import as_html

@@ -19,6 +19,8 @@ from servers import Server, http_server
 from subject import free_port, free_ports
 from watchers import program
 
+from reaper_ops.core.rules.catalogue import RULES
+
 ROOT = Path(__file__).resolve().parents[2]
 REAPER = [sys.executable, "-m", "reaper_ops"]
 SICK = {("OllamaConnectionRefused", "lab-refused"), ("OllamaOutOfMemory", "lab-oom")}
@@ -128,6 +130,9 @@ def test_alerts_of_the_lab_reach_their_receiver(lab: dict[str, str], tmp_path: P
         groups = received(receiver)
     assert {group["groupLabels"]["host"] for group in groups} == {"lab-refused", "lab-oom"}
     assert told(receiver) == SICK
+    memory = next(alert for group in groups for alert in group["alerts"] if alert["labels"]["host"] == "lab-oom")
+    assert memory["labels"]["cause"] in {rule.id for rule in RULES}
+    assert memory["annotations"]["runbook"] == f"reaper-ops runbook {memory['labels']['cause']}"
     log = (tmp_path / "watch.log").read_text()
     assert "lab-oom" in log
     assert "out-of-memory" in log
