@@ -16,7 +16,7 @@ description:
   - What is set aside lies in I(store)C(/set-aside), which Ollama does not read, on the same file system.
 options:
   store: {description: The model store., type: path, required: true}
-  path: {description: The file; with C(*) at its end all files of its directory that begin so., type: path, required: true}
+  path: {description: The file; with C(*) at its end all files that begin so., type: path, required: true}
   state: {description: What is wanted., type: str, required: true, choices: [aside, back, discarded]}
 author: [reaper_ops (@reaper-ops)]
 """

@@ -58,6 +58,10 @@ def _check(source: Source, **kwargs: Any) -> None:
         for name in ("fix", "bundle", "slow"):
             if kwargs[name]:
                 raise ReaperError(f"--{name}", f"needs the hosts themselves, not {given[0]}", "give -i INVENTORY")
+    if kwargs["slow"] and kwargs["output"] not in {"text", "json"}:
+        raise ReaperError(
+            "--output", f"{kwargs['output']} cannot show what was measured", "use text or json with --slow"
+        )
     for name, needed in (("yes", "fix"), ("accept", "fix"), ("load", "slow")):
         if kwargs[name] and not kwargs[needed]:
             raise ReaperError(f"--{name}", f"means nothing without --{needed}", f"add --{needed}, or leave it out")
@@ -78,19 +82,23 @@ def _diagnose(source: Source, **kwargs: Any) -> int:
         click.echo(f"the evidence is in {kwargs['bundle']}", err=True)
     words = doctor.words(source)
     checkup = doctor.examine(patients, words)
-    click.echo(as_output(checkup, kwargs["output"], verbose=kwargs["verbose"]))
-    if kwargs["slow"] and kwargs["output"] == "text":
-        click.echo(_gains(patients, words))
+    if kwargs["slow"]:
+        click.echo(_with_gains(checkup, patients, words, kwargs["output"]))
+    else:
+        click.echo(as_output(checkup, kwargs["output"], verbose=kwargs["verbose"]))
     return exit_code(checkup, kwargs["output"])
 
 
-def _gains(patients: Sequence[Patient], words: str) -> str:
-    """What takes the time on each host that answers, and what would gain how much."""
+def _with_gains(checkup: Checkup, patients: Sequence[Patient], words: str, output: str) -> str:
+    """Also what takes the time on each host that answers, and what would gain how much."""
     from reaper_ops.core import slow
-    from reaper_ops.formats import slow_text
+    from reaper_ops.formats import doctor_json, slow_text
 
     cases = [case for one in patients if (case := one.case(words)) is not None]
-    return "\n".join(slow_text.text(case.host, case.traces.timings or (), slow.gains(case)) for case in cases)
+    rows = [(case.host, case.traces.timings or (), slow.gains(case)) for case in cases]
+    if output == "json":
+        return doctor_json.render(checkup, rows)
+    return "\n".join([as_output(checkup, output), *(slow_text.text(*row) for row in rows)])
 
 
 def _patients(source: Source, **kwargs: Any) -> tuple[Patient, ...]:

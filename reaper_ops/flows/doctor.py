@@ -10,12 +10,12 @@ from typing import Any
 from reaper_ops.adapters import bundle, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import facts as core_facts
-from reaper_ops.core import probe, url
+from reaper_ops.core import probe, timing, url
 from reaper_ops.core.bundle import Saved
 from reaper_ops.core.diagnose import diagnose, examined
 from reaper_ops.core.diagnosis import Checkup, Diagnosis
-from reaper_ops.core.facts.model import Exchange, Facts
-from reaper_ops.core.facts.traces import Timing, Traces
+from reaper_ops.core.facts.model import Exchange, Facts, System
+from reaper_ops.core.facts.traces import Timing
 from reaper_ops.core.inventory import Host, Inventory
 from reaper_ops.core.rules.case import Case
 from reaper_ops.core.settings import Settings
@@ -79,10 +79,8 @@ def measured(
 
 
 def _timed(one: Patient, timings: tuple[Timing, ...]) -> Patient:
-    if one.facts is None or not timings:
-        return one
-    traces = replace(one.facts.traces or Traces(), timings=timings)
-    return replace(one, facts=replace(one.facts, traces=traces))
+    facts = one.facts or Facts(one.host, System())
+    return replace(one, facts=timing.joined(facts, timings)) if timings else one
 
 
 def from_bundle(path: Path) -> tuple[Patient, ...]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from reaper_ops.core.diagnosis import SCHEMA, Checkup, Diagnosis
+from reaper_ops.core.facts.traces import Timing
+from reaper_ops.core.slow import Gain
+
+Slow = tuple[str, tuple[Timing, ...], tuple[Gain, ...]]
 
 
-def render(checkup: Checkup) -> str:
-    return json.dumps(document(checkup), indent=1)
+def render(checkup: Checkup, slow: Sequence[Slow] = ()) -> str:
+    """slow: host, what was measured, and what would gain how much."""
+    rows = {host: {"timings": list(map(asdict, t)), "gains": list(map(asdict, g))} for host, t, g in slow}
+    return json.dumps({**document(checkup), **({"slow": rows} if rows else {})}, indent=1)
 
 
 def document(checkup: Checkup) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 NATIVE, OPEN, ENGINE, MACHINE = "deb12", "deb13", "deb13-docker", "vm13"
 API = "http://127.0.0.1:11434/api"
+ASKED = f'curl -sS -m 60 {API}/generate -d \'{{{{"model": "{{model}}", "prompt": "Hello"}}}}\' || true'
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ def dropin(
 
 def simulated(id_: str, what: str, faults: str, request: str = "", *, host: str = NATIVE, **more: bool) -> Fault:
     """A fault of the simulated server, switched on by its file, and the request that meets it."""
-    ask = f'; curl -sS -m 60 {API}/generate -d \'{{{{"model": "{{model}}", "prompt": "Hello"}}}}\' || true'
     return Fault(
         id_,
         what,
@@ -55,7 +55,8 @@ def simulated(id_: str, what: str, faults: str, request: str = "", *, host: str 
         "printf '[Service]\\nEnvironment=REAPER_OPS_LAB_FAULTS=/var/lib/ollama/faults.json\\n' > {dropin}; "
         "systemctl daemon-reload; systemctl restart ollama; "
         f"curl -sS --retry 60 --retry-connrefused --retry-delay 1 {API}/version; "
-        f"echo '{faults}' > /var/lib/ollama/faults.json; chown ollama: /var/lib/ollama/faults.json" + (request or ask),
+        f"echo '{faults}' > /var/lib/ollama/faults.json; chown ollama: /var/lib/ollama/faults.json"
+        + (request or f"; {ASKED}"),
         "rm -f {dropin} /var/lib/ollama/faults.json; systemctl daemon-reload; systemctl reset-failed ollama; "
         "systemctl restart ollama",
         **more,
@@ -207,7 +208,7 @@ FAULTS = (
         '{{"slow-start": {{"seconds": 90}}}}',
         "; systemctl restart ollama",
     ),
-    simulated("queue-full-503", "queue full", '{{"503": {{}}}}'),
+    simulated("queue-full-503", "queue full", '{{"503": {{}}}}', "; for n in 1 2 3 4; do " + ASKED + "; done"),
     simulated("ram-preflight-refused", "refused before the load", '{{"oom-old": {{}}}}'),
     Fault(
         "systemd-memorymax-oom",
@@ -221,15 +222,16 @@ FAULTS = (
         "rm -f {dropin} /var/lib/ollama/faults.json; systemctl daemon-reload; systemctl restart ollama",
     ),
     Fault(
-        "oompolicy-stops-service",
-        "the vendor's policy",
-        NATIVE,
+        "systemd-memorymax-oom",
+        "and the vendor's policy stops the unit",
+        MACHINE,
         'echo \'{{"memory": {{"bytes": 314572800}}}}\' > /var/lib/ollama/faults.json; chown ollama: /var/lib/ollama/faults.json; '
         "printf '[Service]\\nEnvironment=REAPER_OPS_LAB_FAULTS=/var/lib/ollama/faults.json\\nMemoryMax=150M\\nMemorySwapMax=0\\n"
         "OOMPolicy=stop\\nRestart=no\\n' > {dropin}; systemctl daemon-reload; systemctl restart ollama; "
         f"curl -sS --retry 60 --retry-connrefused --retry-delay 1 {API}/version; "
         f'curl -sS -m 120 {API}/generate -d \'{{{{"model": "{{model}}", "prompt": "Hello"}}}}\' || true; sleep 2',
         "rm -f {dropin} /var/lib/ollama/faults.json; systemctl daemon-reload; systemctl reset-failed ollama; systemctl restart ollama",
+        also=("oompolicy-stops-service",),
     ),
     Fault(
         "container-memory-limit-oom",
@@ -284,14 +286,18 @@ FAULTS = (
         "orphaned-blobs",
         "a large blob that no manifest names",
         NATIVE,
-        "fallocate -l 2G {store}/blobs/sha256-" + "0" * 64 + "; touch -d '3 hours ago' {store}/blobs/*; chown ollama: {store}/blobs/*",
+        "fallocate -l 2G {store}/blobs/sha256-"
+        + "0" * 64
+        + "; touch -d '3 hours ago' {store}/blobs/*; chown ollama: {store}/blobs/*",
         "rm -f {store}/blobs/sha256-" + "0" * 64,
     ),
     Fault(
         "pull-partial-corrupt",
         "empty record of a part",
         NATIVE,
-        "for n in '' -0; do : > {store}/blobs/sha256-" + "1" * 64 + "-partial$n; done; touch -d '3 hours ago' {store}/blobs/*; chown ollama: {store}/blobs/*",
+        "for n in '' -0; do : > {store}/blobs/sha256-"
+        + "1" * 64
+        + "-partial$n; done; touch -d '3 hours ago' {store}/blobs/*; chown ollama: {store}/blobs/*",
         "rm -f {store}/blobs/sha256-" + "1" * 64 + "-partial*",
     ),
     Fault(

@@ -45,6 +45,44 @@ def test_a_healthy_host_has_no_findings(fleet: Fleet, second: Answer, name: str)
     assert (answer.rc, first(answer)) == (0, "-"), answer.stdout
 
 
+ODD = {
+    "another time zone": (
+        "ln -sf /usr/share/zoneinfo/Asia/Kolkata /etc/localtime",
+        "ln -sf /usr/share/zoneinfo/Etc/UTC /etc/localtime",
+    ),
+    "a tool that hangs": (
+        "printf '#!/bin/sh\\nexec sleep 600\\n' > /usr/local/sbin/nvidia-smi; chmod 755 /usr/local/sbin/nvidia-smi",
+        "rm -f /usr/local/sbin/nvidia-smi; pkill -f 'sleep 600'",
+    ),
+    "junk in the journal": ("head -c 20000 /dev/urandom | systemd-cat -t ollama", "true"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_host_is_examined_like_any_other(fleet: Fleet, second: Answer, name: str) -> None:
+    odd, even = ODD[name]
+    host = fleet.host("deb12")
+    host.ssh(odd)
+    try:
+        answer = reaper(fleet.inventory, "doctor", "-l", host.name)
+        assert (answer.rc, first(answer)) == (0, "-"), answer.stdout
+    finally:
+        host.ssh(even, check=False)
+
+
+def test_a_host_without_python_is_named_and_the_others_are_examined(fleet: Fleet, second: Answer) -> None:
+    host = fleet.host("deb12")
+    host.ssh("mkdir /root/away; mv /usr/bin/python3* /root/away/")
+    try:
+        answer = reaper(fleet.inventory, "doctor", "-l", "deb12,deb13")
+        rows = answer.hosts
+        assert (rows["deb12"]["state"], rows["deb13"]["state"]) == (None, "healthy"), answer.stdout
+        assert "Python" in rows["deb12"]["problem"]
+        assert answer.rc == 5
+    finally:
+        host.ssh("mv /root/away/* /usr/bin/; rmdir /root/away")
+
+
 @pytest.mark.parametrize("fault", PARAMS)
 def test_fault(fleet: Fleet, second: Answer, fault: Fault, named: list[tuple[str, str]]) -> None:
     host = fleet.host(fault.host)
@@ -57,6 +95,8 @@ def test_fault(fleet: Fleet, second: Answer, fault: Fault, named: list[tuple[str
         answer = reaper(fleet.inventory, "doctor", "-l", host.name, *given)
         named.append((fault.id, first(answer)))
         assert first(answer) == fault.id, shorter(answer)
+        (row,) = answer.document["hosts"]
+        assert set(fault.also) <= {found["id"] for found in row["causes"][0]["also"]}, shorter(answer)
         if fault.heals:
             healed = reaper(fleet.inventory, "doctor", "--fix", "--yes", "--accept", fault.id, "-l", host.name)
             assert (healed.rc, first(healed)) == (0, "-"), shorter(healed)

@@ -11,8 +11,10 @@ import pytest
 
 from reaper_ops import assets
 from reaper_ops.core.diagnosis import Blind, Cause, Checkup, Diagnosis
+from reaper_ops.core.facts.traces import Timing
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence, State
+from reaper_ops.core.slow import Gain
 from reaper_ops.formats import doctor_json, doctor_junit, doctor_nagios, doctor_text
 
 KILLED = Finding(
@@ -104,6 +106,14 @@ def test_json_is_as_its_schema_says() -> None:
     document = json.loads(doctor_json.render(Checkup((SICK, WELL, LOST, ODD))))
     jsonschema.validate(document, assets.data("diagnosis.schema.json"))
     assert document["hosts"][0]["causes"][0]["finding"]["id"] == "kernel-oom-kill"
+
+
+def test_json_shows_what_was_measured() -> None:
+    slow = ("gpu1", (Timing("tiny", cold=False, wall=0.5),), (Gain("cold-start-unload", "keep it loaded", 1.5, "how"),))
+    document = json.loads(doctor_json.render(Checkup((SICK,)), [slow]))
+    jsonschema.validate(document, assets.data("diagnosis.schema.json"))
+    assert document["slow"]["gpu1"]["timings"][0]["wall"] == 0.5
+    assert document["slow"]["gpu1"]["gains"][0]["seconds"] == 1.5
 
 
 def test_the_schema_names_every_field() -> None:

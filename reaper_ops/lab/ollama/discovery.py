@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from . import log
@@ -17,6 +18,8 @@ _GPUS: dict[str, dict[str, Any]] = {
 
 def discover(config: Config, faults: Faults) -> None:
     log.slog("INFO", "runner.go:60", "discovering available GPUs...")
+    if faults.on("slow-start"):
+        time.sleep(faults.option("slow-start", "seconds", 10))
     usable = config.gpu in _GPUS and not faults.on("cpu-fallback")
     if usable:
         _gpu(config)

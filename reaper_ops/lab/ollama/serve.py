@@ -83,8 +83,6 @@ def _serve(config: Config, version: str, program: str) -> int:
     else:
         log.slog("WARN", "lab", "simulated fault refuse: the port stays closed")
     discover(config, app.faults)
-    if app.faults.on("slow-start"):
-        time.sleep(app.faults.option("slow-start", "seconds", 10))
     gate.run()
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,6 +18,7 @@ KERNEL, CONTAINER, UNIT = "kernel-oom-kill", "container-memory-limit-oom", "syst
 POLICY, OOMD = "oompolicy-stops-service", "systemd-oomd-kill"
 KILLS = frozenset({KERNEL, CONTAINER, UNIT, POLICY, OOMD})
 CONTAINERS = ("docker", "containerd", "libpod", "kubepods", "lxc", "machine.slice")
+ID = re.compile(r"[0-9a-f]{64}")
 SYSTEMD = (".service", ".slice", ".scope")
 SIGKILLED = 137
 SAME_MOMENT = 120
@@ -104,10 +106,11 @@ def _by_kernel(case: Case, line: Hit) -> Death:
 
 
 def _owner(case: Case, group: str) -> str:
-    """Whose limit a control group is."""
-    if any(mark in group for mark in CONTAINERS):
+    """Whose limit a control group is: the innermost name says it, since a whole host may be a container."""
+    last = group.rpartition("/")[2]
+    if any(mark in last for mark in CONTAINERS) or ID.fullmatch(last):
         return CONTAINER
-    if group.endswith(SYSTEMD):
+    if last.endswith(SYSTEMD):
         return UNIT
     inside = case.settings.ollama_runtime == "docker" or bool(case.facts and case.facts.system.container)
     return CONTAINER if inside or group or case.settings.ollama_runtime == "process" else UNIT
