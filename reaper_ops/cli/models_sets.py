@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.cli.options import output_option, source_from, source_options
 
 
 @click.command("sets")
 @source_options
-@click.option("-o", "--output", type=click.Choice(["text", "json", "lines"]), default="text", help="form of the answer")
+@output_option
 def command(output: str, **kwargs: Any) -> None:
     """Show the model sets, and which models each host wants. Contacts no host."""
     from reaper_ops.adapters import ansible

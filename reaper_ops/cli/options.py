@@ -47,6 +47,13 @@ def source_options(function: Command, *, required: bool = True) -> Command:
     return function
 
 
+OUTPUTS = click.Choice(["text", "json", "lines"])
+output_option = click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
+lock_option = click.option(
+    "--lock", "lock_path", type=click.Path(), help="the lock; models.lock beside the inventory when not given"
+)
+
+
 def source_from(kwargs: dict[str, Any]) -> Source:
     """Takes the options of `source_options` out of a command's arguments."""
     return Source(

@@ -46,7 +46,13 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "ollama_env",
         "ollama_start_timeout",
     ),
-    "models": ("ollama_models", "ollama_model_sets", "ollama_insecure_registries"),
+    "models": (
+        "ollama_models",
+        "ollama_model_sets",
+        "ollama_insecure_registries",
+        "ollama_mirror",
+        "ollama_mirror_registries",
+    ),
 }
 REHEARSAL = tuple(name for name in Settings.model_fields if name.startswith("lab_"))
 
@@ -69,6 +75,7 @@ EXAMPLES: Mapping[str, Any] = {
     "ollama_models": ["@guide", "llama3:8b"],
     "ollama_model_sets": {"guide": ["llama3", "deepseek-r1:32b", "mistral", "codellama"]},
     "ollama_insecure_registries": ["registry.example.org:5000"],
+    "ollama_mirror": "http://models.example.org",
     "ollama_keep_alive": "30m",
     "ollama_load_timeout": "10m",
     "ollama_num_parallel": 4,

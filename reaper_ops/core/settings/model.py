@@ -93,6 +93,12 @@ class Settings(BaseModel):
     ollama_insecure_registries: Names = Field(
         (), description="registry hosts (host:port) that are asked over plain HTTP"
     )
+    ollama_mirror: str | None = Field(
+        None, description="URL of a site mirror that hosts pull from instead of the registries it stands in for"
+    )
+    ollama_mirror_registries: Names = Field(
+        ("registry.ollama.ai",), description="registries that the site mirror stands in for"
+    )
     ollama_keep_alive: Duration | None = Field(None, description="how long an idle model stays loaded (default 5m)")
     ollama_load_timeout: Duration | None = Field(
         None, description="how long the load of a model may stall (default 5m; 0 for ever); raise it for slow disks"
@@ -206,7 +212,17 @@ class Settings(BaseModel):
         _check_url(value)
         return value.rstrip("/")
 
-    @field_validator("ollama_insecure_registries")
+    @field_validator("ollama_mirror")
+    @classmethod
+    def _is_mirror(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, _, host = value.rstrip("/").partition("://")
+        if scheme not in {"http", "https"} or not _REGISTRY.match(host):
+            raise ValueError(f"{value!r} is no mirror; write http://HOST or http://HOST:PORT, as hosts reach it")
+        return f"{scheme}://{host}"
+
+    @field_validator("ollama_insecure_registries", "ollama_mirror_registries")
     @classmethod
     def _is_registry(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
