@@ -93,8 +93,6 @@ def test_what_nobody_wants_leaves_the_lock(write, registry, tmp_path, capfd):
     assert (code, rows["small:latest"]["change"]) == (0, "removed")
     left = json.loads((tmp_path / "models.lock").read_text())["models"]
     assert list(left) == [f"{registry.name}/library/tiny:latest"]
-        f"{registry.name}/library/tiny:latest"
-    ]
 
 
 FAULTS = {
