@@ -92,7 +92,13 @@ def read_process(host, ask):
     if "name" in ask and ask["name"] not in [os.path.basename(word) for word in argv[:3]]:
         return {"found": False, "other": argv[:1]}
     answer = {"found": True, "pid": pid, "argv": [redact(word) for word in argv], "unread": {}}
-    for key, read in (("exe", exe_of), ("environ", environ_of), ("status", status_of), ("memory", memory_of)):
+    for key, read in (
+        ("exe", exe_of),
+        ("environ", environ_of),
+        ("status", status_of),
+        ("memory", memory_of),
+        ("started", started_of),
+    ):
         try:
             answer[key] = read(pid)
         except OSError as exc:
@@ -127,6 +133,15 @@ def status_of(pid):
     with open("/proc/%d/status" % pid, "rb") as handle:
         lines = handle.read().decode("utf-8", "replace").splitlines()
     return {k: v.strip() for k, _, v in (line.partition(":") for line in lines) if k in STATUS}
+
+
+def started_of(pid):
+    """Seconds since 1970."""
+    with open("/proc/%d/stat" % pid, "rb") as handle:
+        ticks = int(handle.read().decode("utf-8", "replace").rpartition(")")[2].split()[19])
+    with open("/proc/stat", "rb") as handle:
+        boot = int(re.search(rb"^btime (\d+)", handle.read(), re.M).group(1))
+    return boot + ticks // os.sysconf("SC_CLK_TCK")
 
 
 def memory_of(pid):

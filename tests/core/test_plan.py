@@ -87,3 +87,16 @@ def test_roles_get_plain_data():
     assert given["plan"]["models/pull"] == ["llama3:latest"]
     assert given["archives"][0]["sha256"]
     assert given["owned"]["packages"] == ["zstd"]
+
+
+@pytest.mark.parametrize(("edited", "restarts"), [(900, True), (1100, False)])
+def test_a_server_that_was_started_from_an_edited_file_is_restarted(edited, restarts):
+    """Its mark is still the wished one: only the times tell whether it runs from the edit."""
+    settings, facts = Settings(), codec.load("case", BASES["installed"])
+    plain = codec.dump(settled(settings, facts))
+    dropin = "/etc/systemd/system/ollama.service.d/10-reaper_ops.conf"
+    plain["files"][dropin] |= {"content": "[Service]\nMemoryMax=1M\n", "mtime": edited}
+    plain["process"]["started"] = 1000
+    actions = [action.id for action in wish.derive(settings, codec.load("case", plain)).plan.actions]
+    assert ("ollama/restart" in actions) is restarts
+    assert "ollama/settings" in actions

@@ -133,7 +133,7 @@ FAULTS = (
         NATIVE,
         "OLLAMA_HOST=127.0.0.1:11435 HOME=/root systemd-run --quiet --unit=fault-second --setenv=HOME=/root "
         "--setenv=OLLAMA_HOST=127.0.0.1:11435 /usr/local/bin/ollama serve",
-        "systemctl stop fault-second",
+        "systemctl stop fault-second; rm -rf /root/.ollama",
         settle=2,
     ),
     dropin("listening-loopback-only", "bound to loopback", "Environment=OLLAMA_HOST=127.0.0.1:11434", host=OPEN),
@@ -304,7 +304,7 @@ FAULTS = (
         "models-split-between-users",
         "the models lie in another store",
         NATIVE,
-        "systemctl stop ollama; mkdir -p /root/.ollama; mv {store} /root/.ollama/models; install -d -o ollama -g ollama {store}; systemctl start ollama",
+        "systemctl stop ollama; rm -rf /root/.ollama; mkdir /root/.ollama; mv {store} /root/.ollama/models; install -d -o ollama -g ollama {store}; systemctl start ollama",
         "systemctl stop ollama; rm -rf {store}; mv /root/.ollama/models {store}; rmdir /root/.ollama 2>/dev/null; systemctl start ollama",
         settle=2,
     ),

@@ -66,4 +66,5 @@ def _file(row: Mapping[str, Any]) -> File | None:
         uid=whole(row.get("uid")),
         gid=whole(row.get("gid")),
         size=whole(row.get("size")),
+        mtime=whole(row.get("mtime")),
     )

@@ -177,7 +177,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Process:
-    """The running Ollama server that we look after; environment is redacted and limited to what we know."""
+    """The running Ollama server that we look after; environment is redacted and limited to what we know.
+
+    started is in seconds since 1970, by the host's clock.
+    """
 
     pid: int
     exe: str
@@ -185,6 +188,7 @@ class Process:
     argv: tuple[str, ...] = ()
     uid: int | None = None
     gids: tuple[int, ...] = ()
+    started: int | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,7 @@ class File:
     uid: int | None = None
     gid: int | None = None
     size: int | None = None
+    mtime: int | None = None
 
     def holds(self, wanted: str) -> bool:
         """Whether this is the file's exact text, secrets included."""

@@ -32,6 +32,7 @@ def parse(answers: Answers) -> Process | None:
         argv=tuple(str(word) for word in argv) if isinstance(argv, list) else (),
         uid=_first(text(status.get("Uid"))),
         gids=tuple(_numbers(text(status.get("Groups")))),
+        started=whole(answer.get("started")),
     )
 
 

@@ -25,12 +25,12 @@ def native(case: Case) -> list[Action]:
     unit = case.facts.unit
     if unit is None or not unit.enabled:
         actions.append(Action("ollama/enable", "ollama.service", "is not enabled at boot"))
-    return actions + _run(case, "ollama.service", bool(unit and unit.active))
+    return actions + _run(case, "ollama.service", bool(unit and unit.active), actions)
 
 
 def process(case: Case) -> list[Action]:
     actions = _release(case) + case.file_actions("ollama/")
-    return actions + _run(case, "ollama serve", case.facts.process is not None)
+    return actions + _run(case, "ollama serve", case.facts.process is not None, actions)
 
 
 def container(case: Case) -> list[Action]:
@@ -41,9 +41,12 @@ def container(case: Case) -> list[Action]:
         actions.append(Action("ollama/container", "ollama", f"the container is {there.state if there else 'missing'}"))
     elif there.environ.get(CONFIG) != want:
         actions.append(Action("ollama/container", "ollama", "runs from an older configuration"))
+    elif edited := _runs_from(case, actions):
+        actions.append(Action("ollama/container", "ollama", f"was started from {edited} as it is now"))
     return actions
 
 
+RUN_FROM = frozenset({"ollama/unit", "ollama/settings", "ollama/compose", "ollama/environment"})
 RUNTIMES = {"systemd": native, "process": process, "docker": container}
 
 
@@ -95,13 +98,24 @@ def _models_dir(case: Case) -> list[Action]:
     return [] if there is not None else [Action("ollama/models-dir", wanted, "is missing")]
 
 
-def _run(case: Case, what: str, active: bool) -> list[Action]:
+def _runs_from(case: Case, actions: list[Action]) -> str:
+    """A file that is not as wished, and that the server was started from: somebody edited it, and restarted."""
+    started = case.facts.process.started if case.facts.process else None
+    for path in (action.target for action in actions if action.id in RUN_FROM):
+        file = case.facts.files.get(path)
+        if started is not None and file is not None and file.mtime is not None and file.mtime <= started:
+            return path
+    return ""
+
+
+def _run(case: Case, what: str, active: bool, actions: list[Action]) -> list[Action]:
     process_ = case.facts.process
     if not active or process_ is None:
         return [Action("ollama/start", what, "is not running")]
     if process_.environ.get(CONFIG) != case.wish.context["config_hash"]:
         return [Action("ollama/restart", what, "runs from an older configuration")]
-    return []
+    edited = _runs_from(case, actions)
+    return [Action("ollama/restart", what, f"was started from {edited} as it is now")] if edited else []
 
 
 def models(case: Case) -> list[Action]:

@@ -32,20 +32,31 @@ def no_swap(case: Case) -> Finding | None:
     - https://wiki.archlinux.org/title/Swap
     """
     facts = case.facts
-    if facts is None or facts.memory is None or facts.memory.swap_total or facts.system.container:
+    if facts is None or facts.memory is None:
+        return None
+    if case.settings.swap_kind != "none":
+        return None if swapfile_unsupported_fs(case) else _wished_swap(case)
+    if facts.memory.swap_total or facts.system.container:
         return None
     shown = (Evidence("meminfo", f"SwapTotal 0, MemTotal {room.gib(facts.memory.total)}"),)
-    if case.settings.swap_kind != "none":
-        if swapfile_unsupported_fs(case):
-            return None
-        wish = f"swap_kind: {case.settings.swap_kind}, {room.gib(case.settings.swap_size)}"
-        heal = (Step("Make the swap that the inventory wishes.", "{up}", Automate.ASK, "apply"),)
-        return Finding(f"the inventory wishes swap ({wish}), and the host has none", shown, steps=heal)
     dead = death(case)
     if dead is None or dead.cause != KERNEL:
         return None
     summary = f"the host has {room.gib(facts.memory.total)} of memory and no swap to bridge a peak"
     return Finding(summary, (*shown, *dead.evidence[:1]), Confidence.LIKELY)
+
+
+def _wished_swap(case: Case) -> Finding | None:
+    """The swap that the inventory wishes, by its own name: other swap does not stand in for it."""
+    rows, kind = case.facts.swaps if case.facts else None, case.settings.swap_kind
+    place = case.settings.swap_path if kind == "file" else "/dev/zram"
+    if rows is None or any(row.path.startswith(place) for row in rows):
+        return None
+    wish = f"{kind}, {room.gib(case.settings.swap_size)}"
+    seen = ", ".join(row.path for row in rows) or "no swap in use"
+    heal = (Step("Make the swap that the inventory wishes.", "{up}", Automate.ASK, "apply"),)
+    summary = f"the inventory wishes swap ({wish}), and it is not in use"
+    return Finding(summary, (Evidence("/proc/swaps", seen),), steps=heal)
 
 
 def thrashing(case: Case) -> bool:
