@@ -131,7 +131,7 @@ FAULTS = (
         "second-instance",
         "server started by hand",
         NATIVE,
-        "OLLAMA_HOST=127.0.0.1:11435 HOME=/root systemd-run --quiet --unit=fault-second --setenv=HOME=/root "
+        "OLLAMA_HOST=127.0.0.1:11435 HOME=/root systemd-run --quiet --slice=user.slice --unit=fault-second --setenv=HOME=/root "
         "--setenv=OLLAMA_HOST=127.0.0.1:11435 /usr/local/bin/ollama serve",
         "systemctl stop fault-second; rm -rf /root/.ollama",
         settle=2,
@@ -143,9 +143,10 @@ FAULTS = (
     replace(LOGGED, mend=LOGGED.mend + FORGET),
     dropin("unknown-env-var", "a name that does not exist", "Environment=OLLAMA_NUM_CTX=4096"),
     dropin("env-value-invalid", "a number in words", "Environment=OLLAMA_NUM_PARALLEL=four"),
-    dropin("unit-sandbox-blocks", "store read-only to the unit", "ReadOnlyPaths=/var/lib/ollama", settle=30),
+    dropin(
+        "unit-sandbox-blocks", "store out of the unit's sight", "InaccessiblePaths=/var/lib/ollama/models", settle=30
+    ),
     dropin("cpu-quota-or-no-avx", "a tenth of a core", "CPUQuota=10%%", settle=6),
-    dropin("overcommit-or-ulimit", "address space limited", "LimitAS=64M", settle=30),
     Fault(
         "unit-config-not-applied",
         "drop-in without reload",
@@ -353,7 +354,8 @@ FAULTS = (
     compose(
         "healthcheck-no-curl",
         "health check with a program that is not there",
-        f'sed -i \'s,^\\( *\\)test:.*,\\1test: ["CMD"\\, "curl"\\, "-f"\\, "http://127.0.0.1:11434"],; s,interval:.*,interval: 2s,\' {COMPOSE}',
+        'sed -i \'/ test:/,/grep -q/c\\      test: ["CMD"\\, "wget"\\, "http://127.0.0.1:11434"]\' '.replace("\\,", ",")
+        + f"{COMPOSE}; sed -i 's,interval: 30s,interval: 1s,; s,start_interval.*,start_interval: 1s,; s,start_period.*,start_period: 1s,' {COMPOSE}",
         settle=12,
     ),
     compose(

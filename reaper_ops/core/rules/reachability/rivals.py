@@ -116,8 +116,9 @@ def _stopped(case: Case) -> bool:
 
 
 def _serves(process: Running) -> bool:
-    words = process.command.split()
-    return len(words) > 1 and words[0].rsplit("/", 1)[-1] == "ollama" and "serve" in words[1:3]
+    names = [word.rsplit("/", 1)[-1] for word in process.command.split()[:4]]
+    program = names[1:] if names[:1] and names[0].startswith("python") else names
+    return program[:1] == ["ollama"] and "serve" in program[1:3]
 
 
 def _ours(case: Case, process: Running) -> bool:

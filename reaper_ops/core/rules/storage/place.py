@@ -245,6 +245,7 @@ RULES = (
             Step("Copy the models out while this container exists.", "docker cp {name}:/root/.ollama ./ollama-saved"),
             Step("Make it anew with its volume.", "{up}", Automate.ASK, "apply"),
         ),
+        explains=("models-split-between-users", "model-not-found", "model-missing"),
         needs=("docker-inspect.json",),
     ),
     Rule(
