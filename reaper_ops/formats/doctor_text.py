@@ -43,14 +43,19 @@ def _host(host: Diagnosis, width: int, paint: Paint, verbose: bool) -> Iterator[
     yield f"{ascii_safe(host.host):<{width}}  {paint(f'{state:<18}', kind)}  {ascii_safe(about + summary)}".rstrip()
     if host.problem:
         yield from wrapped("problem: ", host.problem)
-    if not host.explained and not host.problem:
+    if not host.problem and not (host.explained if host.state is not None else host.causes):
         yield from _unexplained(host, paint)
     for number, cause in enumerate(host.causes):
         yield from _cause(cause, first=number == 0, paint=paint, verbose=verbose)
+    for note in host.notes:
+        yield from wrapped("note: ", note)
     yield from _unseen(host, verbose)
 
 
 def _unexplained(host: Diagnosis, paint: Paint) -> Iterator[str]:
+    if host.state is None:
+        yield from wrapped("", f"{host.summary}, and no rule speaks of what was read")
+        return
     yield from wrapped("", f"{host.summary}; no rule explains it with what was read")
     yield from _evidence(host.evidence)
     if host.next_step:

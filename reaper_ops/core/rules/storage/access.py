@@ -30,6 +30,8 @@ def refused(case: Case) -> Hit | None:
     hit = case.log.complaint
     if hit is None or hit.signature.id not in REFUSED:
         return None
+    if not case.environ and not case.unit:
+        return hit
     path, ours = hit.groups.get("path", ""), store.expanded(case, case.models_dir)
     return hit if store.below(path, ours) or store.below(ours, path) else None
 
