@@ -281,4 +281,5 @@ def _message(event: Event) -> str:
     text = str(result.get("msg") or result.get("stderr") or result.get("exception") or "no message").strip()
     if died := str(result.get("module_stderr") or "").strip():
         text = f"{text.splitlines()[0].rstrip('.')}: {died.splitlines()[0]}"
+    text = complaint.of_host(text)
     return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text

@@ -11,6 +11,7 @@ _ORIGIN = re.compile(r"^Origin: (/.+?):(\d+)(?::\d+)?$", re.MULTILINE)
 _ERROR = re.compile(r"(?:\[?(?:ERROR|FATAL|fatal)\]?[:!]*|ansible: error:)\s*(.+)")
 _UNMATCHED = re.compile(r"Could not match supplied host pattern, ignoring: (.+)")
 _LIMIT_FILE = re.compile(r"Unable to find limit file b?'?([^']+)'?")
+_PYTHON = re.compile(r"module interpreter '([^']+)' was not found")
 _NOT_MEANT = ("no root 'plugin' key found", "Plugin configuration YAML file", "Invalid host pattern 'all:'")
 _OWN_FORMAT = ("script", "yaml", "auto", "toml", "ini")
 
@@ -44,6 +45,14 @@ def of_listing(stderr: str) -> Complaint:
         return Complaint(line, beside + plain(sentence(stderr)), _hint(stderr))
     place = line if origin and origin[1] == source[1] else source[1]
     return Complaint(place, _problem(stderr), _hint(stderr))
+
+
+def of_host(text: str) -> str:
+    """Why a task failed on a host, with the next step where Ansible names none."""
+    missing = _PYTHON.search(text)
+    if missing:
+        return f"there is no Python at {missing[1]}; install python3 on the host, or set ansible_python_interpreter"
+    return text
 
 
 def _hint(stderr: str) -> str:

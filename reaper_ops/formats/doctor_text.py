@@ -43,6 +43,8 @@ def _host(host: Diagnosis, width: int, paint: Paint, verbose: bool) -> Iterator[
     yield f"{ascii_safe(host.host):<{width}}  {paint(f'{state:<18}', kind)}  {ascii_safe(about + summary)}".rstrip()
     if host.problem:
         yield from wrapped("problem: ", host.problem)
+        if host.next_step and host.state is None:
+            yield from wrapped("next: ", host.next_step)
     if not host.problem and not (host.explained if host.state is not None else host.causes):
         yield from _unexplained(host, paint)
     for number, cause in enumerate(host.causes):

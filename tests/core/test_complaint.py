@@ -52,3 +52,9 @@ def test_no_output_gives_a_traceback_or_two_lines(noise, known):
     said = complaint.of_listing(noise + known)
     assert said.problem
     assert "\n" not in said.problem
+
+
+def test_a_host_without_python_is_told_what_to_install() -> None:
+    said = "The module interpreter '/usr/bin/python3' was not found.: /bin/sh: 1: /usr/bin/python3: not found"
+    assert complaint.of_host(said).startswith("there is no Python at /usr/bin/python3; install python3")
+    assert complaint.of_host("no space left") == "no space left"
