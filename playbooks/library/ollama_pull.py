@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
 import re
 import time
-from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_alone import alone
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
+from ansible.module_utils.reaper_models import copy, delete, digest_of, listed, request, said
+from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import free_space, manifest, missing, same_name, split_name
 
 DOCUMENTATION = r"""
@@ -21,8 +22,15 @@ short_description: Pull models into a running Ollama server
 description:
   - Models that the server lists are left alone. For each other one the free space is compared with the
     registry's manifest first; then it is pulled with retries, and its digest compared with the manifest.
+  - A model in O(locked) must have that digest. A tag that is something else by now is an error before a byte is
+    fetched, and a model of another digest is pulled again.
+  - A model in O(sources) is pulled under that name, given its own by a copy, and the other name is taken away.
 options:
   models: {description: Names with tags., type: list, elements: str, required: true}
+  locked: {description: Digest and blobs (with their sizes) of models by name., type: dict, default: {}}
+  sources: {description: The name of a model at a mirror by its own name., type: dict, default: {}}
+  lock_file: {description: File that keeps a second pull away while this one runs., type: path}
+  owner: {description: Who runs this; told to whom the lock file keeps away., type: str, default: ""}
   url: {description: The host's own server., type: str, default: "http://127.0.0.1:11434", aliases: [base_url]}
   models_dir: {description: The server's model store; without it the space is not checked., type: path}
   insecure_registries: {description: Registries asked over plain HTTP., type: list, elements: str, default: []}
@@ -50,9 +58,6 @@ models:
   elements: dict
   returned: always
 """
-API_TIMEOUT = 30
-ABANDONED = 120
-SNAPSHOT_EVERY = 0.25
 CAUSES = (
     (r"file does not exist|invalid model name", False, "check the name of the model and its tag"),
     (r"no space left on device", False, "free space in the model store, or set ollama_models_dir"),
@@ -69,101 +74,12 @@ CAUSES = (
 OTHERWISE = (True, "run again: what was downloaded is kept")
 
 
-class Stopped(Exception):
-    """The caller is gone; what was downloaded stays for the next run."""
-
-
 def advice(error):
     """Whether another attempt can help, and the next step for a person."""
     for pattern, again, step in CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return again, step
     return OTHERWISE
-
-
-@contextlib.contextmanager
-def request(base_url, method, path, body=None, timeout=API_TIMEOUT):
-    """The answer and its socket; the host's own server is never asked through a proxy."""
-    parts = urlsplit(base_url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
-    try:
-        data = None if body is None else json.dumps(body).encode()
-        connection.request(method, parts.path.rstrip("/") + path, data, {"Content-Type": "application/json"})
-        socket = connection.sock
-        answer = connection.getresponse()
-        yield answer, socket
-        answer.close()
-    finally:
-        connection.close()
-
-
-def listed(base_url):
-    """{name: digest} of the server's models."""
-    try:
-        with request(base_url, "GET", "/api/tags") as (answer, _):
-            text = answer.read().decode("utf-8", "replace")
-            if answer.status != 200:
-                raise Trouble("%s/api/tags says %d: %s" % (base_url, answer.status, text[:200]))
-        return {row["name"]: row.get("digest", "") for row in json.loads(text).get("models") or []}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as error:
-        raise Trouble("%s cannot be reached or is not Ollama: %s" % (base_url, error)) from None
-
-
-def digest_of(name, models):
-    return next((digest for other, digest in models.items() if same_name(name, other)), None)
-
-
-class Progress:
-    """Snapshots of the present model for whoever watches; also notices when nobody does any more."""
-
-    def __init__(self, params):
-        self.path, self.heartbeat = params["progress_file"], params["heartbeat"]
-        self.written, self.sizes, self.model, self.done = 0.0, {}, "", set()
-
-    def model_starts(self, name, sizes, models_dir):
-        self.model, self.sizes, self.done = name, sizes or {}, set()
-        if models_dir:
-            self.done = {digest for digest in self.sizes if not missing({digest: 1}, models_dir)}
-        self.event({"status": "starting"}, force=True)
-
-    def event(self, line, force=False):
-        now = time.time()
-        if now - self.written < SNAPSHOT_EVERY and not force:
-            return
-        self.watched(now)
-        layer, completed, total = line.get("digest"), line.get("completed", 0), line.get("total", 0)
-        if layer and total and completed == total:
-            self.done.add(layer)
-        whole = sum(size for digest, size in self.sizes.items() if digest in self.done)
-        whole += completed if layer not in self.done else 0
-        row = {"model": self.model, "layer": layer, "completed": completed, "total": total, "t": now}
-        row.update(status=line.get("status", ""), pid=os.getpid())
-        row.update(model_completed=whole if self.sizes else None, model_total=sum(self.sizes.values()) or None)
-        self.write(json.dumps(row) + "\n")
-        self.written = now
-
-    def watched(self, now):
-        if not self.heartbeat:
-            return
-        try:
-            age = now - os.stat(self.heartbeat).st_mtime
-        except OSError:
-            age = ABANDONED + 1
-        if age > ABANDONED:
-            raise Stopped
-
-    def write(self, text):
-        if self.path:
-            temporary = self.path + ".tmp"
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, self.path)
-
-    def end(self):
-        if self.path:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
 
 
 class Stream:
@@ -224,42 +140,51 @@ def pull_once(name, params, progress):
     return "the server ended its answer without success; it does answer no longer or was restarted"
 
 
-def said(answer):
-    text = answer.read().decode("utf-8", "replace")
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        text = str(json.loads(text)["error"])
-    return "the server says %d: %s" % (answer.status, text[:300])
-
-
 def gigabytes(count):
     return "%.1f GB" % (count / 1e9)
 
 
-def look_up(name, params, row):
+def ask(name, params, row):
     """Digest and sizes from the registry, or a note; fails the row for what cannot work."""
     proxy = (params["insecure_registries"], params["proxy"], params["no_proxy"])
     try:
-        digest, sizes = manifest(name, *proxy)
+        return manifest(name, *proxy)
     except LookupError as error:
         row.update(error=str(error), next_step=CAUSES[0][2])
-        return None, {}
     except Trouble as trouble:
-        row["notes"].append("size not checked beforehand: %s" % trouble)
-        return None, {}
-    if params["models_dir"]:
-        row["bytes"] = missing(sizes, params["models_dir"])
-        free = free_space(params["models_dir"])
-        if row["bytes"] + params["min_free"] > free:
-            row["error"] = "%s needs %s and %s must stay free, but %s has only %s" % (
-                name,
-                gigabytes(row["bytes"]),
-                gigabytes(params["min_free"]),
-                params["models_dir"],
-                gigabytes(free),
-            )
-            row["next_step"] = CAUSES[1][2]
-    else:
+        row["notes"].append("not compared with the registry beforehand: %s" % trouble)
+    return None, {}
+
+
+def need_room(name, sizes, params, row):
+    """Fails the row where the missing bytes do not fit."""
+    if not params["models_dir"]:
         row["bytes"] = sum(sizes.values())
+        return
+    row["bytes"] = missing(sizes, params["models_dir"])
+    free = free_space(params["models_dir"])
+    if sizes and row["bytes"] + params["min_free"] > free:
+        numbers = (gigabytes(row["bytes"]), gigabytes(params["min_free"]), params["models_dir"], gigabytes(free))
+        row["error"] = "%s needs %s and %s must stay free, but %s has only %s" % (name, *numbers)
+        row["next_step"] = CAUSES[1][2]
+
+
+def look_up(name, params, row):
+    """What the model shall be: by the lock, else by the registry; None where neither says."""
+    source, promised = params["sources"].get(name, name), params["locked"].get(name)
+    digest, sizes = ask(source, params, row)
+    if promised and not row["error"]:
+        wanted = promised["digest"].rpartition(":")[2]
+        if digest and digest != wanted:
+            row["error"] = "%s is not what was locked: the lock has %s, there is %s" % (
+                source,
+                wanted[:12],
+                digest[:12],
+            )
+            row["next_step"] = "the tag has moved: `reaper-ops models update` lets the lock follow"
+        digest, sizes = wanted, promised["blobs"]
+    if not row["error"]:
+        need_room(name, sizes, params, row)
     return digest, sizes
 
 
@@ -277,35 +202,81 @@ def attempt_all(name, params, progress, row):
 
 
 def prove(name, params, expected, row):
-    """Compares the server's digest with the registry's; a tag that moved meanwhile is looked up again."""
+    """Compares the server's digest with what is expected; an unlocked tag that moved meanwhile is looked up again."""
     row["digest"] = digest_of(name, listed(params["url"])) or ""
     if not row["digest"]:
         row.update(error="%s was pulled but is not listed" % name, next_step="see the server's log")
     elif expected and row["digest"] != expected:
-        again, _ = look_up(name, params, {"notes": []})
+        again = None if name in params["locked"] else ask(name, params, {"notes": []})[0]
         if again != row["digest"]:
-            row["error"] = "digest is %s, the registry's manifest has %s" % (row["digest"][:12], expected[:12])
+            row["error"] = "digest is %s, the manifest that was asked for has %s" % (row["digest"][:12], expected[:12])
             row["next_step"] = "a mirror or proxy serves another manifest; compare them, then pull again"
     elif not expected:
         row["notes"].append("digest not compared: the registry could not be asked from the host")
 
 
+def retired(source):
+    """Name for the version that is replaced, until its blobs can go."""
+    return source.rpartition(":")[0] + ":reaper-ops-old"
+
+
+def rename(name, source, params):
+    """From the mirror's name to the model's own. A version that was there before leaves with its blobs."""
+    url, old = params["url"], retired(source)
+    if digest_of(name, listed(url)) is not None:
+        copy(url, name, old)
+    copy(url, source, name)
+    tidy(name, source, params)
+
+
+def tidy(name, source, params):
+    """Takes names away that only served the pull, also those of a pull that was killed."""
+    if source == name:
+        return False
+    spare = [one for one in listed(params["url"]) if any(same_name(one, other) for other in (source, retired(source)))]
+    spare = [one for one in spare if not any(same_name(one, other) for other in params["models"])]
+    for one in spare:
+        delete(params["url"], one)
+    return bool(spare)
+
+
+def finish(name, source, params, expected, row):
+    """Proves what was pulled, and gives it its own name only then."""
+    prove(source, dict(params, locked={source: 1} if name in params["locked"] else {}), expected, row)
+    if row["error"]:
+        tidy(name, source, params)
+    elif source != name:
+        rename(name, source, params)
+        prove(name, params, expected, row)
+
+
 def pull(name, params, progress):
-    row = {"name": name, "changed": False, "digest": "", "bytes": 0, "attempts": 0, "notes": []}
-    row.update(error="", next_step="")
+    row = dict(unchanged(name, ""), bytes=0)
     expected, sizes = look_up(name, params, row)
     if row["error"]:
         return row
+    source = params["sources"].get(name, name)
     progress.model_starts(name, sizes, params["models_dir"])
-    attempt_all(name, params, progress, row)
+    started = time.monotonic()
+    attempt_all(source, params, progress, row)
+    row["seconds"] = round(time.monotonic() - started, 2)
     if not row["error"]:
+        progress.event({"status": "naming"}, force=True)
         row["changed"] = True
-        prove(name, params, expected, row)
+        try:
+            finish(name, source, params, expected, row)
+        except Trouble as trouble:
+            row.update(error=str(trouble), next_step=CAUSES[-1][2])
     return row
 
 
+def is_right(name, digest, params):
+    promised = params["locked"].get(name)
+    return digest is not None and (not promised or promised["digest"].rpartition(":")[2] == digest)
+
+
 def unchanged(name, digest):
-    row = {"name": name, "changed": False, "digest": digest, "bytes": 0, "attempts": 0}
+    row = {"name": name, "changed": False, "digest": digest, "bytes": 0, "attempts": 0, "seconds": 0}
     return dict(row, error="", next_step="", notes=[])
 
 
@@ -315,7 +286,9 @@ def keep(path, row):
         return
     before = read_json(path)
     rows = before if isinstance(before, dict) else {}
-    rows[row["name"]] = {"error": row["error"][:1000], "time": int(time.time())}
+    known = rows.get(row["name"])
+    digest = known.get("digest", "") if row["error"] and isinstance(known, dict) else row["digest"]
+    rows[row["name"]] = {"error": row["error"][:1000], "time": int(time.time()), "digest": digest}
     try:
         write_atomic(path, json.dumps(rows, indent=1, sort_keys=True) + "\n", 0o600)
     except OSError as error:
@@ -336,8 +309,9 @@ def bring(module):
     try:
         for name in dict.fromkeys(params["models"]):
             digest = digest_of(name, have)
-            if digest is not None:
+            if is_right(name, digest, params):
                 rows.append(unchanged(name, digest))
+                rows[-1]["changed"] = not module.check_mode and tidy(name, params["sources"].get(name, name), params)
             elif module.check_mode:
                 rows.append(dict(unchanged(name, ""), changed=True))
             else:
@@ -354,6 +328,10 @@ def main():
         "models": {"type": "list", "elements": "str", "required": True},
         "url": {"type": "str", "default": "http://127.0.0.1:11434", "aliases": ["base_url"]},
         "models_dir": {"type": "path"},
+        "locked": {"type": "dict", "default": {}},
+        "sources": {"type": "dict", "default": {}},
+        "lock_file": {"type": "path"},
+        "owner": {"type": "str", "default": ""},
         "insecure_registries": words,
         "proxy": {"type": "str", "aliases": ["https_proxy"]},
         "no_proxy": words,
@@ -368,9 +346,11 @@ def main():
     module = AnsibleModule(spec, supports_check_mode=True)
     module.params["url"] = module.params["url"].rstrip("/")
     try:
-        rows = bring(module)
+        with alone(None if module.check_mode else module.params["lock_file"], module.params["owner"]):
+            rows = bring(module)
     except Trouble as trouble:
-        module.fail_json(msg="%s; %s" % (trouble, CAUSES[-1][2]), models=[])
+        step = "" if "another pull" in str(trouble) else "; " + CAUSES[-1][2]
+        module.fail_json(msg="%s%s" % (trouble, step), models=[])
     except Stopped:
         module.fail_json(msg="the controller is gone; what was downloaded stays, run again", models=[])
     failed = [row for row in rows if row["error"]]

@@ -48,8 +48,9 @@ def finish(path, manifest, removal):
         return rest != manifest
     if not removal.check:
         os.unlink(path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(os.path.dirname(path), "pulls.json"))
+        for name in ("pulls.json", "pull.lock"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(os.path.dirname(path), name))
         ours = [os.path.dirname(path)]
         ours += sorted(manifest.get("directories", []) + manifest.get("homes", []), key=lambda p: -p.count("/"))
         for directory in ours:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,10 @@ Known = Mapping[str, Mapping[str, Any]]
 CALM = "import atexit, gc; gc.set_threshold(100_000, 50, 50); atexit.register(gc.freeze)"
 PROGRAM = (sys.executable, "-c", f"{CALM}; import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
+
+
+LONGEST_WORD = 100_000
+"""Linux takes no word of 128 KiB on a command line."""
 
 
 @dataclass(frozen=True)
@@ -235,13 +240,24 @@ def playing(
     argv = [*PROGRAM, "playbook", str(assets.playbook(name)), *source.argv(limit=limit)]
     argv += ["--check"] if check else []
     argv += ["--diff"] if diff else []
-    if variables:
-        argv += ["-e", json.dumps(variables)]
     env = {**_environment(), "REAPER_OPS_LISTING": "1" if listing else "0"}
     if source.become_password_file:
         env["ANSIBLE_BECOME_PASSWORD_FILE"] = source.become_password_file
-    with process.started(argv, env=env) as program:
+    with _handed(variables) as words, process.started([*argv, *words], env=env) as program:
         yield Playing(name, source, program)
+
+
+@contextmanager
+def _handed(variables: Mapping[str, Any] | None) -> Iterator[list[str]]:
+    """Variables as words of a command line, or in a file where they are too many for one word."""
+    text = json.dumps(variables) if variables else ""
+    if len(text) < LONGEST_WORD:
+        yield ["-e", text] if text else []
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="reaper-ops-", suffix=".json") as file:
+        file.write(text)
+        file.flush()
+        yield ["-e", f"@{file.name}"]
 
 
 def playbook(

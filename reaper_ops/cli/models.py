@@ -10,11 +10,13 @@ VERBS = {
     "sets": "reaper_ops.cli.models_sets:command",
     "lock": "reaper_ops.cli.models_lock:command",
     "update": "reaper_ops.cli.models_update:command",
+    "pull": "reaper_ops.cli.models_pull:command",
 }
 HELP = {
     "sets": "Show the model sets, and which models each host wants.",
     "lock": "Note what each wanted name is at its registry, and which tags have moved.",
     "update": "Let the lock follow its tags, and show what changes.",
+    "pull": "Bring the wanted models to every host, as the lock has them.",
 }
 
 

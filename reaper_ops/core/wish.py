@@ -8,6 +8,7 @@ from typing import Any
 
 from reaper_ops import assets
 from reaper_ops.core import ownership, release, render, repositories
+from reaper_ops.core.delivery import request as delivery
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.plan import Desired, Plan, Wish, plan
 from reaper_ops.core.plan.download import Download, of_model
@@ -36,7 +37,8 @@ class Intent:
             "os_id": system.os_id,
             "codename": system.codename,
             "start_timeout": self.settings.ollama_start_timeout,
-            "insecure_registries": list(self.settings.ollama_insecure_registries),
+            "insecure_registries": sorted(delivery.plain_http(self.settings)),
+            "mirrored": delivery.sources(self.settings),
             "proxy": self.settings.ollama_https_proxy or "",
             "archives": self.archives(),
             "sources": repositories.for_roles(system, self.context["arch"], self.context["gpu"]["form"]),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reaper_ops.adapters import ansible
+from reaper_ops.adapters import ansible, lockfile
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.core.delivery import request
+from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.core.report import HostReport, Report
 from reaper_ops.flows import plan as planning
 from reaper_ops.flows import probe
 from reaper_ops.flows.gather import Gathered, gather
+from reaper_ops.flows.models_change import owner
 from reaper_ops.flows.plan import Planned
 
 Confirm = Callable[[Planned], bool]
@@ -34,10 +37,19 @@ def up(source: Source, *, confirm: Confirm, on_event: OnEvent | None = None) -> 
         return Outcome(planned, prove(source, planned, planned.gathered, None))
     if not confirm(planned):
         return Outcome(planned, Report("up", ()))
-    run = ansible.playbook("site.yml", source, on_event=on_event, limit=",".join(planned.to_apply))
+    run = ansible.playbook(
+        "site.yml", source, on_event=on_event, limit=",".join(planned.to_apply), variables=_delivery(source, planned)
+    )
     again = gather(source, planned.inventory, planned.to_apply, on_event)
     merged = Gathered({**planned.gathered.facts, **again.facts}, {**planned.gathered.problems, **again.problems})
     return Outcome(planned, prove(source, planned, merged, run), changes(run), applied=True)
+
+
+def _delivery(source: Source, planned: Planned) -> dict[str, object]:
+    """The lock beside the inventory, where there is one, for the models of these hosts."""
+    lock = lockfile.read(lockfile.place(source)) or Lock()
+    wanted = {name for host in planned.inventory.hosts for name in host.settings.models()}
+    return {"reaper_locked": request.locked(lock, wanted), "reaper_owner": owner()}
 
 
 def changes(run: Run) -> dict[str, tuple[str, ...]]:

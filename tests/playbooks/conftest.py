@@ -84,5 +84,5 @@ class Module:
 
 @pytest.fixture
 def module(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """The module that the test file is named after: test_swapfile.py -> swapfile."""
-    return Module(request.path.stem.removeprefix("test_"))
+    """The module that the test file names in MODULE or by its own name: test_swapfile.py -> swapfile."""
+    return Module(getattr(request.module, "MODULE", request.path.stem.removeprefix("test_")))

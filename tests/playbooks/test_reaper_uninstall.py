@@ -72,6 +72,7 @@ def install(host: Path) -> dict[str, Any]:
         (state / name).write_text("x")
     RECORD(path=manifest, phase="done", entries=entries)
     (Path(manifest).parent / "pulls.json").write_text("{}")
+    (Path(manifest).parent / "pull.lock").write_text("")
     return {"path": manifest}
 
 

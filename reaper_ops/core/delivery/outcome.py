@@ -1,0 +1,62 @@
+"""What became of each model on each host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """One model on one host. bytes: fetched; error is empty when all went well."""
+
+    host: str
+    name: str
+    changed: bool = False
+    digest: str = ""
+    bytes: int = 0
+    seconds: float = 0.0
+    attempts: int = 0
+    error: str = ""
+    next_step: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """verb: what was asked for. problems: hosts on which nothing could be done, in a sentence each."""
+
+    verb: str
+    done: tuple[Done, ...] = ()
+    problems: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Done, ...]:
+        return tuple(one for one in self.done if one.error)
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.failed or self.problems else 0
+
+
+def rows(host: str, found: Iterable[Row]) -> tuple[Done, ...]:
+    """Rows of our modules on a host."""
+    return tuple(
+        Done(
+            host,
+            str(row.get("name", "")),
+            bool(row.get("changed")),
+            str(row.get("digest") or ""),
+            int(row.get("bytes") or 0),
+            float(row.get("seconds") or 0),
+            int(row.get("attempts") or 0),
+            str(row.get("error") or ""),
+            str(row.get("next_step") or ""),
+            tuple(str(note) for note in row.get("notes") or ()),
+        )
+        for row in found
+    )

@@ -1,0 +1,38 @@
+"""What a host is told to do about its models: names at the mirror, and what each model must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.delivery.names import Mirror
+from reaper_ops.core.settings import Settings
+
+
+def mirror_of(settings: Settings) -> Mirror | None:
+    if settings.ollama_mirror is None:
+        return None
+    return names.mirror(settings.ollama_mirror, frozenset(settings.ollama_mirror_registries))
+
+
+def sources(settings: Settings) -> dict[str, str]:
+    """The names under which the site mirror has the wanted models; a model of another registry has none."""
+    mirror = mirror_of(settings)
+    wanted = settings.models() if mirror else ()
+    found = {name: names.split(name) for name in wanted}
+    return {name: whole.at(mirror.host).full for name, whole in found.items() if mirror and mirror.has(whole)}
+
+
+def plain_http(settings: Settings) -> frozenset[str]:
+    """Registries that the host asks over plain HTTP, its mirror among them where that is so."""
+    mirror = mirror_of(settings)
+    plain = frozenset({mirror.host}) if mirror and mirror.insecure else frozenset()
+    return plain | frozenset(settings.ollama_insecure_registries)
+
+
+def locked(lock: Lock, wanted: Iterable[str]) -> dict[str, Any]:
+    """Arguments of the module ollama_pull, by the names as they are written."""
+    entries = {name: lock.get(name) for name in wanted}
+    return {name: {"digest": one.digest, "blobs": one.blobs} for name, one in entries.items() if one}

@@ -1,0 +1,89 @@
+"""`models pull`, `rm`, `prune` and `preload`: one request per host, done on the hosts, several at a time."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reaper_ops.adapters import ansible, lockfile
+from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.core.delivery import names, outcome, request, wanted
+from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.delivery.outcome import Outcome
+from reaper_ops.core.inventory import Host
+from reaper_ops.errors import ReaperError
+
+AT_ONCE = 16
+Requests = Mapping[str, Mapping[str, Any]]
+
+
+def owner() -> str:
+    """Who holds the lock on a host, as its file says."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def pull(
+    source: Source,
+    path: Path,
+    *,
+    strategy: str | None = None,
+    only: tuple[str, ...] = (),
+    options: Mapping[str, int] | None = None,
+    on_event: OnEvent | None = None,
+) -> Outcome:
+    """Brings the wanted models to every managed host, as the lock has them; without a lock as their tags are now."""
+    hosts = wanted.managed(ansible.inventory(source))
+    chosen = {host.name: _chosen(host.settings.models(), only) for host in hosts}
+    requests = {host: {"pull": list(models)} for host, models in chosen.items() if models}
+    if only and not requests:
+        raise ReaperError(", ".join(only), "no host wants this", "`reaper-ops models sets` shows what is wanted")
+    lock = lockfile.read(path)
+    every = {name for models in chosen.values() for name in models}
+    if lock is not None:
+        _all_locked(lock, every, path)
+    _strategy_fits(strategy, hosts)
+    variables = {"reaper_locked": request.locked(lock or Lock(), every), "reaper_direct": strategy == "direct"}
+    found = change(source, "pull", requests, {**variables, **(options or {})}, on_event)
+    unpinned = f"there is no {path}: models are as their tags are now; `reaper-ops models lock` pins them"
+    return Outcome(found.verb, found.done, found.problems, () if lock else (unpinned,))
+
+
+def _chosen(models: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
+    keys = {names.key(name) for name in only}
+    return tuple(name for name in models if not keys or names.key(name) in keys)
+
+
+def _all_locked(lock: Lock, every: set[str], path: Path) -> None:
+    missing = sorted(names.short(name) for name in every if lock.get(name) is None)
+    if missing:
+        raise ReaperError(str(path), f"does not hold {', '.join(missing)}", "run `reaper-ops models lock`")
+
+
+def _strategy_fits(strategy: str | None, hosts: tuple[Host, ...]) -> None:
+    without = [host.name for host in hosts if host.settings.models() and host.settings.ollama_mirror is None]
+    if strategy == "mirror" and without:
+        raise ReaperError(f"{without[0]}/ollama_mirror", "is not set", "name the site mirror, or use --strategy direct")
+
+
+def change(
+    source: Source, verb: str, requests: Requests, variables: Mapping[str, Any], on_event: OnEvent | None = None
+) -> Outcome:
+    """Sends each host its request; what happens on one host does not touch the others."""
+    if not requests:
+        return Outcome(verb)
+    given = {"reaper_owner": owner(), "reaper_at_once": AT_ONCE, **variables, "reaper_models": requests}
+    run = ansible.playbook("models.yml", source, on_event=on_event, limit=",".join(requests), variables=given)
+    return collected(verb, run)
+
+
+def collected(verb: str, run: Run) -> Outcome:
+    """A host whose rows say what failed needs no sentence of its own."""
+    told = [event for event in run.results if event.get("result", {}).get("models")]
+    done = tuple(one for event in told for one in outcome.rows(event["host"], event["result"]["models"]))
+    spoken = {one.host for one in done if one.error}
+    problems = {host: text for host, text in run.failed.items() if host not in spoken}
+    unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
+    return Outcome(verb, done, {**problems, **unreachable})
