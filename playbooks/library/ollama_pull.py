@@ -289,6 +289,8 @@ def keep(path, row):
     known = rows.get(row["name"])
     digest = known.get("digest", "") if row["error"] and isinstance(known, dict) else row["digest"]
     rows[row["name"]] = {"error": row["error"][:1000], "time": int(time.time()), "digest": digest}
+    if not row["error"]:
+        rows[row["name"]].update(bytes=row["bytes"], seconds=row["seconds"])
     try:
         write_atomic(path, json.dumps(rows, indent=1, sort_keys=True) + "\n", 0o600)
     except OSError as error:

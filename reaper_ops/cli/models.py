@@ -10,13 +10,25 @@ VERBS = {
     "sets": "reaper_ops.cli.models_sets:command",
     "lock": "reaper_ops.cli.models_lock:command",
     "update": "reaper_ops.cli.models_update:command",
+    "plan": "reaper_ops.cli.models_plan:command",
     "pull": "reaper_ops.cli.models_pull:command",
+    "list": "reaper_ops.cli.models_list:command",
+    "ps": "reaper_ops.cli.models_ps:command",
+    "rm": "reaper_ops.cli.models_rm:command",
+    "prune": "reaper_ops.cli.models_prune:command",
+    "preload": "reaper_ops.cli.models_preload:command",
 }
 HELP = {
     "sets": "Show the model sets, and which models each host wants.",
     "lock": "Note what each wanted name is at its registry, and which tags have moved.",
     "update": "Let the lock follow its tags, and show what changes.",
+    "plan": "Show what `pull` would fetch, over which network, and what room is left.",
     "pull": "Bring the wanted models to every host, as the lock has them.",
+    "list": "Show which host holds which model: as locked, drifted, missing, extra.",
+    "ps": "Show which models are in memory, where, and until when.",
+    "rm": "Take models from hosts.",
+    "prune": "Take away what reaper_ops pulled and no host wants any more; shows it first.",
+    "preload": "Load models and keep them in memory.",
 }
 
 

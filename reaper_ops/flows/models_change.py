@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
+from reaper_ops.flows import models_look
+from reaper_ops.flows.models_look import Census
 
 AT_ONCE = 16
 Requests = Mapping[str, Mapping[str, Any]]
+Confirm = Callable[[Mapping[str, tuple[str, ...]]], bool]
 
 
 def owner() -> str:
@@ -87,3 +90,50 @@ def collected(verb: str, run: Run) -> Outcome:
     problems = {host: text for host, text in run.failed.items() if host not in spoken}
     unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
     return Outcome(verb, done, {**problems, **unreachable})
+
+
+def remove(source: Source, asked: tuple[str, ...], *, confirm: Confirm, on_event: OnEvent | None = None) -> Outcome:
+    """Takes these models from every host that holds them."""
+    found = models_look.look(source, on_event)
+    keys = {names.key(name) for name in asked}
+    held = {one.host: tuple(m.name for key, m in one.by_key.items() if key in keys) for one in found.holdings}
+    return _removed(source, "rm", held, found, confirm, on_event)
+
+
+def prune(source: Source, *, confirm: Confirm, on_event: OnEvent | None = None) -> Outcome:
+    """Takes away what we pulled, is still as we left it, and its host no longer wants."""
+    found = models_look.look(source, on_event)
+    held = {one.host: tuple(model.name for model in one.ours()) for one in found.holdings}
+    return _removed(source, "prune", held, found, confirm, on_event)
+
+
+def _removed(
+    source: Source,
+    verb: str,
+    held: Mapping[str, tuple[str, ...]],
+    found: Census,
+    confirm: Confirm,
+    on_event: OnEvent | None,
+) -> Outcome:
+    """`confirm` is shown what would be removed; without its consent nothing is."""
+    todo = {host: models for host, models in held.items() if models}
+    problems = {**found.problems, **{one.host: one.problem for one in found.holdings if one.problem}}
+    if not todo:
+        return Outcome(verb, problems=problems, notes=("nothing to remove",))
+    if not confirm(todo):
+        return Outcome(verb, problems=problems, notes=("nothing was changed",))
+    requests = {host: {"remove": list(models)} for host, models in todo.items()}
+    done = change(source, verb, requests, {}, on_event)
+    return Outcome(verb, done.done, {**problems, **(done.problems or {})})
+
+
+def preload(
+    source: Source, asked: tuple[str, ...], *, keep_alive: str = "-1", on_event: OnEvent | None = None
+) -> Outcome:
+    """Loads these models on every host that wants them, and keeps them in memory."""
+    hosts = wanted.managed(ansible.inventory(source))
+    chosen = {host.name: _chosen(host.settings.models(), asked) for host in hosts}
+    requests = {host: {"preload": list(models), "keep_alive": keep_alive} for host, models in chosen.items() if models}
+    if not requests:
+        raise ReaperError(", ".join(asked), "no host wants this", "`reaper-ops models sets` shows what is wanted")
+    return change(source, "preload", requests, {}, on_event)

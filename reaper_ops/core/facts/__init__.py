@@ -58,6 +58,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         releases=store.parse_releases(given),
         models_on_disk=store.parse_models(given),
         blobs=store.parse_blobs(given),
+        pulled=store.parse_pulled(given),
         user_groups=store.parse_user_groups(given),
         manifest=files.parse_manifest(given),
         exchanges=exchanges.parse(given),

@@ -23,20 +23,18 @@ ROW = re.compile(
 LAYER = re.compile(r"^layer (sha256-[0-9a-f]{1,128}) ([0-9]{1,18}) (/.*)$")
 ODD = re.compile(r"^(absent|error \S+) (/.*)$")
 MANIFEST_ERRORS = {"no_manifest": "is no manifest"}
-SYSTEM_MANIFEST = "/var/lib/reaper_ops/manifest.json"
 
 
 def asks(settings: Settings) -> list[Ask]:
     process = settings.ollama_runtime == "process"
     base = places.home(settings)
-    manifest = f"{base}/reaper_ops/manifest.json" if process else SYSTEM_MANIFEST
+    manifest = f"{places.state(settings)}/manifest.json"
     where: dict[str, Any] = {"path": own_path(settings), "others": OTHERS, "user": "ollama"}
     if settings.ollama_runtime != "docker":
         where["server"] = running.server(settings)
     found: list[Ask] = [
         {"id": "stores", "kind": "stores", **where},
         {"id": "drift", "kind": "drift", "path": manifest},
-        {"id": "pulls", "kind": "file", "path": f"{manifest.rpartition('/')[0]}/pulls.json"},
         {"id": "binaries", "kind": "binaries", "name": "ollama", "places": [f"{base}/current/bin/ollama"]},
     ]
     if settings.ollama_runtime == "docker":

@@ -234,6 +234,15 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """A model that our last pull brought: its digest, and how much of it took how long."""
+
+    digest: str
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Facts:
     host: str
     system: System
@@ -251,6 +260,7 @@ class Facts:
     releases: tuple[str, ...] = ()
     models_on_disk: tuple[str, ...] | None = None
     blobs: frozenset[str] | None = None
+    pulled: Mapping[str, Fetched] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     user_groups: tuple[str, ...] | None = None
     manifest: Mapping[str, object] | None = None

@@ -20,6 +20,11 @@ def releases(settings: Settings) -> str:
     return f"{home(settings)}/releases" if settings.ollama_runtime == "process" else "/opt/ollama"
 
 
+def state(settings: Settings) -> str:
+    """Where we keep what we own and pulled."""
+    return f"{home(settings)}/reaper_ops" if settings.ollama_runtime == "process" else "/var/lib/reaper_ops"
+
+
 def models(settings: Settings) -> str | None:
     """The store as the host's own path; None for the volume of a container."""
     if settings.ollama_models_dir:

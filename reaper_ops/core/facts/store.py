@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reaper_ops.core.facts import places
-from reaper_ops.core.facts.answers import Answers, Ask, text
+from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
+from reaper_ops.core.facts.model import Fetched
 from reaper_ops.core.settings import Settings
 
 LIBRARY = ("registry.ollama.ai", "library")
@@ -16,6 +17,7 @@ def asks(settings: Settings) -> list[Ask]:
     ]
     if settings.ollama_runtime == "docker":
         found = []
+    found.append({"id": "pulls", "kind": "file", "path": f"{places.state(settings)}/pulls.json"})
     store = places.models(settings)
     if store:
         found += [
@@ -34,6 +36,17 @@ def parse_blobs(answers: Answers) -> frozenset[str] | None:
     """Names in blobs/, `sha256-…` and `sha256-…-partial…`; None when the store could not be read."""
     names = _names(answers, "blobs")
     return None if names is None else frozenset(names)
+
+
+def parse_pulled(answers: Answers) -> dict[str, Fetched]:
+    """Models that we pulled, as the last pull of each left them."""
+    found = as_json(answers.content("pulls"))
+    rows = {str(name): mapping(row) for name, row in found.items()} if isinstance(found, dict) else {}
+    return {
+        name: Fetched(digest, whole(row.get("bytes")) or 0, decimal(row.get("seconds")) or 0.0)
+        for name, row in rows.items()
+        if (digest := text(row.get("digest")))
+    }
 
 
 def parse_models(answers: Answers) -> tuple[str, ...] | None:

@@ -1,0 +1,25 @@
+"""`reaper-ops models ps`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reaper_ops.cli.options import output_option, source_from, source_options
+
+
+@click.command("ps")
+@source_options
+@output_option
+def command(output: str, **kwargs: Any) -> int:
+    """Show which models are in memory, where, and until when. Changes nothing."""
+    from reaper_ops.flows import models_look
+    from reaper_ops.formats import model_table
+
+    found = models_look.look(source_from(kwargs))
+    click.echo(model_table.ps(found.holdings, output))
+    problems = {**found.problems, **{one.host: one.problem for one in found.holdings if one.problem}}
+    for host, problem in problems.items():
+        click.echo(f"{host}: {problem}", err=True)
+    return 3 if problems else 0

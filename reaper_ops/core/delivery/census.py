@@ -1,0 +1,116 @@
+"""What each host holds: models by the server's own list, what is loaded, blobs, room, what we once pulled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from reaper_ops.core import layout
+from reaper_ops.core.delivery import names
+from reaper_ops.core.facts.model import Facts, Fetched
+from reaper_ops.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Held:
+    name: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory; vram is the part of `size` that a GPU holds."""
+
+    name: str
+    size: int
+    vram: int
+    context: int | None = None
+    expires: str = ""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One host. models is None while its server does not answer; blobs is None where the store was not read."""
+
+    host: str
+    settings: Settings
+    models: tuple[Held, ...] | None = None
+    loaded: tuple[Loaded, ...] = ()
+    blobs: frozenset[str] | None = None
+    free: int | None = None
+    pulled: Mapping[str, Fetched] = field(default_factory=dict)
+    problem: str = ""
+
+    @cached_property
+    def by_key(self) -> dict[str, Held]:
+        return {names.key(one.name): one for one in self.models or ()}
+
+    @cached_property
+    def loaded_keys(self) -> frozenset[str]:
+        return frozenset(names.key(one.name) for one in self.loaded)
+
+    @cached_property
+    def wanted_keys(self) -> frozenset[str]:
+        return frozenset(names.key(name) for name in self.settings.models())
+
+    def get(self, name: str) -> Held | None:
+        return self.by_key.get(names.key(name))
+
+    def ours(self) -> tuple[Held, ...]:
+        """What we pulled, is still as we left it, and the host no longer wants."""
+        digests = {names.key(name): one.digest for name, one in self.pulled.items()}
+        return tuple(
+            one
+            for key, one in sorted(self.by_key.items())
+            if key not in self.wanted_keys and digests.get(key) == one.digest
+        )
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second of the pulls that are on record; None where they were too small to tell."""
+        told = [one for one in self.pulled.values() if one.bytes >= 1_000_000 and one.seconds > 0]
+        return sum(one.bytes for one in told) / sum(one.seconds for one in told) if told else None
+
+
+def of(settings: Settings, facts: Facts) -> Holding:
+    tags, ps = _rows(facts, "/api/tags"), _rows(facts, "/api/ps") or ()
+    disk = facts.disks.get(layout.of(settings, facts).models_dir)
+    return Holding(
+        facts.host,
+        settings,
+        None if tags is None else tuple(map(_held, tags)),
+        tuple(map(_loaded, ps)),
+        facts.blobs,
+        disk.free if disk else None,
+        facts.pulled,
+        "" if tags is not None else "the server does not answer; `reaper-ops probe` says why",
+    )
+
+
+def _rows(facts: Facts, path: str) -> tuple[Mapping[str, Any], ...] | None:
+    for exchange in facts.exchanges:
+        if exchange.path == path and exchange.status == 200:
+            try:
+                rows = json.loads(exchange.body).get("models") or []
+                return tuple(row for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str))
+            except (ValueError, AttributeError, TypeError):
+                return None
+    return None
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _held(row: Mapping[str, Any]) -> Held:
+    return Held(row["name"], str(row.get("digest") or "").removeprefix("sha256:"), _whole(row.get("size")))
+
+
+def _loaded(row: Mapping[str, Any]) -> Loaded:
+    context = _whole(row.get("context_length")) or None
+    expires = str(row.get("expires_at") or "")
+    return Loaded(row["name"], _whole(row.get("size")), _whole(row.get("size_vram")), context, expires)

@@ -1,0 +1,106 @@
+"""What `models pull` and `prune` would do on each host: bytes over which network, room after, expected time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from reaper_ops.core.delivery import names, request
+from reaper_ops.core.delivery.census import Holding
+from reaper_ops.core.delivery.lock import Lock, Locked
+
+State = Literal["there", "fetch", "replace", "unlocked"]
+Via = Literal["wan", "lan"]
+MIN_FREE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Item:
+    """One wanted model; bytes are those of the blobs that the host lacks. unlocked: nothing is known of it."""
+
+    name: str
+    state: State
+    via: Via
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """remove: what `prune` would take away, with its size. seconds: at the rate of the host's pulls on record."""
+
+    host: str
+    items: tuple[Item, ...] = ()
+    remove: tuple[tuple[str, int], ...] = ()
+    free: int | None = None
+    seconds: float | None = None
+    problem: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return sum(item.bytes for item in self.items)
+
+    @property
+    def free_after(self) -> int | None:
+        return None if self.free is None else self.free - self.bytes
+
+    @property
+    def too_full(self) -> bool:
+        return bool(self.bytes) and self.free_after is not None and self.free_after < MIN_FREE
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """wan: bytes that cross to the internet, where a mirror fetches each blob once; lan: from the mirror to hosts."""
+
+    hosts: tuple[HostPlan, ...]
+    wan: int
+    lan: int
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if any(one.problem or one.too_full for one in self.hosts) else 0
+
+
+def plan(holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *, direct: bool = False) -> FleetPlan:
+    """direct: as if no site mirror were set. problems: hosts that could not be read."""
+    wan, lan = 0, 0
+    once: dict[str, int] = {}
+    hosts: list[HostPlan] = []
+    for one in holdings:
+        sources = {} if direct else request.sources(one.settings)
+        given: set[str] = set()
+        items: list[Item] = []
+        for name in one.settings.models():
+            via: Via = "lan" if name in sources else "wan"
+            item, blobs = _item(name, one, lock.get(name), via, given)
+            items.append(item)
+            given |= set(blobs)
+            wan, lan = (wan, lan + item.bytes) if via == "lan" else (wan + item.bytes, lan)
+            once.update(blobs if via == "lan" else {})
+        hosts.append(_host(one, tuple(items)))
+    failed = tuple(HostPlan(host, problem=problem) for host, problem in problems.items())
+    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan)
+
+
+def _host(one: Holding, items: tuple[Item, ...]) -> HostPlan:
+    remove = tuple((names.short(model.name), model.size) for model in one.ours())
+    rate, count = one.rate, sum(item.bytes for item in items)
+    seconds = count / rate if rate and count else None
+    return HostPlan(one.host, items, remove, one.free, seconds, one.problem)
+
+
+def _item(name: str, one: Holding, locked: Locked | None, via: Via, given: set[str]) -> tuple[Item, Mapping[str, int]]:
+    """With the blobs to fetch; those that another model brings (`given`) count once."""
+    there = one.get(name)
+    if locked is None:
+        return Item(name, "there" if there else "unlocked", via), {}
+    if there and there.digest == locked.digest.removeprefix("sha256:"):
+        return Item(name, "there", via), {}
+    have = one.blobs or frozenset()
+    blobs = {
+        digest: size
+        for digest, size in locked.blobs.items()
+        if digest.replace(":", "-") not in have and digest not in given
+    }
+    return Item(name, "replace" if there else "fetch", via, sum(blobs.values())), blobs

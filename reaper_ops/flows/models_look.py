@@ -1,0 +1,43 @@
+"""`models list`, `ps` and `plan`: what hosts hold, in one pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reaper_ops.adapters import lockfile
+from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core.delivery import census, plan, table
+from reaper_ops.core.delivery.census import Holding
+from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.delivery.plan import FleetPlan
+from reaper_ops.core.delivery.table import Table
+from reaper_ops.flows.gather import survey
+
+
+@dataclass(frozen=True)
+class Census:
+    """Managed hosts in the order of the inventory; problems of those that could not be read."""
+
+    holdings: tuple[Holding, ...]
+    problems: Mapping[str, str]
+
+
+def look(source: Source, on_event: OnEvent | None = None) -> Census:
+    inventory, gathered = survey(source, on_event)
+    held = tuple(
+        census.of(host.settings, gathered.facts[host.name]) for host in inventory.hosts if host.name in gathered.facts
+    )
+    return Census(held, gathered.problems)
+
+
+def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Table:
+    found = look(source, on_event)
+    return table.table(found.holdings, lockfile.read(path) or Lock(), found.problems)
+
+
+def planned(source: Source, path: Path, *, direct: bool = False, on_event: OnEvent | None = None) -> FleetPlan:
+    lock = lockfile.needed(path)
+    found = look(source, on_event)
+    return plan.plan(found.holdings, lock, found.problems, direct=direct)

@@ -1,0 +1,72 @@
+"""What `models pull` would do, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery.plan import FleetPlan, HostPlan, Item
+from reaper_ops.core.values import human_bytes
+
+SCHEMA = "reaper-ops/models.plan/1"
+SAID = {"fetch": "is not there", "replace": "is another version", "unlocked": "is not in the lock"}
+VIA = {"wan": "from its registry", "lan": "from the mirror"}
+
+
+def as_text(found: FleetPlan) -> str:
+    lines = [line for one in found.hosts for line in _host(one)]
+    total = f"plan: {human_bytes(found.wan)} over the WAN, {human_bytes(found.lan)} over the LAN"
+    return "\n".join([*lines, "", total])
+
+
+def _host(one: HostPlan) -> list[str]:
+    if one.problem:
+        return [f"{one.host}: {one.problem}", *_items(one)]
+    todo = [item for item in one.items if item.state != "there"]
+    there = sum(item.state == "there" for item in one.items)
+    parts = [f"{there} of {len(one.items)} models are there"]
+    if todo:
+        parts.append(f"{human_bytes(one.bytes)} to fetch")
+    if one.seconds is not None:
+        parts.append(f"about {_time(one.seconds)} at the rate of its last pulls")
+    if one.free_after is not None:
+        parts.append(f"{human_bytes(max(one.free_after, 0))} free after")
+    lines = [f"{one.host}: {', '.join(parts)}", *_items(one)]
+    lines += [
+        f"  remove   {name}: no longer wanted ({human_bytes(size)}); by `models prune`" for name, size in one.remove
+    ]
+    if one.too_full:
+        lines.append("  error: too little room; free space, or set ollama_models_dir")
+    return lines
+
+
+def _items(one: HostPlan) -> list[str]:
+    return [_item(item) for item in one.items if item.state != "there"]
+
+
+def _item(item: Item) -> str:
+    size = f", {human_bytes(item.bytes)} {VIA[item.via]}" if item.state != "unlocked" else ""
+    return f"  {item.state:8} {names.short(item.name)}: {SAID[item.state]}{size}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def as_json(found: FleetPlan) -> str:
+    hosts = [
+        {**asdict(one), "bytes": one.bytes, "free_after": one.free_after, "too_full": one.too_full}
+        for one in found.hosts
+    ]
+    return json.dumps({"schema": SCHEMA, "wan_bytes": found.wan, "lan_bytes": found.lan, "hosts": hosts}, indent=2)
+
+
+def as_lines(found: FleetPlan) -> str:
+    return "\n".join(f"{one.host} {item.state} {item.name} {item.bytes}" for one in found.hosts for item in one.items)
+
+
+FORMATS: dict[str, Callable[[FleetPlan], str]] = {"text": as_text, "json": as_json, "lines": as_lines}

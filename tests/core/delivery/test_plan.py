@@ -1,0 +1,64 @@
+"""What a pull would fetch: bytes over the WAN and LAN, room, time; for hosts that differ."""
+
+from __future__ import annotations
+
+from reaper_ops.core.delivery import plan, table
+from reaper_ops.core.delivery.census import Held, Holding
+from reaper_ops.core.delivery.lock import Layer, Lock, Locked
+from reaper_ops.core.facts.model import Fetched
+from reaper_ops.core.settings import Settings
+from reaper_ops.formats import model_plan, model_table
+
+
+def digest(letter: str) -> str:
+    return "sha256:" + letter * 64
+
+
+def locked(name: str, letter: str, *layers: tuple[str, int]) -> Locked:
+    blobs = tuple(Layer(digest(one), size, "m") for one, size in layers)
+    return Locked(f"registry.ollama.ai/library/{name}:latest", digest(letter), "m", blobs, "u", "t")
+
+
+LOCK = Lock((locked("big", "a", ("1", 40_000_000_000), ("2", 10)), locked("cousin", "b", ("2", 10), ("3", 500))))
+
+
+def host(name: str, **more: object) -> Holding:
+    mirror = more.pop("mirror", None)
+    settings = Settings.model_validate({"ollama_models": ["big", "cousin"], "ollama_mirror": mirror})
+    return Holding(name, settings, **{"models": (), "blobs": frozenset(), **more})  # type: ignore[arg-type]
+
+
+def test_a_mirror_fetches_each_blob_once_and_shared_blobs_count_once():
+    hosts = [host(f"gpu{number}", mirror="http://models.lan") for number in range(8)]
+    found = plan.plan(hosts, LOCK, {})
+    assert (found.wan, found.lan) == (40_000_000_510, 8 * 40_000_000_510)
+    assert plan.plan(hosts, LOCK, {}, direct=True).wan == 8 * 40_000_000_510
+
+
+def test_what_lies_in_the_store_is_not_fetched_again():
+    there = Held("big:latest", "a" * 64, 40_000_000_010)
+    blobs = frozenset({f"sha256-{'1' * 64}", f"sha256-{'2' * 64}"})
+    [one] = plan.plan([host("gpu1", models=(there,), blobs=blobs)], LOCK, {}).hosts
+    assert [(item.state, item.bytes) for item in one.items] == [("there", 0), ("fetch", 500)]
+
+
+def test_too_little_room_and_the_time_at_the_measured_rate_are_said():
+    rate = {"x": Fetched("f", 100_000_000, 1.0)}
+    found = plan.plan([host("gpu1", free=40_500_000_000, pulled=rate)], LOCK, {"gpu2": "cannot be reached: no route"})
+    text = model_plan.as_text(found)
+    assert "about 7 min at the rate of its last pulls" in text
+    assert "error: too little room" in text
+    assert "gpu2: cannot be reached: no route" in text
+    assert found.exit_code == 3
+
+
+def test_a_model_that_is_not_locked_is_said_so():
+    [one] = plan.plan([host("gpu1")], Lock(), {}).hosts
+    assert [item.state for item in one.items] == ["unlocked", "unlocked"]
+
+
+def test_of_many_hosts_only_those_that_are_not_well_are_named():
+    there = (Held("big:latest", "a" * 64, 1), Held("cousin:latest", "b" * 64, 1))
+    hosts = [host(f"gpu{number}", models=there if number else ()) for number in range(20)]
+    text = model_table.as_text(table.table(hosts, LOCK, {}))
+    assert "big:latest     40.0 GB  aaaaaaaaaaaa  ok 19; missing 1 (gpu0)" in text
