@@ -12,6 +12,7 @@ _LINE = re.compile(
     r"request failed: |failed to get direct URL|(?P<layer>[0-9a-f]{12}) part \d+ (?:attempt|stalled)"
     r"|downloading (?P<begun>[0-9a-f]{12}) in \d+"
 )
+MARKS = ("request failed: ", "failed to get direct URL", " part ", "downloading ")
 _MANIFEST = re.compile(r"https?://(?P<host>[^/\"\\]+)/v2/(?P<name>[^\"\\\s]+)/manifests/(?P<tag>[^\"\\\s]+)")
 
 
@@ -27,7 +28,7 @@ class Failure:
 def read(text: str | None) -> tuple[Failure, ...]:
     """In the order of the log. A download that begins proves that the registry was reached: what was before is over."""
     found: list[Failure] = []
-    for line in (text or "").splitlines():
+    for line in signatures.lines_with(text, *MARKS):
         mark = _LINE.search(line)
         if mark is None:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reaper_ops.core import signatures
 from reaper_ops.core.signatures import KILLED, OUT_OF_MEMORY
@@ -37,6 +38,7 @@ class ServerLog:
         return self.listening is not None and self.discovering and self.compute is None
 
 
+@lru_cache(maxsize=8)
 def read(text: str | None) -> ServerLog:
     marks = _marks(text or "")
     starts = [at for at, (_, hit) in enumerate(marks) if hit is not None and hit.signature.id == "listening"]

@@ -6,9 +6,11 @@ Matching English is the last resort, where neither errno nor status nor JSON say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import accumulate
 
 from reaper_ops.core.signatures import gpu, literals, memory, pull, reach, server, slow, storage, web
 from reaper_ops.core.signatures.model import Hit, Signature
@@ -59,7 +61,15 @@ def only(id_: str, line: str) -> Hit | None:
 
 @cache
 def _by_id() -> dict[str, _Row]:
-    return {s.id: _Row(s, re.compile(s.pattern), None) for s in TABLE}
+    return {s.id: _Row(s, re.compile(s.pattern), literals.of(s.pattern)) for s in TABLE}
+
+
+def stands_in(id_: str, text: str | None) -> bool:
+    """Whether any line has it."""
+    row = _by_id()[id_]
+    if not text or not row.may_stand_in(_log(text).lowered):
+        return False
+    return any(row.pattern.search(line) for line in _log(text).lines)
 
 
 def hits(where: str, text: str | None) -> Iterator[Hit]:
@@ -74,11 +84,49 @@ def places(where: str, text: str | None) -> tuple[tuple[int, Hit], ...]:
 
 @lru_cache(maxsize=32)
 def _places(where: str, text: str) -> tuple[tuple[int, Hit], ...]:
+    """Only lines in which a literal of a row stands are tried, and only with that row."""
+    log = _log(text)
+    tried: dict[int, list[_Row]] = {}
+    for row in _rows(where):
+        for n in range(len(log.lines)) if row.literals is None else log.numbers(row.literals):
+            tried.setdefault(n, []).append(row)
+    found = ((n, next(filter(None, (row.hit(log.lines[n]) for row in tried[n])), None)) for n in sorted(tried))
+    return tuple((n, hit) for n, hit in found if hit is not None)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A text by its lines; starts are where they begin in the lower-case text, and where it ends."""
+
+    lowered: str
+    starts: tuple[int, ...]
+    lines: tuple[str, ...]
+
+    def numbers(self, literals: Iterable[str]) -> set[int]:
+        """Of the lines in which one of these stands, which are in lower case."""
+        found: set[int] = set()
+        for literal in literals:
+            at = self.lowered.find(literal)
+            while at >= 0:
+                n = bisect_right(self.starts, at) - 1
+                found.add(n)
+                at = self.lowered.find(literal, self.starts[n + 1])
+        return found
+
+
+@lru_cache(maxsize=8)
+def _log(text: str) -> _Log:
     lowered = text.lower()
-    rows = tuple(row for row in _rows(where) if row.may_stand_in(lowered))
-    if not rows:
+    starts = (0, *accumulate(map(len, lowered.splitlines(keepends=True))))
+    return _Log(lowered, starts, tuple(text.splitlines()))
+
+
+def lines_with(text: str | None, *marks: str) -> tuple[str, ...]:
+    """Lines in which one of these texts stands, in order; upper and lower case are the same."""
+    if not text:
         return ()
-    return tuple((n, hit) for n, line in enumerate(text.splitlines()) if (hit := _first(rows, line)) is not None)
+    log = _log(text)
+    return tuple(log.lines[n] for n in sorted(log.numbers(mark.lower() for mark in marks)))
 
 
 def _first(rows: tuple[_Row, ...], line: str) -> Hit | None:

@@ -52,7 +52,7 @@ def _said(case: Case) -> Evidence | None:
         if hit is not None and hit.signature.id == "model-incompatible":
             return Evidence(f"POST {exchange.path}", excerpt(hit.line, 240))
     log = (case.facts.journal if case.facts else None) or ""
-    for line in reversed(log.splitlines() if signatures.pattern("model-incompatible").search(log) else ()):
+    for line in reversed(log.splitlines() if signatures.stands_in("model-incompatible", log) else ()):
         if signatures.pattern("listening").search(line):
             return None
         if signatures.pattern("model-incompatible").search(line):

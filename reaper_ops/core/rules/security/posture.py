@@ -134,7 +134,7 @@ def secrets_in_logs(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/9170
     """
     journal = (case.facts.journal if case.facts else None) or ""
-    lines = [line for line in journal.splitlines() if 'msg="server config"' in line]
+    lines = [line for line in journal.splitlines() if 'msg="server config"' in line and "@" in line]
     found = [match for line in lines for match in LOGIN.finditer(line)]
     if found:
         shown = dict.fromkeys(f"{match[1]}:{match[2]}***@{match[3]}" for match in found)

@@ -87,7 +87,7 @@ class _Reading:
 def read(log: str | None) -> History:
     """Only from the last `Listening on`: what was before is another run."""
     found = _Reading()
-    for line in (log or "").splitlines():
+    for line in signatures.lines_with(log, "Listening on", *(mark for mark, _, _ in _TAKERS)):
         if "Listening on" in line and signatures.only("listening", line):
             found = _Reading()
         for mark, id_, take in _TAKERS:

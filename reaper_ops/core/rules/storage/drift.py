@@ -118,7 +118,7 @@ def _warned(case: Case) -> dict[str, tuple[Evidence, str]]:
     """Of the last start; such lines come before and after the server's list of variables."""
     found: dict[str, tuple[Evidence, str]] = {}
     log = (case.facts.journal if case.facts else None) or ""
-    if not any(signatures.pattern(name).search(log) for name in ("env-invalid", "port-invalid")):
+    if not any(signatures.stands_in(name, log) for name in ("env-invalid", "port-invalid")):
         return {}
     lines = log.splitlines()
     starts = [n for n, line in enumerate(lines) if signatures.pattern("server-config").search(line)]
