@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from reaper_ops import assets
@@ -45,6 +45,7 @@ OWN = {
 }
 
 
+@lru_cache(maxsize=512)
 def version_key(version: str) -> tuple[int, ...]:
     """Sort key of ``0.32.14``; a pre-release counts as its base version."""
     return tuple(int(part) for part in re.findall(r"\d+", version.split("-")[0]))

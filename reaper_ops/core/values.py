@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -188,6 +189,7 @@ def binary_size(count: int) -> str:
     return str(count)
 
 
+@lru_cache(maxsize=4096)
 def full_model_name(name: str) -> str:
     """``host/namespace/model:tag`` with Ollama's defaults, in lower case, as its look-up compares (routes.go)."""
     path, tag = name, "latest"

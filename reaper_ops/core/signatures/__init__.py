@@ -51,7 +51,7 @@ def pattern(id_: str) -> re.Pattern[str]:
 
 def match(where: str, line: str) -> Hit | None:
     """The first signature of the table that fits the line."""
-    return _first(_rows(where), line)
+    return _first(_rows(where), line) if line else None
 
 
 def only(id_: str, line: str) -> Hit | None:

@@ -67,20 +67,12 @@ def _unread(version: str, name: str, printed: str) -> str:
 
 
 def _printed(case: Case) -> str:
-    """The list that the server prints at its start."""
-    for line in _lines(case):
+    """The list that the server prints at its start; the last one."""
+    for line in reversed(signatures.lines_with(case.facts.journal if case.facts else None, "server config")):
         found = signatures.pattern("server-config").search(line)
         if found:
             return found["env"]
     return ""
-
-
-def _lines(case: Case) -> Iterator[str]:
-    """The log's lines, the last first, to the last start."""
-    for line in reversed((case.facts.journal if case.facts and case.facts.journal else "").splitlines()):
-        yield line
-        if signatures.pattern("server-config").search(line):
-            return
 
 
 def env_value_invalid(case: Case) -> Finding | None:
