@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def change(
         return Outcome(verb)
     given = {"reaper_owner": owner(), "reaper_at_once": AT_ONCE, **variables, "reaper_models": requests}
     run = ansible.playbook("models.yml", source, on_event=on_event, limit=",".join(requests), variables=given)
-    return collected(verb, run)
+    found = collected(verb, run)
+    order = {host: place for place, host in enumerate(requests)}
+    return replace(found, done=tuple(sorted(found.done, key=lambda one: order[one.host])))
 
 
 def collected(verb: str, run: Run) -> Outcome:
