@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from functools import lru_cache
 
 CURLY = re.compile("[\u201c\u201d\u2018\u2019]")
 _FILE = re.compile(r"^# (/\S+)$")
@@ -21,6 +22,7 @@ class Line:
     value: str
 
 
+@lru_cache(maxsize=64)
 def lines(text: str | None) -> tuple[Line, ...]:
     found: list[Line] = []
     path = section = ""
@@ -36,10 +38,11 @@ def lines(text: str | None) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def words(value: str) -> list[str] | None:
+@lru_cache(maxsize=1024)
+def words(value: str) -> tuple[str, ...] | None:
     """What systemd splits the right side into; None where its quotes do not match."""
     try:
-        return [word.replace("%%", "%") for word in shlex.split(value)]
+        return tuple(word.replace("%%", "%") for word in shlex.split(value))
     except ValueError:
         return None
 
