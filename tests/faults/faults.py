@@ -284,6 +284,15 @@ FAULTS = (
         settle=2,
     ),
     Fault(
+        "corrupt-manifest",
+        "truncated blob",
+        OPEN,
+        "truncate -s 100 {store}/blobs/$(ls -S {store}/blobs | head -1); systemctl restart ollama",
+        "true",
+        heals=True,
+        settle=2,
+    ),
+    Fault(
         "orphaned-blobs",
         "a large blob that no manifest names",
         NATIVE,
