@@ -13,7 +13,7 @@ try:
 except ImportError:
     Origin = None
 
-PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
+PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "mirror_", "lab_")
 NAMES = ("ansible_connection", "ansible_host", "ansible_port", "reaper_ignore")
 
 

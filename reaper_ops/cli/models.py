@@ -17,6 +17,7 @@ VERBS = {
     "rm": "reaper_ops.cli.models_rm:command",
     "prune": "reaper_ops.cli.models_prune:command",
     "preload": "reaper_ops.cli.models_preload:command",
+    "mirror": "reaper_ops.cli.models_mirror:command",
 }
 HELP = {
     "sets": "Show the model sets, and which models each host wants.",
@@ -29,6 +30,7 @@ HELP = {
     "rm": "Take models from hosts.",
     "prune": "Take away what reaper_ops pulled and no host wants any more; shows it first.",
     "preload": "Load models and keep them in memory.",
+    "mirror": "Run the site mirror: one copy over the internet, and a registry for own models.",
 }
 
 

@@ -158,16 +158,18 @@ class _Handler(BaseHTTPRequestHandler):
         if namespace == "cdn500" or not path.is_file():
             self._send(500 if namespace == "cdn500" else 404, b"cdn", "text/plain")
             return
-        data = path.read_bytes()
+        size = path.stat().st_size
         wanted = self.headers.get("Range", "")
-        first, last = 0, len(data) - 1
+        first, last = 0, size - 1
         if wanted.startswith("bytes="):
             start, _, end = wanted[6:].partition("-")
             first, last = int(start or 0), min(int(end or last), last)
-        more = {"Content-Range": f"bytes {first}-{last}/{len(data)}", "Accept-Ranges": "bytes"} if wanted else {}
+        more = {"Content-Range": f"bytes {first}-{last}/{size}", "Accept-Ranges": "bytes"} if wanted else {}
         self._head(206 if wanted else 200, last - first + 1, "application/octet-stream", more)
         if self.command != "HEAD":
-            self._copy(namespace, digest, data[first : last + 1])
+            with path.open("rb") as file:
+                file.seek(first)
+                self._copy(namespace, digest, file.read(last + 1 - first))
 
     def _copy(self, namespace: str, digest: str, data: bytes) -> None:
         served = self.server.sent[digest]

@@ -24,7 +24,8 @@ PACKAGES = {
     "zstd": "zstd",
 }
 WATCHERS = {"prometheus": "promtool", "prometheus-alertmanager": "amtool", "chromium": "chromium"}
-"""What the tests of monitoring and of the web page use; each says by itself that it is skipped without."""
+MIRROR = {"nginx": "nginx", "docker-registry": "docker-registry"}
+"""What the tests of monitoring, of the web page and of the mirror use; each says itself that it is skipped without."""
 COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
 APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
 
@@ -59,7 +60,8 @@ def refresh_lists() -> None:
 
 
 def install_packages() -> None:
-    missing = [package for package, program in {**PACKAGES, **WATCHERS}.items() if shutil.which(program) is None]
+    wanted = {**PACKAGES, **WATCHERS, **MIRROR}
+    missing = [package for package, program in wanted.items() if shutil.which(program) is None]
     if not missing:
         return
     print(f"fleet: installing {' '.join(missing)}", flush=True)

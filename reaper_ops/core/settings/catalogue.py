@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from reaper_ops.core.settings.mirror import MirrorSettings
 from reaper_ops.core.settings.model import Settings
 from reaper_ops.core.values import binary_size
 
@@ -53,6 +54,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "ollama_mirror",
         "ollama_mirror_registries",
     ),
+    "mirror": tuple(MirrorSettings.model_fields),
 }
 REHEARSAL = tuple(name for name in Settings.model_fields if name.startswith("lab_"))
 
@@ -63,6 +65,7 @@ PURPOSES: Mapping[str, str] = {
     "gpu": "The GPU, from the PCI bus to the container: driver when asked, toolkit, CDI.",
     "ollama": "The server: its release or image, its unit or Compose project, and its settings.",
     "models": "The models on disk, pulled over the API of the server.",
+    "mirror": "The site mirror: one copy of each model over the internet, and a registry for own models.",
 }
 
 EXAMPLES: Mapping[str, Any] = {
@@ -92,6 +95,11 @@ EXAMPLES: Mapping[str, Any] = {
     "ollama_no_proxy": ["registry.example.org"],
     "ollama_memory_max": "24G",
     "ollama_env": {"OLLAMA_NOPRUNE": True},
+    "mirror_runtime": "systemd",
+    "mirror_dir": "/data/mirror",
+    "mirror_sources": {"hf.co": 8081},
+    "mirror_allow": ["10.0.0.0/8"],
+    "mirror_resolvers": ["10.0.0.1"],
     "gpu_devices": ["GPU-4f2a8d1c-5b6e-7f80-9a1b-2c3d4e5f6071"],
     "swap_size": "16G",
     "lab_facts_root": "/tmp/rehearsal/facts",  # noqa: S108 - an example, never opened
@@ -99,7 +107,7 @@ EXAMPLES: Mapping[str, Any] = {
     "lab_fault": "refuse",
     "lab_expect": "connection-refused",
 }
-SIZES = ("swap_size", "ollama_memory_max")
+SIZES = ("swap_size", "ollama_memory_max", "mirror_cache_size", "mirror_min_free", "mirror_slice")
 
 
 @dataclass(frozen=True)

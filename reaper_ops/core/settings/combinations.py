@@ -12,6 +12,7 @@ from reaper_ops.core import environment
 if TYPE_CHECKING:
     from reaper_ops.core.settings.model import Settings
 
+FIRST_FREE_PORT = 1024
 Problems = Iterable[tuple[str, str]]
 
 
@@ -82,6 +83,17 @@ def version(s: Settings) -> Problems:
     yield from environment.problems(s.ollama_version, s.ollama_env)
 
 
+def mirror(s: Settings) -> Problems:
+    if s.mirror_runtime == "none":
+        return
+    if s.mirror_runtime == "process" and s.mirror_port < FIRST_FREE_PORT:
+        yield "mirror_port", f"{s.mirror_port} needs root, but mirror_runtime is process; write 8080"
+    if s.mirror_port in s.mirror_sources.values():
+        yield "mirror_sources", f"has port {s.mirror_port}, which is that of the mirror itself"
+    if s.ollama_managed and s.mirror_port == s.ollama_port:
+        yield "mirror_port", f"{s.mirror_port} is that of Ollama on the same host"
+
+
 def sets(s: Settings) -> Problems:
     places = {f"ollama_model_sets/{name}": names for name, names in s.ollama_model_sets.items()}
     for place, names in {**places, "ollama_models": s.ollama_models}.items():
@@ -98,6 +110,7 @@ RULES: tuple[Callable[[Settings], Problems], ...] = (
     without_root,
     runtime,
     cache_type,
+    mirror,
     version,
     sets,
 )

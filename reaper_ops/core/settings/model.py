@@ -9,12 +9,13 @@ from functools import cache
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reaper_ops import assets
 from reaper_ops.core import environment
 from reaper_ops.core.settings import combinations
+from reaper_ops.core.settings.mirror import MirrorSettings
 from reaper_ops.core.values import (
     Checksums,
     Count,
@@ -50,7 +51,7 @@ def newest_release() -> str:
     return newest
 
 
-class Settings(BaseModel):
+class Settings(MirrorSettings):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ollama_managed: bool = Field(True, description="false: only probed; `up` never touches the host")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from reaper_ops.core.settings.model import Settings, names
 from reaper_ops.errors import ReaperError
 
-PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "lab_")
+PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "mirror_", "lab_")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 OTHERS = "a variable of another role goes into the list reaper_ignore"
 

@@ -1,0 +1,41 @@
+# GNU General Public License v3.0 or later (see playbooks/COPYING)
+"""Reads a mirror's host and computes, on the controller, what differs from its wish: gives ``reaper``."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+try:
+    from reaper_ops.core import settings
+    from reaper_ops.core.mirror import plan
+except ImportError as problem:
+    raise AnsibleError(
+        f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
+        "run the ansible-playbook of the environment in which reaper-ops is installed"
+    ) from problem
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset({"for_removal"})
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        host = task_vars["inventory_hostname"]
+        ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
+        ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
+        variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
+        wanted, errors = settings.parse(host, variables)
+        if wanted is None:
+            return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
+        if wanted.mirror_runtime == "none":
+            return {**result, "failed": True, "msg": "the host is no mirror; set mirror_runtime: systemd"}
+        read = {"asks": plan.asks(wanted), "root": ""}
+        answers = self._execute_module(module_name="reaper_read", module_args=read, task_vars=task_vars)
+        if answers.get("failed") or "answers" not in answers:
+            return {**result, **answers, "failed": True}
+        role = plan.for_role(wanted, answers["answers"])
+        if role["blockers"] and not self._task.args.get("for_removal"):
+            return {**result, "failed": True, "msg": "; ".join(role["blockers"])}
+        return {**result, "changed": False, "reaper": role, "actions": role["actions"]}

@@ -1,0 +1,25 @@
+"""What was done, or would be, to the mirrors of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reaper_ops.core.plan.model import Action
+
+Actions = Mapping[str, tuple[Action, ...]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """todo: what differed; results: per host what the last step answered; problems: of hosts that failed."""
+
+    todo: Actions
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    applied: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.problems else 0

@@ -1,0 +1,112 @@
+"""`models mirror`: plan and bring up, ask, tidy, take down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reaper_ops.adapters import ansible
+from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.core.facts.answers import mapping
+from reaper_ops.core.inventory import Host
+from reaper_ops.core.mirror import plan, status
+from reaper_ops.core.mirror.status import Seen, Status
+from reaper_ops.core.mirror.work import Work
+from reaper_ops.core.plan import Action
+from reaper_ops.core.settings.mirror import OFFLINE
+from reaper_ops.errors import ReaperError
+
+PLAYBOOK = "mirror.yml"
+
+
+def hosts(source: Source) -> tuple[Host, ...]:
+    found = tuple(host for host in ansible.inventory(source).hosts if host.settings.mirror_runtime != "none")
+    if not found:
+        step = "set `mirror_runtime: systemd` (or docker, process) for the host that shall be it"
+        raise ReaperError(", ".join(source.inventory), "no host is a site mirror", step)
+    return found
+
+
+def _play(source: Source, known: tuple[Host, ...], do: str, on_event: OnEvent | None, **more: Any) -> Run:
+    check = bool(more.pop("check", False))
+    limit = ",".join(host.name for host in known)
+    variables = {"reaper_do": do, **more}
+    return ansible.playbook(PLAYBOOK, source, on_event=on_event, limit=limit, check=check, variables=variables)
+
+
+def _results(run: Run, id_: str) -> dict[str, Mapping[str, Any]]:
+    return {event["host"]: event["result"] for event in run.results if event.get("id") == id_}
+
+
+def _problems(run: Run) -> dict[str, str]:
+    return {**run.unreachable, **run.failed}
+
+
+def _todo(run: Run) -> dict[str, tuple[Action, ...]]:
+    rows = _results(run, "mirror/plan")
+    return {
+        host: tuple(Action(**row) for row in result["actions"]) for host, result in rows.items() if "actions" in result
+    }
+
+
+def up(source: Source, confirm: Callable[[Work], bool], on_event: OnEvent | None = None) -> Work:
+    """`confirm` is shown the plan; hosts that are as wished are left alone."""
+    known = hosts(source)
+    looked = _play(source, known, "plan", on_event)
+    planned = Work(_todo(looked), problems=_problems(looked))
+    doing = tuple(host for host in known if planned.todo.get(host.name))
+    if not doing or not confirm(planned):
+        return planned
+    run = _play(source, doing, "up", on_event)
+    return Work(planned.todo, {}, {**planned.problems, **_problems(run)}, applied=True)
+
+
+def ask(source: Source, on_event: OnEvent | None = None) -> tuple[Status, ...]:
+    known = hosts(source)
+    run = _play(source, known, "status", on_event)
+    told = {id_: _results(run, f"mirror/{id_}") for id_ in ("plan", "probe", "store")}
+    problems = _problems(run)
+    return tuple(_status(host, problems.get(host.name, ""), told) for host in known)
+
+
+def _status(host: Host, problem: str, told: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Status:
+    answers = mapping(told["probe"].get(host.name, {}).get("answers"))
+    if problem or not answers:
+        return Status(host.name, problem=problem or "told nothing")
+
+    def last(id_: str) -> Mapping[str, Any]:
+        rows = mapping(answers.get(id_)).get("exchanges")
+        return mapping(rows[-1]) if isinstance(rows, list) and rows else {}
+
+    actions = told["plan"].get(host.name, {}).get("actions", [])
+    seen = Seen(
+        tuple(dict.fromkeys(row["id"] for row in actions)),
+        last("mirror"),
+        last("own"),
+        last("upstream"),
+        host.settings.mirror_upstream == OFFLINE,
+        mapping(told["store"].get(host.name, {}).get("store")),
+        plan.local_url(host.settings),
+    )
+    return status.judge(host.name, seen, last("load"))
+
+
+def gc(
+    source: Source,
+    keep: frozenset[str] | None,
+    *,
+    verify: bool = False,
+    dry: bool = True,
+    on_event: OnEvent | None = None,
+) -> Work:
+    """`keep`: digests of blobs that stay; None keeps all whose bytes are right."""
+    more: dict[str, Any] = {"reaper_verify": verify, "check": dry}
+    if keep is not None:
+        more["reaper_keep"] = sorted(keep)
+    run = _play(source, hosts(source), "gc", on_event, **more)
+    return Work({}, _results(run, "mirror/gc"), _problems(run), applied=not dry)
+
+
+def down(source: Source, *, purge: bool, dry: bool, on_event: OnEvent | None = None) -> Work:
+    run = _play(source, hosts(source), "down", on_event, reaper_purge=purge, check=dry)
+    return Work({}, _results(run, "mirror/remove"), _problems(run), applied=not dry)
