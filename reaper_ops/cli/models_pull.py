@@ -32,7 +32,7 @@ def command(lock_path: str | None, output: str, strategy: str | None, models: tu
     """
     from reaper_ops.flows import models_change
     from reaper_ops.formats.model_outcome import FORMATS
-    from reaper_ops.formats.progress import choose
+    from reaper_ops.formats.pull_progress import choose
 
     options = {f"reaper_{name}": kwargs.pop(name) for name in ("at_once", "retries", "stall_timeout")}
     source = source_from(kwargs)

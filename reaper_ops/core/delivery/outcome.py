@@ -54,7 +54,7 @@ def rows(host: str, found: Iterable[Row]) -> tuple[Done, ...]:
             int(row.get("bytes") or 0),
             float(row.get("seconds") or 0),
             int(row.get("attempts") or 0),
-            str(row.get("error") or ""),
+            " ".join(str(row.get("error") or "").split()),
             str(row.get("next_step") or ""),
             tuple(str(note) for note in row.get("notes") or ()),
         )

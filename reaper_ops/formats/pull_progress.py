@@ -1,0 +1,129 @@
+"""A pull as it goes: per host and model a bar with bytes, rate, time left and stage, and one for all of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from reaper_ops.core.delivery import names
+from reaper_ops.formats import progress
+from reaper_ops.formats.progress import Event, Progress
+
+STAGES = (
+    ("starting", "starting"),
+    ("waiting", "waiting"),
+    ("verifying", "verifying"),
+    ("writing", "naming"),
+    ("naming", "naming"),
+    ("removing", "naming"),
+    ("success", "naming"),
+)
+TASK = "Pull the models"
+
+
+@dataclass
+class Bar:
+    """One model on one host."""
+
+    stage: str = "starting"
+    completed: int = 0
+    total: int = 0
+
+
+@dataclass
+class Bars:
+    """What the events have told, by host and model."""
+
+    rows: dict[tuple[str, str], Bar] = field(default_factory=dict)
+
+    def take(self, event: Event) -> tuple[tuple[str, str], ...]:
+        """The rows that changed."""
+        host = event.get("host", "")
+        if event["event"] == "progress" and event.get("model"):
+            return (self._moved(host, event),)
+        told = event.get("result", {}).get("models") if event.get("task") == TASK else None
+        return tuple(self._ended(host, row) for row in told or () if row.get("name"))
+
+    def _moved(self, host: str, event: Event) -> tuple[str, str]:
+        key = (host, str(event["model"]))
+        before = [bar for other, bar in self.rows.items() if other[0] == host and other != key]
+        for bar in before:
+            bar.stage, bar.completed = ("done", bar.total) if bar.stage != "done" else (bar.stage, bar.completed)
+        bar = self.rows.setdefault(key, Bar())
+        bar.stage = stage(str(event.get("status") or ""))
+        bar.total = int(event.get("model_total") or event.get("total") or 0)
+        bar.completed = int((event.get("model_completed") if event.get("model_total") else event.get("completed")) or 0)
+        return key
+
+    def _ended(self, host: str, row: Event) -> tuple[str, str]:
+        key = (host, str(row["name"]))
+        bar = self.rows.setdefault(key, Bar())
+        error = " ".join(str(row.get("error") or "").split())
+        bar.stage = f"failed: {error[:60]}" if error else "done"
+        bar.completed = bar.completed if error else bar.total
+        return key
+
+    @property
+    def completed(self) -> int:
+        return sum(bar.completed for bar in self.rows.values())
+
+    @property
+    def total(self) -> int:
+        return sum(bar.total for bar in self.rows.values())
+
+
+def stage(status: str) -> str:
+    """The server's status in one word of ours."""
+    return next((ours for start, ours in STAGES if status.startswith(start)), "fetching" if status else "starting")
+
+
+def choose(output: str) -> Progress:
+    return Live() if output == "text" and sys.stderr.isatty() else progress.choose(output)
+
+
+class Live:
+    def __init__(self) -> None:
+        from rich import progress as rich_progress
+        from rich.console import Console
+
+        self._bars = Bars()
+        self._view = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(bar_width=24),
+            rich_progress.DownloadColumn(),
+            rich_progress.TransferSpeedColumn(),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[stage]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._all = self._view.add_task("all", total=None, stage="")
+        self._tasks: dict[tuple[str, str], Any] = {}
+
+    def __enter__(self) -> Self:
+        self._view.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._view.stop()
+
+    def pause(self) -> None:
+        self._view.stop()
+
+    def __call__(self, event: Event) -> None:
+        for key in self._bars.take(event):
+            self._show(key)
+        rows = self._bars.rows.values()
+        ended = sum(bar.stage == "done" or bar.stage.startswith("failed") for bar in rows)
+        said = f"{ended} of {len(rows)} done" if rows else "reading hosts"
+        self._view.update(self._all, completed=self._bars.completed, total=self._bars.total or None, stage=said)
+
+    def _show(self, key: tuple[str, str]) -> None:
+        bar = self._bars.rows[key]
+        if key not in self._tasks:
+            self._tasks[key] = self._view.add_task(f"{key[0]}  {names.short(key[1])}", total=None, stage="")
+        self._view.update(self._tasks[key], completed=bar.completed, total=bar.total or None, stage=bar.stage)
