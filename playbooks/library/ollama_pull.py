@@ -13,6 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
 from ansible.module_utils.reaper_models import copy, delete, digest_of, listed, request, said
+from ansible.module_utils.reaper_partials import discard_damaged
 from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import free_space, manifest, missing, same_name, split_name
 
@@ -184,6 +185,8 @@ def look_up(name, params, row):
             row["next_step"] = "the tag has moved: `reaper-ops models update` lets the lock follow"
         digest, sizes = wanted, promised["blobs"]
     if not row["error"]:
+        again = discard_damaged(sizes, params["models_dir"]) if params["models_dir"] else []
+        row["notes"] += ["%s is fetched from its start: a kill damaged its notes" % one[:19] for one in again]
         need_room(name, sizes, params, row)
     return digest, sizes
 

@@ -62,6 +62,23 @@ def request(registry: Registry) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("left", ["", '{"N":0,"Off'])
+def test_the_note_of_a_part_that_a_kill_cut_off_does_not_stop_the_next_pull(
+    left: str, module: Any, starter: Starter, registry: Registry, tmp_path: Path
+) -> None:
+    store, given = tmp_path / "store", request(registry)
+    server = start(starter, store)
+    entry = given["locked"][given["models"][0]]
+    largest = max(entry["blobs"], key=entry["blobs"].get).replace(":", "-")
+    (store / "blobs" / f"{largest}-partial").write_bytes(b"x")
+    (store / "blobs" / f"{largest}-partial-0").write_text(left)
+    assert "EOF" in module.fails(**given, url=server.subject.url)
+    done = module(**given, url=server.subject.url, models_dir=str(store))
+    assert "a kill damaged its notes" in done["models"][0]["notes"][0]
+    assert listed(server) == {given["models"][0]: entry["digest"].removeprefix("sha256:")}
+    assert wrong_blobs(store) == []
+
+
 def start(starter: Starter, store: Path) -> Started:
     started = starter.start(OLLAMA_MODELS=str(store), REAPER_OPS_LAB_PART_BYTES=str(PART), OLLAMA_NOPRUNE="1")
     started.wait_ready()
@@ -100,8 +117,8 @@ def test_a_killed_pull_leaves_nothing_wrong_and_goes_on(
         server.stop()
     server = start(starter, store)
     assert set(listed(server).values()) <= {right}
-    done = module(**given, url=server.subject.url, record=record, lock_file=lock)
-    assert not done.get("failed"), done
+    done = module(**given, url=server.subject.url, record=record, lock_file=lock, models_dir=str(store))
+    assert not done.get("failed"), done["msg"]
     assert listed(server) == {given["models"][0]: right}
     assert wrong_blobs(store) == []
     assert registry.bytes_sent <= sum(entry["blobs"].values()) + kills * 16 * PART

@@ -103,7 +103,11 @@ class Downloads:
         download = Download(digest, self._store.blob(digest))
         for path in sorted(glob.glob(glob.escape(download.path) + "-partial-*")):
             with open(path, encoding="utf-8") as file:
-                found = json.load(file)
+                text = file.read()
+            try:
+                found = json.loads(text)
+            except ValueError:
+                raise PullError("unexpected EOF" if text else "EOF") from None
             download.parts.append(Part(found["N"], found["Offset"], found["Size"], found["Completed"]))
         if download.parts:
             download.total = sum(part.size for part in download.parts)
