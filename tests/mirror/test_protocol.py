@@ -96,7 +96,8 @@ def push(mirror, name, blobs, manifest):
         if status != 202:
             return status
         place = headers["location"]
-        url = f"http://{mirror}{place}{'&' if '?' in place else '?'}digest={digest}"
+        assert place.startswith(f"http://{mirror}/"), "`ollama push` cannot read a relative address"
+        url = f"{place}{'&' if '?' in place else '?'}digest={digest}"
         assert site.put(url, data, "application/octet-stream") == 201
     return site.put(f"http://{mirror}/v2/{name}/manifests/1", manifest, site.MANIFEST_TYPE)
 
