@@ -94,3 +94,12 @@ def test_slow_discovery_is_a_start_until_the_compute_line() -> None:
 def test_any_log_is_read(lines: list[str]) -> None:
     found = serverlog.read("\n".join(lines))
     assert found.seen == bool("\n".join(lines).splitlines())
+
+
+def test_what_a_client_asks_for_is_no_word_of_the_server() -> None:
+    """Anybody may ask for /NVRM: a path in the log proves nothing."""
+    asked = '[GIN] 2026/11/23 - 01:00:00 | 404 | 1.2ms | 192.0.2.7 | GET "/CUDA error: out of memory"'
+    text = f"{asked}\nCUDA error: out of memory\n{asked}"
+    assert signatures.match("log", asked) is None
+    assert [n for n, _ in signatures.places("log", text)] == [1]
+    assert [n for n, _ in signatures.places("history", text)] == [0, 2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import accumulate
@@ -16,6 +16,9 @@ from reaper_ops.core.signatures import gpu, literals, memory, pull, reach, serve
 from reaper_ops.core.signatures.model import Hit, Signature
 
 TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE)
+SERVED = "history"
+"""The one scope that reads the lines about requests."""
+REQUEST = "[GIN] "
 OUT_OF_MEMORY = frozenset(
     {"ram-preflight", "ram-too-large", "vram-oom-startup", "vram-oom", "gpu-oom-other", "ram-malloc"}
 )
@@ -51,7 +54,7 @@ def pattern(id_: str) -> re.Pattern[str]:
 
 def match(where: str, line: str) -> Hit | None:
     """The first signature of the table that fits the line."""
-    return _first(_rows(where), line) if line else None
+    return _first(_rows(where), line) if line and (where == SERVED or REQUEST not in line) else None
 
 
 def only(id_: str, line: str) -> Hit | None:
@@ -85,22 +88,23 @@ def places(where: str, text: str | None) -> tuple[tuple[int, Hit], ...]:
 @lru_cache(maxsize=32)
 def _places(where: str, text: str) -> tuple[tuple[int, Hit], ...]:
     """Only lines in which a literal of a row stands are tried, and only with that row."""
-    log = _log(text)
+    log = _log(text, served=where == SERVED)
     tried: dict[int, list[_Row]] = {}
     for row in _rows(where):
         for n in range(len(log.lines)) if row.literals is None else log.numbers(row.literals):
             tried.setdefault(n, []).append(row)
     found = ((n, next(filter(None, (row.hit(log.lines[n]) for row in tried[n])), None)) for n in sorted(tried))
-    return tuple((n, hit) for n, hit in found if hit is not None)
+    return tuple((log.at[n], hit) for n, hit in found if hit is not None)
 
 
 @dataclass(frozen=True)
 class _Log:
-    """A text by its lines; starts are where they begin in the lower-case text, and where it ends."""
+    """A text by its lines; starts are where they begin in the lower-case text, and where it ends; at: their numbers."""
 
     lowered: str
     starts: tuple[int, ...]
     lines: tuple[str, ...]
+    at: Sequence[int]
 
     def numbers(self, literals: Iterable[str]) -> set[int]:
         """Of the lines in which one of these stands, which are in lower case."""
@@ -115,10 +119,17 @@ class _Log:
 
 
 @lru_cache(maxsize=8)
-def _log(text: str) -> _Log:
+def _log(text: str, served: bool = True) -> _Log:
+    """served: with the lines about requests. They tell what clients asked, and anybody may ask for anything."""
+    lines = text.splitlines()
+    at: Sequence[int] = range(len(lines))
+    if not served and REQUEST in text:
+        at = [n for n, line in enumerate(lines) if REQUEST not in line]
+        lines = [lines[n] for n in at]
+        text = "\n".join(lines)
     lowered = text.lower()
     starts = (0, *accumulate(map(len, lowered.splitlines(keepends=True))))
-    return _Log(lowered, starts, tuple(text.splitlines()))
+    return _Log(lowered, starts, tuple(lines), at)
 
 
 def lines_with(text: str | None, *marks: str) -> tuple[str, ...]:
