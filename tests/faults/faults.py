@@ -92,7 +92,7 @@ def compose(id_: str, what: str, edit: str, *, heals: bool = True, settle: float
         what,
         ENGINE,
         f"cp {COMPOSE} /root/compose.bak; {edit}; {COMPOSE_UP}",
-        f"cp /root/compose.bak {COMPOSE}; {COMPOSE_UP}; sleep 3",
+        f"mv /root/compose.bak {COMPOSE}; {COMPOSE_UP}; sleep 3",
         heals=heals,
         settle=settle,
     )
@@ -244,7 +244,7 @@ FAULTS = (
         "docker update --memory 150m --memory-swap 150m ollama; "
         f"curl -sS --retry 60 --retry-all-errors --retry-delay 1 {API}/version; "
         f'curl -sS -m 120 {API}/generate -d \'{{{{"model": "{{model}}", "prompt": "Hello"}}}}\' || true; sleep 1',
-        f"docker exec ollama rm -f /root/.ollama/faults.json; cp /root/compose.bak {COMPOSE}; {COMPOSE_UP}; sleep 3",
+        f"docker exec ollama rm -f /root/.ollama/faults.json; mv /root/compose.bak {COMPOSE}; {COMPOSE_UP}; sleep 3",
     ),
     stopped(
         "models-dir-permission",

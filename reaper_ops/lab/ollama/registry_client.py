@@ -121,7 +121,9 @@ def _network(error: Exception, url: str) -> str:
         return f"dial tcp {parts.hostname}:{port}: connect: connection refused"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: x509: {error.verify_message}"
-    if isinstance(error, (ssl.SSLEOFError, http.client.RemoteDisconnected, ConnectionResetError)):
+    if isinstance(
+        error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.RemoteDisconnected, ConnectionResetError)
+    ):
         return "EOF"
     if isinstance(error, ssl.SSLError):
         return "http: server gave HTTP response to HTTPS client"
