@@ -68,11 +68,11 @@ def _by_id() -> dict[str, _Row]:
 
 
 def stands_in(id_: str, text: str | None) -> bool:
-    """Whether any line has it."""
+    """Whether any line has it, of those that are not about requests."""
     row = _by_id()[id_]
-    if not text or not row.may_stand_in(_log(text).lowered):
+    if not text or not row.may_stand_in(_log(text, served=False).lowered):
         return False
-    return any(row.pattern.search(line) for line in _log(text).lines)
+    return any(row.pattern.search(line) for line in _log(text, served=False).lines)
 
 
 def hits(where: str, text: str | None) -> Iterator[Hit]:

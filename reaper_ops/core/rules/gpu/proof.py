@@ -89,10 +89,10 @@ def on_cpu(case: Case) -> tuple[Evidence, ...]:
 
 def said(case: Case, id_: str) -> Hit | None:
     """The last line of the server's present run with that signature."""
-    start = gpu_server.last_start((case.facts.journal if case.facts else None) or "")
-    if not signatures.stands_in(id_, start):
+    journal = (case.facts.journal if case.facts else None) or ""
+    if not signatures.stands_in(id_, journal):
         return None
-    lines = [hit for hit in signatures.hits("log", start) if hit.signature.id == id_]
+    lines = [hit for hit in signatures.hits("log", gpu_server.last_start(journal)) if hit.signature.id == id_]
     return lines[-1] if lines else None
 
 

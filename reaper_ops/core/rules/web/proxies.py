@@ -97,7 +97,8 @@ def cors_origin_403(case: Case) -> Finding | None:
 def _preflights(case: Case) -> list[Hit]:
     """Browsers ask with OPTIONS first; those that the present run refused."""
     found: list[Hit] = []
-    for line in signatures.lines_with(case.facts.journal if case.facts else None, "Listening on", "OPTIONS"):
+    journal = (case.facts.journal if case.facts else None) or ""
+    for line in signatures.lines_with(journal, "Listening on", "OPTIONS") if "OPTIONS" in journal else ():
         if "Listening on" in line and signatures.only("listening", line):
             found = []
         elif "OPTIONS" in line and (hit := signatures.only("request-served", line)) and hit.groups["status"] == "403":
