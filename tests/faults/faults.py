@@ -288,8 +288,7 @@ FAULTS = (
         "truncated blob",
         OPEN,
         "truncate -s 100 {store}/blobs/$(ls -S {store}/blobs | head -1); systemctl restart ollama",
-        "true",
-        heals=True,
+        "systemctl stop ollama; rm -rf {store}/manifests/* {store}/blobs/*; systemctl reset-failed ollama; systemctl start ollama",
         settle=2,
     ),
     Fault(
