@@ -421,10 +421,9 @@ PLAIN = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(max_size=200) | LINES)
 def test_any_text_is_taken(text: str) -> None:
-    for parse in TEXTS:
-        parse(text)
-    holdings.stores(text, 1.0)
-    gpu_load.loads(text, {})
+    first = [parse(text) for parse in TEXTS] + [holdings.stores(text, 1.0), gpu_load.loads(text, {})]
+    again = [parse(text) for parse in TEXTS] + [holdings.stores(text, 1.0), gpu_load.loads(text, {})]
+    assert first == again
 
 
 @settings(max_examples=60, deadline=None)
