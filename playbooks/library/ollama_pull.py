@@ -28,6 +28,7 @@ description:
   - A model in O(sources) is pulled under that name, given its own by a copy, and the other name is taken away.
 options:
   models: {description: Names with tags., type: list, elements: str, required: true}
+  again: {description: Ask for models that are listed too; what is whole is not fetched., type: bool, default: false}
   locked: {description: Digest and blobs (with their sizes) of models by name., type: dict, default: {}}
   sources: {description: The name of a model at a mirror by its own name., type: dict, default: {}}
   lock_file: {description: File that keeps a second pull away while this one runs., type: path}
@@ -274,6 +275,9 @@ def pull(name, params, progress):
 
 
 def is_right(name, digest, params):
+    """A server lists a model whose blobs are damaged or gone, so `again` takes no list for a proof."""
+    if params["again"]:
+        return False
     promised = params["locked"].get(name)
     return digest is not None and (not promised or promised["digest"].rpartition(":")[2] == digest)
 
@@ -331,6 +335,7 @@ def main():
     words = {"type": "list", "elements": "str", "default": []}
     spec = {
         "models": {"type": "list", "elements": "str", "required": True},
+        "again": {"type": "bool", "default": False},
         "url": {"type": "str", "default": "http://127.0.0.1:11434", "aliases": ["base_url"]},
         "models_dir": {"type": "path"},
         "locked": {"type": "dict", "default": {}},

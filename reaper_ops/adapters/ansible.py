@@ -42,6 +42,11 @@ class Source:
     vault_password_files: tuple[str, ...] = ()
     become_password_file: str | None = None
 
+    @property
+    def typed(self) -> str:
+        """The inventory as it was typed, for commands that people copy."""
+        return " ".join(f"-i {path}" for path in self.inventory)
+
     def argv(self, *, limit: str | None = None) -> list[str]:
         words: list[str] = []
         for path in self.inventory:

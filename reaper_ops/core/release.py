@@ -11,7 +11,6 @@ from reaper_ops.core.settings import Settings
 GITHUB = "https://github.com/ollama/ollama/releases/download"
 ARCH = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FIRST_ZSTD = (0, 14, 0)
-FIRST_BUNDLE = (0, 3, 7)
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,3 @@ def _examined(one: Patient, source: str) -> Diagnosis:
     found = diagnose(case)
     note = (f"the host itself could not be read: {one.problem}",) if one.problem else ()
     return replace(found, notes=(*found.notes, *note))
-
-
-def words(source: Source) -> str:
-    """The inventory as typed."""
-    return " ".join(f"-i {path}" for path in source.inventory)

@@ -25,7 +25,7 @@ class Fixed:
 
 def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixed:
     """`choose` is shown the diagnosis and the proposals, and gives back those that are allowed."""
-    words = doctor.words(source)
+    words = source.typed
     _, patients = doctor.collect(source, on_event)
     before = doctor.examine(patients, words)
     chosen = choose(before, proposals(before, {one.host: one.facts for one in patients}))

@@ -48,8 +48,7 @@ def probe(
     if not direct:
         found = _read(inventory, heard, found, gather, deep)
         heard |= _on_hosts(source, inventory, heard, found, deep, on_event)
-    words = " ".join(f"-i {path}" for path in source.inventory)
-    judged = tuple(_judged(host, heard.get(host.name), found, words) for host in inventory.hosts)
+    judged = tuple(_judged(host, heard.get(host.name), found, source.typed) for host in inventory.hosts)
     return Report("probe", judged, time.time())
 
 

@@ -144,6 +144,16 @@ def test_pulls_what_is_missing_and_proves_the_digest(module: Any, world: World, 
     assert world.accepts == ["application/vnd.docker.distribution.manifest.v2+json"]
 
 
+def test_a_listed_model_is_asked_for_again_only_when_told(module: Any, world: World) -> None:
+    """A server lists a model whose blobs are gone."""
+    name = world.name("tiny:1b")
+    world.streams = [ok_stream(), ok_stream()]
+    module(**world.args(name))
+    assert not module(**world.args(name))["changed"]
+    assert module(**world.args(name, again=True))["changed"]
+    assert len(world.pulls) == 2
+
+
 def test_names_are_compared_as_ollama_does(module: Any, world: World) -> None:
     world.tags = {"Llama3:8b": "1" * 64, "registry.ollama.ai/library/mistral:latest": "2" * 64}
     done = module(**world.args("llama3:8b", "mistral"))

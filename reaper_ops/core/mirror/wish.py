@@ -22,7 +22,6 @@ UID = 64434
 UNITS = ("reaper_mirror_registry.service", "reaper_mirror.service")
 PACKAGES = ("nginx", "docker-registry")
 PROJECT = "reaper_mirror"
-PRIVILEGED = 1024
 INSIDE = 8000
 DOCKER_RESOLVER = "127.0.0.11"
 
