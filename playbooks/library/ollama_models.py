@@ -9,8 +9,8 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
-from ansible.module_utils.reaper_models import delete, digest_of, listed, send
-from ansible.module_utils.reaper_registry import same_name
+from ansible.module_utils.reaper_models import delete, listed, send
+from ansible.module_utils.reaper_rules import digest_of, same_name
 
 DOCUMENTATION = r"""
 module: ollama_models

@@ -7,9 +7,7 @@ import json
 import os
 import shutil
 
-
-class Trouble(Exception):
-    """Place, problem and next step in one sentence."""
+from ansible.module_utils.reaper_rules import Trouble as Trouble
 
 
 def sync_directory(path):

@@ -8,6 +8,7 @@ import os
 import time
 
 from ansible.module_utils.reaper_registry import missing
+from ansible.module_utils.reaper_rules import Tally
 
 ABANDONED = 120
 SNAPSHOT_EVERY = 0.25
@@ -22,12 +23,11 @@ class Progress:
 
     def __init__(self, params):
         self.path, self.heartbeat = params["progress_file"], params["heartbeat"]
-        self.written, self.sizes, self.model, self.done = 0.0, {}, "", set()
+        self.written, self.tally = 0.0, Tally("", {})
 
     def model_starts(self, name, sizes, models_dir):
-        self.model, self.sizes, self.done = name, sizes or {}, set()
-        if models_dir:
-            self.done = {digest for digest in self.sizes if not missing({digest: 1}, models_dir)}
+        done = [digest for digest in sizes or {} if models_dir and not missing({digest: 1}, models_dir)]
+        self.tally = Tally(name, sizes, done)
         self.event({"status": "starting"}, force=True)
 
     def event(self, line, force=False):
@@ -35,15 +35,7 @@ class Progress:
         if now - self.written < SNAPSHOT_EVERY and not force:
             return
         self.watched(now)
-        layer, completed, total = line.get("digest"), line.get("completed", 0), line.get("total", 0)
-        if layer and total and completed == total:
-            self.done.add(layer)
-        whole = sum(size for digest, size in self.sizes.items() if digest in self.done)
-        whole += completed if layer not in self.done else 0
-        row = {"model": self.model, "layer": layer, "completed": completed, "total": total, "t": now}
-        row.update(status=line.get("status", ""), pid=os.getpid())
-        row.update(model_completed=whole if self.sizes else None, model_total=sum(self.sizes.values()) or None)
-        self.write(json.dumps(row) + "\n")
+        self.write(json.dumps(dict(self.tally.row(line), t=now, pid=os.getpid())) + "\n")
         self.written = now
 
     def watched(self, now):

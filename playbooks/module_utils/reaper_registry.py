@@ -10,24 +10,12 @@ import re
 import urllib.error
 import urllib.request
 
-from ansible.module_utils.reaper_files import Trouble
+from ansible.module_utils.reaper_rules import Trouble, split_name
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 LIMIT = 8 << 20
 TIMEOUT = 30
-
-
-def split_name(name):
-    """(host, namespace, model, tag) with Ollama's defaults."""
-    path, _, tag = name.rpartition(":") if ":" in name.rsplit("/", 1)[-1] else (name, "", "latest")
-    parts = path.split("/")
-    parts = ["registry.ollama.ai", "library"][: 3 - len(parts)] + parts
-    return parts[0], parts[1], "/".join(parts[2:]), tag
-
-
-def same_name(one, other):
-    return [part.lower() for part in split_name(one)] == [part.lower() for part in split_name(other)]
 
 
 def bypasses(host, no_proxy):
