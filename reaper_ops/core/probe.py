@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from reaper_ops.core.facts.exchanges import REQUESTS, Request
@@ -118,8 +119,13 @@ def observe(host: str, url: str, done: Sequence[Exchange]) -> Observation:
 
 def error_text(exchange: Exchange) -> str:
     """The server's own words: ``error`` of the native, OpenAI and Anthropic shapes, or of the last line."""
-    lines = exchange.body.strip().splitlines()
-    return _error(_json(exchange.body)) or (_error(_json(lines[-1])) if lines else "")
+    return _complaint(exchange.body)
+
+
+@lru_cache(maxsize=32)
+def _complaint(body: str) -> str:
+    lines = body.strip().splitlines()
+    return _error(_json(body)) or (_error(_json(lines[-1])) if lines else "")
 
 
 def record(line: str) -> Mapping[str, Any] | None:

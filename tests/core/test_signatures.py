@@ -101,5 +101,30 @@ def test_what_a_client_asks_for_is_no_word_of_the_server() -> None:
     asked = '[GIN] 2026/11/23 - 01:00:00 | 404 | 1.2ms | 192.0.2.7 | GET "/CUDA error: out of memory"'
     text = f"{asked}\nCUDA error: out of memory\n{asked}"
     assert signatures.match("log", asked) is None
-    assert [n for n, _ in signatures.places("log", text)] == [1]
-    assert [n for n, _ in signatures.places("history", text)] == [0, 2]
+    assert [hit.line for hit in signatures.hits("log", text)] == ["CUDA error: out of memory"]
+    assert [hit.line for hit in signatures.hits("history", text)] == [asked, asked]
+
+
+def test_the_last_run_begins_where_the_server_says_so_not_where_a_client_does() -> None:
+    said = 'msg="Listening on 127.0.0.1:11434 (version 0.33.0)"'
+    asked = '[GIN] 2026/11/23 - 01:00:00 | 404 | 1.2ms | 192.0.2.7 | GET "/Listening on 127.0.0.1:1 (version 1)"'
+    assert signatures.last_run("\n".join(["a", said, "b", said, "c", asked])) == "\n".join([said, "c", asked])
+    assert signatures.last_run(f"a\n{asked}") == f"a\n{asked}"
+    assert signatures.last_run(None) == ""
+
+
+@given(st.lists(st.text("ab\n 1", max_size=6), max_size=6))
+@settings(max_examples=100)
+def test_lines_with_a_text_are_those_in_which_it_stands(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert signatures.lines_with(text, "ab", "b1") == tuple(
+        line for line in text.split("\n") if "ab" in line or "b1" in line
+    )
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
+@pytest.mark.parametrize("digit", ["", "7", "123456"])
+def test_digits_elsewhere_in_a_line_hide_no_signature(signature: Signature, digit: str) -> None:
+    where = signature.where.split()[0]
+    found = signatures.hits(where, f"{digit} {signature.sample}")
+    assert [hit.signature.id for hit in found] == [signature.id]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 from reaper_ops.core import signatures
 from reaper_ops.core.facts import places
@@ -21,6 +22,9 @@ from reaper_ops.core.signatures.model import Hit
 
 _SLOG = re.compile(r"time=\S*?T?(\d\d:\d\d:\d\d)\S* level=\w+ source=\S+")
 _BLOB = re.compile(r"model=/\S*/(sha256-[0-9a-f]{12})[0-9a-f]*")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class Case:
     expected: tuple[str, ...] = ()
     source: str = ""
     verdicts: tuple[Verdict, ...] = ()
+
+    @cached_property
+    def readings(self) -> dict[Callable[..., Any], Any]:
+        """What `once` keeps."""
+        return {}
 
     @cached_property
     def traces(self) -> Traces:
@@ -105,11 +114,11 @@ class Case:
     @cached_property
     def log_hits(self) -> tuple[Hit, ...]:
         """Every line of the server's log that a signature fits, in order."""
-        return tuple(signatures.hits("log", self.facts.journal if self.facts else None))
+        return signatures.hits("log", self.facts.journal if self.facts else None)
 
     @cached_property
     def kernel_hits(self) -> tuple[Hit, ...]:
-        return tuple(signatures.hits("kernel", self.facts.kernel if self.facts else None))
+        return signatures.hits("kernel", self.facts.kernel if self.facts else None)
 
     def ours(self, verb: str = "up") -> str:
         words = ["reaper-ops", verb, self.source, "-l", self.host]
@@ -138,6 +147,19 @@ class Case:
             "process": f"tail -n 100 {self.settings.ollama_home or '~/.local/share/reaper_ops/ollama'}/ollama.log",
         }
         return self.on_host(by_runtime[self.settings.ollama_runtime])
+
+
+def once(read: Callable[[Case], T]) -> Callable[[Case], T]:
+    """A reading for which several rules ask is done once for each case."""
+
+    @wraps(read)
+    def reading(case: Case) -> T:
+        if read not in case.readings:
+            case.readings[read] = read(case)
+        found: T = case.readings[read]
+        return found
+
+    return reading
 
 
 Rule = Callable[[Case], Verdict | None]

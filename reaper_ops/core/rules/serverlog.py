@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,11 +41,11 @@ class ServerLog:
 
 @lru_cache(maxsize=8)
 def read(text: str | None) -> ServerLog:
-    marks = _marks(text or "")
-    starts = [at for at, (_, hit) in enumerate(marks) if hit is not None and hit.signature.id == "listening"]
+    hits = signatures.hits("log", text)
+    starts = [at for at, hit in enumerate(hits) if hit.signature.id == "listening"]
     begin = starts[-1] if starts else 0
-    before = _run(marks[starts[-2] if len(starts) > 1 else 0 : begin])
-    now = _run(marks[begin:])
+    before = _run(hits[starts[-2] if len(starts) > 1 else 0 : begin])
+    now = _run(hits[begin:])
     return ServerLog(
         seen=bool(text),
         listening=now.listening,
@@ -60,28 +61,12 @@ def read(text: str | None) -> ServerLog:
     )
 
 
-Mark = tuple[str, Hit | None]
-ENDED = "Deactivated successfully"
-
-
-def _marks(text: str) -> list[Mark]:
-    """The lines that say something, in order: those with a signature, and those that end a run in good order."""
-    found: dict[int, Mark] = {n: (hit.line, hit) for n, hit in signatures.places("log", text)}
-    if ENDED in text:
-        found |= {n: (line, found.get(n, (line, None))[1]) for n, line in enumerate(text.splitlines()) if ENDED in line}
-    return [found[n] for n in sorted(found)]
-
-
-def _run(marks: list[Mark]) -> ServerLog:
+def _run(hits: Sequence[Hit]) -> ServerLog:
     found: dict[str, Hit] = {}
-    for line, hit in marks:
-        if hit is not None:
-            _take(found, hit)
-        if ENDED in line:
-            found.pop("killed_after", None)
-            found["stopped"] = Hit(signatures.TABLE[0], line, {})
+    for hit in hits:
+        _take(found, hit)
     return ServerLog(
-        seen=bool(marks),
+        seen=bool(hits),
         discovering="discovering" in found,
         stopped="stopped" in found,
         **{name: found.get(name) for name in _KEPT},
@@ -99,6 +84,9 @@ def _take(found: dict[str, Hit], hit: Hit) -> None:
         found["recovered"] = found.pop("failed_load")
     elif name in UNIT_OOM:
         found["killed_after"] = hit
+    elif name == "unit-ended":
+        found.pop("killed_after", None)
+        found["stopped"] = hit
     elif name == "unit-killed":
         found.setdefault("killed_after", hit)
     elif name == "compute-device":

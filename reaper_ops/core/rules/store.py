@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reaper_ops.core.facts import places
 from reaper_ops.core.facts.traces import Blob, Manifest, Store
-from reaper_ops.core.rules.case import Case
+from reaper_ops.core.rules.case import Case, once
 from reaper_ops.core.values import full_model_name, human_bytes
 
 _WHOLE = re.compile(r"^sha256-[0-9a-f]{64}\Z")
@@ -34,6 +34,7 @@ class Damage:
         return f"its blob {self.blob[:19]} has {human_bytes(self.has)} instead of {human_bytes(self.wants)}"
 
 
+@once
 def own(case: Case) -> Store | None:
     """The server's own store; None where it was not read."""
     stores = case.traces.stores
@@ -108,6 +109,7 @@ def has_layer(store: Store | None, layer: str) -> bool:
     return store is not None and any(_WHOLE.match(b.name) and b.name[7:19] == layer for b in store.blobs or ())
 
 
+@once
 def there(case: Case) -> set[str]:
     """Full names of the models that the server lists, or that lie in its store."""
     names = {model.name for model in case.seen.models or ()}

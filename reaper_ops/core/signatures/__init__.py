@@ -6,33 +6,42 @@ Matching English is the last resort, where neither errno nor status nor JSON say
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+import string
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from itertools import accumulate
+from functools import cache, cached_property, lru_cache
 
 from reaper_ops.core.signatures import gpu, literals, memory, pull, reach, server, slow, storage, web
 from reaper_ops.core.signatures.model import Hit, Signature
 
 TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE)
-SERVED = "history"
-"""The one scope that reads the lines about requests."""
+Names = tuple[str, ...]
+SERVED, ASKED = "history", "request-served"
+"""The one scope, and the one signature, that read the lines about requests."""
 REQUEST = "[GIN] "
+BEGAN = "Listening on "
 OUT_OF_MEMORY = frozenset(
     {"ram-preflight", "ram-too-large", "vram-oom-startup", "vram-oom", "gpu-oom-other", "ram-malloc"}
 )
 KILLED = frozenset({"runner-killed", "runner-gone-killed"})
+LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
+DIGITS = string.digits.encode()
+
+
+def _bare(text: str) -> bytes:
+    """In lower case and without digits. What stands in a text stands bare in the bare one too; and most lines of
+    a log, or of the logs of a fleet, are bare the same, so that what may fit them is found once."""
+    return text.encode("utf-8", "surrogatepass").translate(LOWER, DIGITS)
 
 
 @dataclass(frozen=True)
 class _Row:
     signature: Signature
     pattern: re.Pattern[str]
-    literals: frozenset[str] | None
+    literals: tuple[bytes, ...] | None
 
-    def may_stand_in(self, lowered: str) -> bool:
-        return self.literals is None or any(literal in lowered for literal in self.literals)
+    def may_stand_in(self, bare: bytes) -> bool:
+        return self.literals is None or any(literal in bare for literal in self.literals)
 
     def hit(self, line: str) -> Hit | None:
         found = self.pattern.search(line)
@@ -41,9 +50,22 @@ class _Row:
         return Hit(self.signature, line.strip(), {k: v for k, v in found.groupdict().items() if v is not None})
 
 
+def _row(signature: Signature) -> _Row:
+    sure = literals.of(signature.pattern)
+    return _Row(signature, re.compile(signature.pattern), None if sure is None else tuple(map(_bare, sure)))
+
+
 @cache
-def _rows(where: str) -> tuple[_Row, ...]:
-    return tuple(_Row(s, re.compile(s.pattern), literals.of(s.pattern)) for s in TABLE if where in s.where.split())
+def _rows(where: str | Names) -> tuple[_Row, ...]:
+    """Of a scope, or of these names."""
+    if not isinstance(where, str):
+        return tuple(_by_id()[id_] for id_ in where)
+    return tuple(row for row in _by_id().values() if where in row.signature.where.split())
+
+
+@lru_cache(maxsize=4096)
+def _likely(where: str | Names, bare: bytes) -> tuple[_Row, ...]:
+    return tuple(row for row in _rows(where) if row.may_stand_in(bare))
 
 
 @cache
@@ -64,86 +86,84 @@ def only(id_: str, line: str) -> Hit | None:
 
 @cache
 def _by_id() -> dict[str, _Row]:
-    return {s.id: _Row(s, re.compile(s.pattern), literals.of(s.pattern)) for s in TABLE}
+    return {signature.id: _row(signature) for signature in TABLE}
 
 
 def stands_in(id_: str, text: str | None) -> bool:
     """Whether any line has it, of those that are not about requests."""
     row = _by_id()[id_]
-    if not text or not row.may_stand_in(_log(text, served=False).lowered):
+    if not text or not row.may_stand_in(_log(text, served=False).bare):
         return False
     return any(row.pattern.search(line) for line in _log(text, served=False).lines)
 
 
-def hits(where: str, text: str | None) -> Iterator[Hit]:
-    """Every line of a log that a signature fits, in order."""
-    return (hit for _, hit in places(where, text))
-
-
-def places(where: str, text: str | None) -> tuple[tuple[int, Hit], ...]:
-    """The same, each with the number of its line, from 0."""
-    return _places(where, text) if text else ()
+def hits(where: str | Names, text: str | None) -> tuple[Hit, ...]:
+    """Every line of a log that a signature of the scope, or one of these names, fits, in order."""
+    return _hits(where, text) if text else ()
 
 
 @lru_cache(maxsize=32)
-def _places(where: str, text: str) -> tuple[tuple[int, Hit], ...]:
-    """Only lines in which a literal of a row stands are tried, and only with that row."""
-    log = _log(text, served=where == SERVED)
-    tried: dict[int, list[_Row]] = {}
-    for row in _rows(where):
-        for n in range(len(log.lines)) if row.literals is None else log.numbers(row.literals):
-            tried.setdefault(n, []).append(row)
-    found = ((n, next(filter(None, (row.hit(log.lines[n]) for row in tried[n])), None)) for n in sorted(tried))
-    return tuple((log.at[n], hit) for n, hit in found if hit is not None)
+def _hits(where: str | Names, text: str) -> tuple[Hit, ...]:
+    log = _log(text, served=where == SERVED or ASKED in where)
+    likely = ((line, _likely(where, bare)) for line, bare in zip(log.lines, log.bare_lines, strict=True))
+    found = (next(filter(None, (row.hit(line) for row in rows)), None) for line, rows in likely if rows)
+    return tuple(hit for hit in found if hit is not None)
 
 
 @dataclass(frozen=True)
 class _Log:
-    """A text by its lines; starts are where they begin in the lower-case text, and where it ends; at: their numbers."""
+    """A text by its lines."""
 
-    lowered: str
-    starts: tuple[int, ...]
     lines: tuple[str, ...]
-    at: Sequence[int]
 
-    def numbers(self, literals: Iterable[str]) -> set[int]:
-        """Of the lines in which one of these stands, which are in lower case."""
-        found: set[int] = set()
-        for literal in literals:
-            at = self.lowered.find(literal)
-            while at >= 0:
-                n = bisect_right(self.starts, at) - 1
-                found.add(n)
-                at = self.lowered.find(literal, self.starts[n + 1])
-        return found
+    @cached_property
+    def bare(self) -> bytes:
+        return _bare("\n".join(self.lines))
+
+    @cached_property
+    def bare_lines(self) -> list[bytes]:
+        return self.bare.split(b"\n") if self.lines else []
 
 
 @lru_cache(maxsize=8)
 def _log(text: str, served: bool = True) -> _Log:
     """served: with the lines about requests. They tell what clients asked, and anybody may ask for anything."""
     lines = text.splitlines()
-    at: Sequence[int] = range(len(lines))
-    if not served and REQUEST in text:
-        at = [n for n, line in enumerate(lines) if REQUEST not in line]
-        lines = [lines[n] for n in at]
-        text = "\n".join(lines)
-    lowered = text.lower()
-    starts = (0, *accumulate(map(len, lowered.splitlines(keepends=True))))
-    return _Log(lowered, starts, tuple(lines), at)
+    return _Log(tuple(lines if served else (line for line in lines if REQUEST not in line)))
 
 
 def lines_with(text: str | None, *marks: str) -> tuple[str, ...]:
-    """Lines in which one of these texts stands, in order; upper and lower case are the same."""
-    if not text:
-        return ()
-    log = _log(text)
-    return tuple(log.lines[n] for n in sorted(log.numbers(mark.lower() for mark in marks)))
+    """Lines in which one of these texts stands, in order."""
+    text = text or ""
+    return tuple(text[start:end] for start, end in sorted({span for mark in marks for span in _spans(text, mark)}))
+
+
+def _spans(text: str, mark: str) -> Iterator[tuple[int, int]]:
+    at = text.find(mark)
+    while at >= 0:
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        yield text.rfind("\n", 0, at) + 1, end
+        at = text.find(mark, end)
+
+
+@lru_cache(maxsize=8)
+def last_run(text: str | None) -> str:
+    """From the line on with which the server last began to listen; all of it where no line says so."""
+    text = text or ""
+    at = len(text)
+    while (at := text.rfind(BEGAN, 0, at)) >= 0:
+        start = text.rfind("\n", 0, at) + 1
+        line = text[start:].partition("\n")[0]
+        if REQUEST not in line and only("listening", line) is not None:
+            return text[start:]
+    return text
 
 
 def _first(rows: tuple[_Row, ...], line: str) -> Hit | None:
-    lowered = line.lower()
+    bare = _bare(line)
     for row in rows:
-        if row.may_stand_in(lowered) and (found := row.hit(line)) is not None:
+        if row.may_stand_in(bare) and (found := row.hit(line)) is not None:
             return found
     return None
 

@@ -176,4 +176,11 @@ TABLE = (
         (),
         "systemd[1]: ollama.service: Main process exited, code=killed, status=9/KILL",
     ),
+    S(
+        "unit-ended",
+        "log",
+        r"(?P<unit>\S+): Deactivated successfully",
+        (),
+        "systemd[1]: ollama.service: Deactivated successfully.",
+    ),
 )

@@ -83,7 +83,7 @@ def _oomd(case: Case) -> Hit | None:
     marks = [container.id] if container and container.id else []
     marks += [case.traces.cgroup.path] if case.traces.cgroup and len(case.traces.cgroup.path) > 1 else []
     found = None
-    for hit in signatures.hits("log", "\n".join((case.facts.journal or "", case.traces.oomd or ""))):
+    for hit in (*case.log_hits, *signatures.hits("log", case.traces.oomd)):
         group = hit.groups.get("cgroup", "")
         if hit.signature.id == "oomd-kill" or (
             hit.signature.id == "oomd-kill-of" and any(mark in group for mark in marks)

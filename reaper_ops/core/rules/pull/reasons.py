@@ -11,7 +11,7 @@ from reaper_ops.core.facts.traces import Resolved
 from reaper_ops.core.finding import Confidence, Finding, Severity
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules import pulllog, store
-from reaper_ops.core.rules.case import Case, excerpt, heard
+from reaper_ops.core.rules.case import Case, excerpt, heard, once
 from reaper_ops.core.signatures.model import Hit
 from reaper_ops.core.values import full_model_name
 
@@ -42,8 +42,13 @@ def why(case: Case, *causes: str) -> Reason | None:
     return next((reason for reason in every(case) if reason.cause in causes), None)
 
 
-def every(case: Case) -> Iterator[Reason]:
-    yield from _asked(case)
+@once
+def every(case: Case) -> tuple[Reason, ...]:
+    """All of them; what is asked now goes first."""
+    return (*_asked(case), *_told(case))
+
+
+def _told(case: Case) -> Iterator[Reason]:
     have, lying = store.there(case), store.own(case)
     for pulled in case.traces.pulls or ():
         wanted = {full_model_name(name) for name in case.expected}

@@ -104,12 +104,11 @@ def _rules(case: Case, signature: str) -> Evidence | None:
     """A rule about our port; or a default, which does not touch the published port of a container."""
     number, docker = str(case.settings.ollama_port), case.settings.ollama_runtime == "docker"
     for tool, text in (case.traces.firewall or {}).items():
-        for line in text.splitlines():
-            hit = signatures.match("firewall", line)
-            if hit is None or hit.signature.id != signature:
+        for hit in signatures.hits("firewall", text):
+            if hit.signature.id != signature:
                 continue
             ports = hit.groups.get("ports") or hit.groups.get("dport")
-            if number in ports.split(",") if ports else not docker or "DOCKER-USER" in line:
+            if number in ports.split(",") if ports else not docker or "DOCKER-USER" in hit.line:
                 return Evidence(tool, excerpt(hit.line, 120))
     return None
 

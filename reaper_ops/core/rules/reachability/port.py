@@ -10,7 +10,7 @@ from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.facts.traces import DockerContainer, Listener, Running
 from reaper_ops.core.probe import went_well
 from reaper_ops.core.report import Evidence
-from reaper_ops.core.rules.case import Case
+from reaper_ops.core.rules.case import Case, once
 from reaper_ops.core.signatures.model import Hit
 from reaper_ops.errors import ReaperError
 
@@ -49,6 +49,7 @@ def at_home(case: Case) -> Exchange | None:
     return next((e for e in asked if e.path == "/api/version" and went_well(e) and '"version"' in e.body), None)
 
 
+@once
 def holders(case: Case) -> tuple[Listener, ...]:
     """Who listens on our port at an address that is ours, too."""
     ours = _addresses(case)
@@ -145,6 +146,7 @@ def publishes(case: Case, box: DockerContainer | None) -> bool:
     return box is not None and box.state == "running" and any(p.host_port == wanted for p in box.ports)
 
 
+@once
 def start_lines(case: Case) -> tuple[Hit, ...]:
     """Lines with a meaning since the server last began to listen; of its last try where it never did."""
     found: list[Hit] = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reaper_ops import assets
+from reaper_ops.core import signatures
 from reaper_ops.core.environment import version_key
 from reaper_ops.core.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
@@ -133,9 +134,8 @@ def secrets_in_logs(case: Case) -> Finding | None:
     - envconfig of Ollama (AsMap)
     - https://github.com/ollama/ollama/issues/9170
     """
-    journal = (case.facts.journal if case.facts else None) or ""
-    lines = [line for line in journal.splitlines() if 'msg="server config"' in line and "@" in line]
-    found = [match for line in lines for match in LOGIN.finditer(line)]
+    lines = signatures.lines_with(case.facts.journal if case.facts else None, 'msg="server config"')
+    found = [match for line in lines if "@" in line for match in LOGIN.finditer(line)]
     if found:
         shown = dict.fromkeys(f"{match[1]}:{match[2]}***@{match[3]}" for match in found)
         evidence = tuple(Evidence("server log", f"server config … {text}") for text in list(shown)[:2])

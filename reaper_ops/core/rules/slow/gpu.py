@@ -38,8 +38,7 @@ def partial_cpu_offload(case: Case) -> Finding | None:
 
 
 def _layers(case: Case) -> tuple[Evidence, ...]:
-    lines = (case.facts.journal or "").splitlines() if case.facts else []
-    said = [hit for line in lines if "offloaded" in line and (hit := signatures.only("layers-offloaded", line))]
+    said = signatures.hits(("layers-offloaded",), case.facts.journal if case.facts else None)
     if not said or said[-1].groups["layers"] == said[-1].groups["all"]:
         return ()
     return (Evidence("server log", excerpt(said[-1].line, 160)),)

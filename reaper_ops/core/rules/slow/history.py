@@ -87,13 +87,8 @@ class _Reading:
 def read(log: str | None) -> History:
     """Only from the last `Listening on`: what was before is another run."""
     found = _Reading()
-    for line in signatures.lines_with(log, "Listening on", *(mark for mark, _, _ in _TAKERS)):
-        if "Listening on" in line and signatures.only("listening", line):
-            found = _Reading()
-        for mark, id_, take in _TAKERS:
-            if mark in line and (hit := signatures.only(id_, line)) is not None:
-                take(found, hit)
-                break
+    for hit in signatures.hits(tuple(_TAKERS), signatures.last_run(log)):
+        _TAKERS[hit.signature.id](found, hit)
     return History(
         tuple(found.loads),
         tuple(found.served),
@@ -171,19 +166,17 @@ def _found(found: _Reading, hit: Hit) -> None:
     found.began = None
 
 
-_TAKERS: tuple[tuple[str, str, Callable[[_Reading, Hit], None]], ...] = (
-    ("| POST ", "request-served", _served),
-    ('msg="starting ', "runner-starting", _starting),
-    ("Operation:commit", "runner-committed", _committed),
-    (" started in ", "load-succeeded", _started),
-    ("evicting", "evicting", _evicting),
-    ("to make room", "evicting", _evicting),
-    ("client connection closed", "client-left-load", _left),
-    ("timed out waiting for", "load-timeout", _late),
-    ("compatible GPUs", "discovering", _searching),
-    ("discovering available GPUs", "discovering", _searching),
-    ("inference compute", "compute-device", _found),
-)
+_TAKERS: dict[str, Callable[[_Reading, Hit], None]] = {
+    "request-served": _served,
+    "runner-starting": _starting,
+    "runner-committed": _committed,
+    "load-succeeded": _started,
+    "evicting": _evicting,
+    "client-left-load": _left,
+    "load-timeout": _late,
+    "discovering": _searching,
+    "compute-device": _found,
+}
 
 
 def duration(text: str) -> float | None:

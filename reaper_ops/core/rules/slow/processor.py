@@ -53,8 +53,7 @@ def _hot_cpu(case: Case) -> Finding | None:
     """A few such events are how a CPU ends a burst; hundreds are not."""
     if case.facts is None or any(row.size_vram for row in case.seen.loaded or ()):
         return None
-    lines = [line for line in (case.facts.kernel or "").splitlines() if "clock throttled" in line]
-    hits = [hit for line in lines if (hit := signatures.only("cpu-throttled", line)) is not None]
+    hits = signatures.hits(("cpu-throttled",), case.facts.kernel)
     last = max(hits, key=lambda hit: int(hit.groups.get("events", "0")), default=None)
     if last is None or int(last.groups.get("events", "0")) < OFTEN:
         return None

@@ -199,9 +199,8 @@ def _read_only(case: Case, path: str, kernel: tuple[Evidence, ...]) -> Finding |
 
 
 def _kernel(case: Case) -> tuple[Evidence, ...]:
-    lines = (case.facts.kernel if case.facts and case.facts.kernel else "").splitlines()
-    found = [line for line in lines if signatures.pattern("file-system-error").search(line)]
-    return (Evidence("kernel log", excerpt(found[-1], 200)),) if found else ()
+    found = signatures.hits(("file-system-error",), case.facts.kernel if case.facts else None)
+    return (Evidence("kernel log", excerpt(found[-1].line, 200)),) if found else ()
 
 
 AGAIN = Step("Pull what is missing.", "{up}", Automate.ASK, "apply")

@@ -96,14 +96,9 @@ def cors_origin_403(case: Case) -> Finding | None:
 
 def _preflights(case: Case) -> list[Hit]:
     """Browsers ask with OPTIONS first; those that the present run refused."""
-    found: list[Hit] = []
-    journal = (case.facts.journal if case.facts else None) or ""
-    for line in signatures.lines_with(journal, "Listening on", "OPTIONS") if "OPTIONS" in journal else ():
-        if "Listening on" in line and signatures.only("listening", line):
-            found = []
-        elif "OPTIONS" in line and (hit := signatures.only("request-served", line)) and hit.groups["status"] == "403":
-            found.append(hit)
-    return found
+    log = signatures.last_run(case.facts.journal if case.facts else None)
+    asked = (signatures.only("request-served", line) for line in log.splitlines() if "| OPTIONS " in line)
+    return [hit for hit in asked if hit is not None and hit.groups["status"] == "403"]
 
 
 def proxy_502(case: Case) -> Finding | None:
