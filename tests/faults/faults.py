@@ -290,6 +290,7 @@ FAULTS = (
         "truncate -s 100 {store}/blobs/$(ls -S {store}/blobs | head -1); systemctl restart ollama",
         "systemctl stop ollama; rm -rf {store}/manifests/* {store}/blobs/*; systemctl reset-failed ollama; systemctl start ollama",
         settle=2,
+        heals=True,
     ),
     Fault(
         "orphaned-blobs",
