@@ -66,6 +66,21 @@ class Fleet:
         entries = json.loads(self.lock.read_text())["models"]
         return {name: entry["digest"].removeprefix("sha256:") for name, entry in entries.items()}
 
+    def seed(self, host: str, *wanted: str) -> Path:
+        """Puts models into the store of a host, as a pull would have left them."""
+        store = self.root / "homes" / host / "models"
+        for model in wanted:
+            data = (self.registry.root / "manifests/library" / model / "latest").read_bytes()
+            target = store / "manifests" / self.registry.name / "library" / model / "latest"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            document = json.loads(data)
+            for row in (document["config"], *document["layers"]):
+                file = row["digest"].replace(":", "-")
+                (store / "blobs").mkdir(exist_ok=True)
+                (store / "blobs" / file).write_bytes((self.registry.root / "blobs" / file).read_bytes())
+        return store
+
     def move(self, model: str, seed: int = 9) -> None:
         (self.registry.root / "manifests/library" / model / "latest").unlink()
         models.publish(self.registry.root, {f"library/{model}:latest": gguf.Shape(model, seed=seed)})

@@ -23,16 +23,20 @@ display = Display()
 
 
 class ActionModule(ActionBase):
+    """Other plugins run their own module in the same way: `module`, and what of its answer is kept besides."""
+
     _supports_check_mode = True
     _supports_async = False
+    module = "ollama_pull"
+    kept: tuple[str, ...] = ()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
-        if not args.get("models"):
+        if self.needless(args):
             return {**result, **NOTHING}
         if self._task.check_mode:
-            return {**result, **self._execute_module("ollama_pull", args, task_vars=task_vars)}
+            return {**result, **self._execute_module(self.module, args, task_vars=task_vars)}
         host = str((task_vars or {}).get("inventory_hostname", self._play_context.remote_addr))
         token = f"/tmp/.reaper_ops-pull-{secrets.token_hex(8)}"
         progress = str(args.setdefault("progress_file", token))
@@ -47,11 +51,14 @@ class ActionModule(ActionBase):
         finally:
             self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(args['heartbeat'])}")
 
+    def needless(self, args: dict[str, Any]) -> bool:
+        return not args.get("models")
+
     def _start(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         before = self._task.async_val
         self._task.async_val = LIMIT
         try:
-            started: dict[str, Any] = self._execute_module("ollama_pull", args, task_vars=task_vars, wrap_async=True)
+            started: dict[str, Any] = self._execute_module(self.module, args, task_vars=task_vars, wrap_async=True)
         finally:
             self._task.async_val = before
         return started
@@ -81,9 +88,9 @@ class ActionModule(ActionBase):
         answer = self._low_level_execute_command(f"cat {path}; rm -f {path}")
         result = _parsed(str(answer.get("stdout", "")))
         if result is None or ("finished" in result and not result["finished"]):
-            return {"failed": True, "msg": "the pull was interrupted on the host; run again, it goes on from there"}
+            return {"failed": True, "msg": "the work was interrupted on the host; run again, it goes on from there"}
         ours = ("changed", "failed", "msg", "models", "diff", "exception", "module_stdout", "module_stderr")
-        return {key: value for key, value in result.items() if key in ours}
+        return {key: value for key, value in result.items() if key in (*ours, *self.kept)}
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ STAGES = (
     ("success", "naming"),
 )
 TASK = "Pull the models"
+TASKS = frozenset({TASK, "Verify the models"})
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Bars:
         host = event.get("host", "")
         if event["event"] == "progress" and event.get("model"):
             return (self._moved(host, event),)
-        told = event.get("result", {}).get("models") if event.get("task") == TASK else None
+        told = event.get("result", {}).get("models") if event.get("task") in TASKS else None
         return tuple(self._ended(host, row) for row in told or () if row.get("name"))
 
     def _moved(self, host: str, event: Event) -> tuple[str, str]:

@@ -17,11 +17,10 @@ def mirror_of(settings: Settings) -> Mirror | None:
     return names.mirror(settings.ollama_mirror, frozenset(settings.ollama_mirror_registries))
 
 
-def sources(settings: Settings) -> dict[str, str]:
-    """The names under which the site mirror has the wanted models; a model of another registry has none."""
+def sources(settings: Settings, models: Iterable[str] | None = None) -> dict[str, str]:
+    """The names under which the site mirror has these models, else the wanted ones; those of others have none."""
     mirror = mirror_of(settings)
-    wanted = settings.models() if mirror else ()
-    found = {name: names.split(name) for name in wanted}
+    found = {name: names.split(name) for name in (settings.models() if models is None else models)}
     return {name: whole.at(mirror.host).full for name, whole in found.items() if mirror and mirror.has(whole)}
 
 

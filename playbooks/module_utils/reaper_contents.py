@@ -1,0 +1,128 @@
+"""A model store read byte by byte: which models its manifests name, and which blobs are what their names say."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import glob
+import hashlib
+import json
+import os
+import platform
+import re
+import stat
+import subprocess
+
+from ansible.module_utils.reaper_registry import blobs as blobs_of
+from ansible.module_utils.reaper_rules import Trouble, same_name
+
+PIECE = 1 << 20
+LARGEST_MANIFEST = 8 << 20
+BLOB = re.compile(r"^sha256-[0-9a-f]{64}$")
+IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "ppc64le": 273, "s390x": 282, "riscv64": 30}
+IDLE = 3 << 13
+
+
+def store_of(models_dir, container):
+    """The store as a path of the host; a container's store lies where its mount comes from."""
+    if not container:
+        return models_dir
+    argv = ["docker", "inspect", "--type", "container", "-f", "{{json .Mounts}}", container]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Trouble("docker inspect %s: %s" % (container, error)) from None
+    if done.returncode:
+        raise Trouble("docker inspect %s: %s" % (container, done.stderr.decode("utf-8", "replace").strip()))
+    mounts = json.loads(done.stdout.decode("utf-8"))
+    inside = [row for row in mounts if (models_dir + "/").startswith(row["Destination"].rstrip("/") + "/")]
+    if not inside:
+        raise Trouble("the container %s mounts nothing at %s: its models go with it" % (container, models_dir))
+    mount = max(inside, key=lambda row: len(row["Destination"]))
+    return mount["Source"] + models_dir[len(mount["Destination"].rstrip("/")) :]
+
+
+def behind_others():
+    """Reads only while nobody else wants the disk, and computes only while nobody else wants the processor."""
+    os.nice(19)
+    number = IOPRIO_SET.get(platform.machine())
+    if number is None:
+        return False
+    return ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, IDLE) == 0
+
+
+def manifests(store):
+    """(name, path, bytes) of every model, by the directories it lies in."""
+    for path in sorted(glob.glob(glob.escape(os.path.join(store, "manifests")) + "/*/*/*/*")):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                data = file.read(LARGEST_MANIFEST)
+            host, namespace, model, tag = path.split("/")[-4:]
+            yield "%s/%s/%s:%s" % (host, namespace, model, tag), path, data
+
+
+def models_in(store):
+    """A row for each model: name, path, digest, and the sizes of its blobs or what is wrong with the manifest."""
+    rows = []
+    for name, path, data in manifests(store):
+        row = {"name": name, "path": path, "digest": hashlib.sha256(data).hexdigest(), "sizes": {}, "error": ""}
+        try:
+            row["sizes"] = blobs_of(path, data)
+        except Trouble as trouble:
+            row["error"] = str(trouble)
+        rows.append(row)
+    return rows
+
+
+def chosen(rows, only):
+    return [row for row in rows if not only or any(same_name(row["name"], name) for name in only)]
+
+
+def file_of(store, digest):
+    return os.path.join(store, "blobs", digest.replace(":", "-"))
+
+
+def examine(path, digest, size, tell):
+    """(state, problem): ok, missing, short, damaged or unreadable. size is None where no manifest gives one."""
+    try:
+        info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode):
+            return "unreadable", "is no regular file"
+        if size is not None and info.st_size != size:
+            return "short", "has %d bytes, the manifest says %d" % (info.st_size, size)
+        found = hashed(path, tell)
+    except FileNotFoundError:
+        return "missing", "is not there"
+    except OSError as error:
+        return "unreadable", "cannot be read: %s" % error.strerror
+    if found != digest.rpartition(":")[2]:
+        return "damaged", "its bytes hash to %s" % found[:12]
+    return "ok", ""
+
+
+def hashed(path, tell):
+    """SHA-256 of a file; what was read does not stay in the page cache, where models in use are."""
+    found, position = hashlib.sha256(), 0
+    with open(path, "rb", buffering=0) as file:
+        while True:
+            piece = file.read(PIECE)
+            if not piece:
+                return found.hexdigest()
+            found.update(piece)
+            with contextlib.suppress(OSError, AttributeError):
+                os.posix_fadvise(file.fileno(), position, len(piece), os.POSIX_FADV_DONTNEED)
+            position += len(piece)
+            tell(position)
+
+
+def unnamed(store, rows):
+    """Digests of whole blobs that no manifest names, with their sizes; and how many files are unfinished."""
+    named = {digest for row in rows for digest in row["sizes"]}
+    directory = os.path.join(store, "blobs")
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    found = {}
+    for name in names:
+        digest = name.replace("-", ":", 1)
+        if BLOB.match(name) and digest not in named:
+            found[digest] = os.stat(os.path.join(directory, name)).st_size
+    return found, sum("-partial" in name and name.endswith("-partial") for name in names)
