@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import posixpath
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +25,18 @@ def root() -> Path:
 
 def playbook(name: str) -> Path:
     return root() / "playbooks" / name
+
+
+@cache
+def shared(name: str) -> ModuleType:
+    """A file of `playbooks/module_utils/` that needs nothing but the standard library, as a module of this program."""
+    path = playbook(f"module_utils/{name}.py")
+    spec = importlib.util.spec_from_file_location(f"reaper_ops.shared.{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def inventory(name: str) -> Path:

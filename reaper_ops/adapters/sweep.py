@@ -77,7 +77,7 @@ class _Sweep:
             while waiting and self._idle:
                 self._advance(self._idle.pop(), waiting.popleft())
             self._multi.perform()
-            for curl, code, text in _finished(self._multi):
+            for curl, code, text in finished(self._multi):
                 self._multi.remove_handle(curl)
                 walk = self._flying.pop(curl)
                 walk.done.append(_exchange(curl, walk, code, text))
@@ -102,7 +102,7 @@ class _Sweep:
         self._multi.add_handle(curl)
 
 
-def _finished(multi: pycurl.CurlMulti) -> Sequence[tuple[pycurl.Curl, int, str]]:
+def finished(multi: pycurl.CurlMulti) -> Sequence[tuple[pycurl.Curl, int, str]]:
     ended: list[tuple[pycurl.Curl, int, str]] = []
     more = 1
     while more:
@@ -114,6 +114,12 @@ def _finished(multi: pycurl.CurlMulti) -> Sequence[tuple[pycurl.Curl, int, str]]
 
 def _handle(connect_timeout: float) -> pycurl.Curl:
     curl = pycurl.Curl()
+    prepare(curl, connect_timeout)
+    return curl
+
+
+def prepare(curl: pycurl.Curl, connect_timeout: float) -> None:
+    """What holds for every request of ours: no proxy, no redirect, HTTP/1.1."""
     curl.setopt(pycurl.NOSIGNAL, 1)
     curl.setopt(pycurl.PROXY, "")
     curl.setopt(pycurl.NOPROXY, "*")
@@ -121,7 +127,6 @@ def _handle(connect_timeout: float) -> pycurl.Curl:
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     curl.setopt(pycurl.USERAGENT, "reaper_ops")
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout * 1000))
-    return curl
 
 
 def _prepare(curl: pycurl.Curl, walk: _Walk, request: Request) -> None:

@@ -8,6 +8,7 @@ import click
 
 from reaper_ops.adapters import lockfile
 from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
+from reaper_ops.core.delivery.ways import Way
 
 
 @click.command("pull")
@@ -19,13 +20,20 @@ from reaper_ops.cli.options import lock_option, output_option, source_from, sour
     type=click.Choice(["direct", "mirror"]),
     help="direct: each host from the registry; mirror (where ollama_mirror is set): from the site mirror",
 )
+@click.option(
+    "--via",
+    type=click.Choice(["api", "host"]),
+    help="api: from here by the hosts' own API; host: through Ansible; not given: api for every host where that works",
+)
 @click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="hosts that pull at a time")
 @click.option("--retries", type=click.IntRange(0), default=4, show_default=True, help="further attempts for each model")
 @click.option(
     "--stall-timeout", type=click.IntRange(5), default=75, show_default=True, help="seconds without a byte to try again"
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
-def command(lock_path: str | None, output: str, strategy: str | None, models: tuple[str, ...], **kwargs: Any) -> int:
+def command(
+    lock_path: str | None, output: str, strategy: str | None, via: Way | None, models: tuple[str, ...], **kwargs: Any
+) -> int:
     """Bring the wanted models (or each MODEL of them) to every host, as the lock has them.
 
     A pull that was stopped goes on with the next run. A host that fails does not stop the others.
@@ -38,6 +46,8 @@ def command(lock_path: str | None, output: str, strategy: str | None, models: tu
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     with choose(output) as progress:
-        found = models_change.pull(source, path, strategy=strategy, only=models, options=options, on_event=progress)
+        found = models_change.pull(
+            source, path, strategy=strategy, only=models, via=via, options=options, on_event=progress
+        )
     click.echo(FORMATS[output](found))
     return found.exit_code

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.adapters import ansible, lockfile
+from reaper_ops.adapters import ansible, lockfile, pulled
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
-from reaper_ops.core.delivery import names, outcome, request, wanted
+from reaper_ops.core.delivery import names, outcome, request, wanted, ways
 from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.core.delivery.outcome import Outcome
+from reaper_ops.core.delivery.ways import Way
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows import models_look
+from reaper_ops.flows import models_api, models_look
+from reaper_ops.flows.models_api import Order
 from reaper_ops.flows.models_look import Census
 
 AT_ONCE = 16
+UNPINNED = "models are as their tags are now; `reaper-ops models lock` pins them"
 Requests = Mapping[str, Mapping[str, Any]]
 Confirm = Callable[[Mapping[str, tuple[str, ...]]], bool]
 
@@ -35,10 +38,14 @@ def pull(
     *,
     strategy: str | None = None,
     only: tuple[str, ...] = (),
+    via: Way | None = None,
     options: Mapping[str, int] | None = None,
     on_event: OnEvent | None = None,
 ) -> Outcome:
-    """Brings the wanted models to every managed host, as the lock has them; without a lock as their tags are now."""
+    """Brings the wanted models to every managed host, as the lock has them; without a lock as their tags are now.
+
+    via: the hosts' API, or Ansible on the hosts; None takes the API of each host where it can be reached from here.
+    """
     hosts = wanted.managed(ansible.inventory(source))
     chosen = {host.name: _chosen(host.settings.models(), only) for host in hosts}
     requests = {host: {"pull": list(models)} for host, models in chosen.items() if models}
@@ -49,10 +56,24 @@ def pull(
     if lock is not None:
         _all_locked(lock, every, path)
     _strategy_fits(strategy, hosts)
-    variables = {"reaper_locked": request.locked(lock or Lock(), every), "reaper_direct": strategy == "direct"}
-    found = change(source, "pull", requests, {**variables, **(options or {})}, on_event)
-    unpinned = f"there is no {path}: models are as their tags are now; `reaper-ops models lock` pins them"
-    return Outcome(found.verb, found.done, found.problems, () if lock else (unpinned,))
+    pinned, direct = request.locked(lock or Lock(), every), strategy == "direct"
+    order = Order(chosen, pinned, direct, options or {}, owner())
+    asked = tuple(host for host in hosts if host.name in requests)
+    choices = models_api.chosen(asked, via)
+    by_api = [host for host in asked if choices[host.name].way == "api"]
+    at_once = (options or {}).get("reaper_at_once", AT_ONCE)
+    done, problems = models_api.pull(by_api, order, record=pulled.place(path), at_once=at_once, on_event=on_event)
+    rest = {host: one for host, one in requests.items() if choices[host].way == "host"}
+    variables = {"reaper_locked": pinned, "reaper_direct": direct, **(options or {})}
+    found = change(source, "pull", rest, variables, on_event)
+    unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
+    notes = (*ways.told(choices), *unpinned)
+    return _sorted(Outcome("pull", done + found.done, {**problems, **(found.problems or {})}, notes), requests)
+
+
+def _sorted(found: Outcome, hosts: Iterable[str]) -> Outcome:
+    order = {host: place for place, host in enumerate(hosts)}
+    return replace(found, done=tuple(sorted(found.done, key=lambda one: order[one.host])))
 
 
 def _chosen(models: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,9 +101,7 @@ def change(
         return Outcome(verb)
     given = {"reaper_owner": owner(), "reaper_at_once": AT_ONCE, **variables, "reaper_models": requests}
     run = ansible.playbook("models.yml", source, on_event=on_event, limit=",".join(requests), variables=given)
-    found = collected(verb, run)
-    order = {host: place for place, host in enumerate(requests)}
-    return replace(found, done=tuple(sorted(found.done, key=lambda one: order[one.host])))
+    return _sorted(collected(verb, run), requests)
 
 
 def collected(verb: str, run: Run) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 
 from reaper_ops.core import layout
 from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery.claim import is_claim
 from reaper_ops.core.facts.model import Facts, Fetched
 from reaper_ops.core.settings import Settings
 
@@ -82,7 +83,7 @@ def of(settings: Settings, facts: Facts) -> Holding:
     return Holding(
         facts.host,
         settings,
-        None if tags is None else tuple(map(_held, tags)),
+        None if tags is None else tuple(_held(row) for row in tags if not is_claim(row["name"])),
         tuple(map(_loaded, ps)),
         facts.blobs,
         disk.free if disk else None,

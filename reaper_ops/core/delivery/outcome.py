@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Done:
-    """One model on one host. bytes: fetched; error is empty when all went well."""
+    """One model on one host. bytes: fetched; error is empty when all went well; via: `api` or `host`."""
 
     host: str
     name: str
@@ -23,6 +23,7 @@ class Done:
     error: str = ""
     next_step: str = ""
     notes: tuple[str, ...] = ()
+    via: str = "host"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Outcome:
         return 3 if self.failed or self.problems else 0
 
 
-def rows(host: str, found: Iterable[Row]) -> tuple[Done, ...]:
+def rows(host: str, found: Iterable[Row], via: str = "host") -> tuple[Done, ...]:
     """Rows of our modules on a host."""
     return tuple(
         Done(
@@ -57,6 +58,7 @@ def rows(host: str, found: Iterable[Row]) -> tuple[Done, ...]:
             " ".join(str(row.get("error") or "").split()),
             str(row.get("next_step") or ""),
             tuple(str(note) for note in row.get("notes") or ()),
+            via,
         )
         for row in found
     )

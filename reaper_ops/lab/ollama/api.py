@@ -122,9 +122,11 @@ def tags(exchange: Exchange) -> None:
         if header:
             details["context_length"] = header.values.get("llama.context_length", 0)
             details["embedding_length"] = header.values.get("llama.embedding_length", 0)
+        remote = {key: model.config[key] for key in ("remote_model", "remote_host") if model.config.get(key)}
         row = {
             "name": model.name.short,
             "model": model.name.short,
+            **remote,
             "modified_at": stamp(model.modified),
             "size": model.size,
             "digest": model.digest,

@@ -19,6 +19,8 @@ from .web import NDJSON, ApiError, Exchange, HungUp, dumps
 if TYPE_CHECKING:
     from .api import App
 
+NOTHING: dict[str, Any] = {"model_format": "", "model_family": "", "model_type": "", "file_type": ""}
+
 
 def _answer(exchange: Exchange, body: dict[str, Any], lines: Iterator[dict[str, Any]]) -> None:
     """Status lines as a stream, or their last one; an error keeps its status only where nothing was sent before."""
@@ -154,7 +156,9 @@ def create(exchange: Exchange) -> None:
 
 
 def _create(app: App, name: Name, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if body.get("from"):
+    if body.get("from") and body.get("remote_host"):
+        layers, config = [], {**NOTHING, "remote_host": body["remote_host"], "remote_model": body["from"]}
+    elif body.get("from"):
         source = resolve(app.store, body["from"])
         if not source:
             raise StoreError("invalid model name")
