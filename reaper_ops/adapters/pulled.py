@@ -1,4 +1,4 @@
-"""What was brought by the API, beside the lock: nothing can be kept on a host that is reached by its API alone."""
+"""What was brought by the API, beside the inventory: nothing can be kept on a host that is reached by its API alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reaper_ops.adapters import lockfile
+from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.delivery import names
 from reaper_ops.core.facts.model import Fetched
 from reaper_ops.errors import CommandError
@@ -17,8 +19,8 @@ SCHEMA = "reaper-ops/models.pulled/1"
 Kept = dict[str, dict[str, Any]]
 
 
-def place(lock: Path) -> Path:
-    return lock.with_name(NAME)
+def place(source: Source) -> Path:
+    return lockfile.place(source).with_name(NAME)
 
 
 def _read(path: Path) -> Kept:

@@ -60,13 +60,17 @@ class _Flight:
     renews: bool = False
     body: bytearray = field(default_factory=bytearray)
     heard: float = 0.0
-    heading: str = ""
+    status: int = 0
+
+    def head(self, line: bytes) -> None:
+        if line.startswith(b"HTTP/"):
+            self.status = int(line.split()[1])
 
     def write(self, data: bytes) -> int | None:
         """Lines of a pull are judged as they come; an error in them ends it."""
         self.heard = time.monotonic()
         self.body += data
-        if self.stream is None or self.curl.getinfo(pycurl.RESPONSE_CODE) != 200:
+        if self.stream is None or self.status != 200:
             return None if len(self.body) <= LIMIT else 0
         *lines, rest = self.body.split(b"\n")
         self.body = bytearray(rest)
@@ -79,11 +83,10 @@ class _Flight:
             self.talk.on_line(self.stream.line(line.decode("utf-8", "replace"), self.heard))
 
     def result(self, code: int, text: str) -> tuple[Any, Exception | None]:
-        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
-        answer = rules.Answer(status, self.body.decode("utf-8", "replace"))
+        answer = rules.Answer(self.status, self.body.decode("utf-8", "replace"))
         if self.stream is None:
             return (None, rules.Trouble(text)) if code else (answer, None)
-        if status == 200:
+        if self.status == 200:
             self._line(bytes(self.body))
         if self.stream.over:
             return self.stream.error, None
@@ -91,7 +94,7 @@ class _Flight:
             return self.stream.stalled(), None
         if code:
             return rules.gone(self.talk.url, text), None
-        return (rules.said(answer) if status != 200 else rules.ENDED), None
+        return (rules.said(answer) if self.status != 200 else rules.ENDED), None
 
 
 class Talks:
@@ -241,6 +244,7 @@ class Talks:
         curl.setopt(pycurl.URL, (talk.url + path).encode())
         curl.setopt(pycurl.CUSTOMREQUEST, method)
         curl.setopt(pycurl.WRITEFUNCTION, flight.write)
+        curl.setopt(pycurl.HEADERFUNCTION, flight.head)
         if body is not None:
             curl.setopt(pycurl.POSTFIELDS, json.dumps(body))
             curl.setopt(pycurl.HTTPHEADER, ["Content-Type: application/json", "Expect:"])

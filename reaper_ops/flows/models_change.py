@@ -62,12 +62,12 @@ def pull(
     choices = models_api.chosen(asked, via)
     by_api = [host for host in asked if choices[host.name].way == "api"]
     at_once = (options or {}).get("reaper_at_once", AT_ONCE)
-    done, problems = models_api.pull(by_api, order, record=pulled.place(path), at_once=at_once, on_event=on_event)
+    done, problems = models_api.pull(by_api, order, record=pulled.place(source), at_once=at_once, on_event=on_event)
     rest = {host: one for host, one in requests.items() if choices[host].way == "host"}
     variables = {"reaper_locked": pinned, "reaper_direct": direct, **(options or {})}
     found = change(source, "pull", rest, variables, on_event)
     unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
-    notes = (*ways.told(choices), *unpinned)
+    notes = (*unpinned, *(ways.told(choices) if via is None else ()))
     return _sorted(Outcome("pull", done + found.done, {**problems, **(found.problems or {})}, notes), requests)
 
 
@@ -146,6 +146,7 @@ def _removed(
         return Outcome(verb, problems=problems, notes=("nothing was changed",))
     requests = {host: {"remove": list(models)} for host, models in todo.items()}
     done = change(source, verb, requests, {}, on_event)
+    pulled.forget(pulled.place(source), ((one.host, one.name) for one in done.done if not one.error))
     return Outcome(verb, done.done, {**problems, **(done.problems or {})})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reaper_ops.adapters import lockfile
+from reaper_ops.adapters import lockfile, pulled
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core.delivery import census, plan, table
 from reaper_ops.core.delivery.census import Holding
@@ -26,8 +26,11 @@ class Census:
 
 def look(source: Source, on_event: OnEvent | None = None) -> Census:
     inventory, gathered = survey(source, on_event)
+    ours = pulled.fetched(pulled.place(source))
     held = tuple(
-        census.of(host.settings, gathered.facts[host.name]) for host in inventory.hosts if host.name in gathered.facts
+        census.of(host.settings, gathered.facts[host.name], ours.get(host.name, {}))
+        for host in inventory.hosts
+        if host.name in gathered.facts
     )
     return Census(held, gathered.problems)
 

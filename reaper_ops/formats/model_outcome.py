@@ -35,6 +35,8 @@ def _said(verb: str, one: Done) -> str:
     if one.bytes:
         parts.append(human_bytes(one.bytes))
         parts.append(f"in {one.seconds:.1f} s")
+    if one.via == "api":
+        parts.append("by its API")
     if one.attempts > 1:
         parts.append(f"{one.attempts} attempts")
     return "  ".join(part for part in parts if part)

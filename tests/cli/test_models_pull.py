@@ -25,7 +25,7 @@ def answer(capfd, *argv):
 def test_every_host_gets_the_bytes_of_the_lock_by_the_mirror(two, capfd):
     inventory = two.write("tiny", "small", **two.mirror())
     assert run(["models", "lock", "-i", inventory]) == 0
-    code, found = answer(capfd, "pull", "-i", inventory)
+    code, found = answer(capfd, "pull", "-i", inventory, "--via", "host")
     assert code == 3
     assert list(found["problems"]) == ["silent"]
     assert "cannot be reached or is not Ollama" in found["problems"]["silent"]

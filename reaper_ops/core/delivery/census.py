@@ -77,7 +77,8 @@ class Holding:
         return sum(one.bytes for one in told) / sum(one.seconds for one in told) if told else None
 
 
-def of(settings: Settings, facts: Facts) -> Holding:
+def of(settings: Settings, facts: Facts, by_api: Mapping[str, Fetched] | None = None) -> Holding:
+    """by_api: what the controller remembers of pulls that left nothing on the host."""
     tags, ps = _rows(facts, "/api/tags"), _rows(facts, "/api/ps") or ()
     disk = facts.disks.get(layout.of(settings, facts).models_dir)
     return Holding(
@@ -87,7 +88,7 @@ def of(settings: Settings, facts: Facts) -> Holding:
         tuple(map(_loaded, ps)),
         facts.blobs,
         disk.free if disk else None,
-        facts.pulled,
+        {**facts.pulled, **(by_api or {})},
         "" if tags is not None else "the server does not answer; `reaper-ops probe` says why",
     )
 
