@@ -75,6 +75,18 @@ def test_the_way_of_each_host_is_chosen_and_told(empty, capfd):
     assert answer(capfd, "pull", "-i", empty.inventory, "-l", "one", "--via", "host")[1]["models"][0]["via"] == "host"
 
 
+def test_prune_knows_what_came_by_the_api(empty, capfd):
+    assert run(["models", "pull", "-i", empty.inventory, "-l", "one"]) == 0
+    fewer = empty.root / "fewer.json"
+    hosts = json.loads((empty.root / "hosts.yml").read_text())
+    hosts["all"]["vars"]["ollama_models"] = [empty.name("tiny")]
+    fewer.write_text(json.dumps(hosts))
+    code, found = answer(capfd, "prune", "-i", str(fewer), "-l", "one", "--yes")
+    assert code == 0
+    assert [(row["name"], row["changed"]) for row in found["models"]] == [(empty.name("small"), True)]
+    assert list(pulled.fetched(empty.root / pulled.NAME)["one"]) == [empty.name("tiny")]
+
+
 def test_another_controller_is_kept_away_and_told_who_holds_the_host(empty, capfd):
     put_stub(empty, "ann-elsewhere.77-ab")
     code, found = answer(capfd, "pull", "-i", empty.inventory, "-l", "one")

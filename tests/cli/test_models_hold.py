@@ -70,7 +70,7 @@ def test_what_is_missing_drifted_or_extra_is_listed_and_planned(two, capfd):
 
 
 def test_prune_takes_only_what_we_pulled_and_nobody_wants_and_shows_it_first(two, capfd):
-    run(["models", "pull", "-i", two.write("tiny", "small"), "-l", "one,two"])
+    run(["models", "pull", "-i", two.write("tiny", "small"), "-l", "one,two", "--via", "host"])
     two.servers["one"].subject.ask("POST", "/api/copy", {"source": two.name("tiny"), "destination": "mine:1b"})
     two.servers["two"].subject.ask("POST", "/api/copy", {"source": two.name("tiny"), "destination": two.name("small")})
     inventory = two.write("tiny")
