@@ -82,6 +82,11 @@ CAUSES = (
     (r'Get "https://.*EOF', False, "a registry without TLS belongs into ollama_insecure_registries"),
     (r"digest mismatch", True, "the registry or a proxy sends damaged data; look at it, then run again"),
     (r"\b429\b|too many", True, "the registry limits us; run again later"),
+    (
+        r"max retries exceeded: (unexpected )?EOF|context deadline exceeded",
+        True,
+        "the registry, its CDN or a proxy gives no whole answer: see what; run again, what was downloaded is kept",
+    ),
     (r"lookup|dial tcp|proxyconnect|timeout", True, "check DNS, the network and ollama_https_proxy on the host"),
     (r"answer no longer|cannot be reached", True, "see why the server ended: its log, and `reaper-ops probe`"),
 )

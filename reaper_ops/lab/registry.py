@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+STATUSES = (401, 404, 412, 429, 500)
+LIE = 1000
 FAULTS = {
     "err401": "manifest: 401 without a challenge",
     "err401b": "manifest: 401, and a challenge of the same host",
@@ -26,14 +28,21 @@ FAULTS = {
     "err500": "manifest: 500",
     "err503": "manifest: 503 with a page of HTML",
     "html": "manifest: 200 with a page of HTML, as a captive portal gives",
-    "blob404": "blobs: HEAD answers 404",
+    "longmanifest": "manifest: cut, shorter than its Content-Length",
+    "shortmanifest": "manifest: a Content-Length that ends before its end",
+    **{f"blob{status}": f"blobs: HEAD answers {status}" for status in STATUSES},
+    "get500": "blobs: HEAD is well, GET answers 500",
+    "longhead": "blobs: HEAD says more bytes than there are",
+    "shorthead": "blobs: HEAD says fewer bytes than there are",
     "noloc": "blobs: 200 without a Location",
     "r302": "blobs: 302 to the other host",
     "slow": "bytes: 256 KiB per second",
     "trunc": "bytes: each body is cut after two thirds",
     "trunc1": "bytes: the first body is cut, later ones are whole",
     "mismatch": "bytes of the weights: wrong, of the right length",
-    "cdn500": "bytes: 500",
+    **{f"cdn{status}": f"bytes: {status}" for status in STATUSES},
+    "longbody": "bytes: each body is shorter than its Content-Length",
+    "shortbody": "bytes: each Content-Length ends before the wanted end",
     "stall": "bytes: stop after a quarter, the connection stays open",
 }
 _PORTAL = "<html><body>Please log in</body></html>"
@@ -71,6 +80,11 @@ class Registry(ThreadingHTTPServer):
     @property
     def bytes_sent(self) -> int:
         return sum(self.sent.values())
+
+    def other(self, here: str) -> str:
+        """The second name of this machine; elsewhere there is none, and the same host answers 200 with a Location."""
+        host, _, port = here.rpartition(":")
+        return f"{ {'127.0.0.1': 'localhost', 'localhost': '127.0.0.1'}.get(host, host) }:{port}"
 
     def start(self) -> Registry:
         """Serves in the background of this process."""
@@ -129,34 +143,44 @@ class _Handler(BaseHTTPRequestHandler):
             status, text = _ANSWERS["err404"]
             self._send(status, text.encode(), "application/json")
             return
-        self._send(200, path.read_bytes(), MANIFEST_TYPE)
+        data = path.read_bytes()
+        if namespace == "longmanifest":
+            self._head(200, len(data) + LIE, MANIFEST_TYPE)
+            self.wfile.write(data)
+            self.close_connection = True
+            return
+        self._send(200, data[: len(data) // 2] if namespace == "shortmanifest" else data, MANIFEST_TYPE)
 
     def _challenge(self, namespace: str) -> None:
         here = self.headers.get("Host") or ""
-        realm = {"err401b": here, "err401c": _other(here)}.get(namespace)
+        realm = {"err401b": here, "err401c": self.server.other(here)}.get(namespace)
         value = f'Bearer realm="http://{realm}/token",service="lab",scope="repository:x:pull"'
         more = {"WWW-Authenticate": value} if realm else {}
         self._send(401, b'{"errors":[{"code":"UNAUTHORIZED"}]}', "application/json", more)
 
     def _blob(self, namespace: str, digest: str) -> None:
         path = self._path(digest)
-        if not path.is_file() or namespace == "blob404":
-            self._send(404, b"blob unknown", "text/plain")
+        if status := _asked(namespace, "blob") or (0 if path.is_file() else 404):
+            self._send(status, b"blob unknown", "text/plain")
         elif self.command == "HEAD":
-            self._head(200, path.stat().st_size, "application/octet-stream")
+            lie = {"longhead": LIE, "shorthead": -LIE}.get(namespace, 0)
+            size = path.stat().st_size
+            self._head(200, size + (lie if size > LIE else 0), "application/octet-stream")
+        elif namespace == "get500":
+            self._send(500, b"blob", "text/plain")
         elif namespace == "noloc":
             self._send(200, b"", "application/octet-stream")
         else:
             here = self.headers.get("Host") or ""
-            other = _other(here)
+            other = self.server.other(here)
             target = f"http://{other}/cdn/{namespace}/{digest}"
             status = 302 if namespace == "r302" else 307 if other != here else 200
             self._send(status, b"", "text/plain", {"Location": target})
 
     def _bytes(self, namespace: str, digest: str) -> None:
         path = self._path(digest)
-        if namespace == "cdn500" or not path.is_file():
-            self._send(500 if namespace == "cdn500" else 404, b"cdn", "text/plain")
+        if status := _asked(namespace, "cdn") or (0 if path.is_file() else 404):
+            self._send(status, b"cdn", "text/plain")
             return
         size = path.stat().st_size
         wanted = self.headers.get("Range", "")
@@ -164,6 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted.startswith("bytes="):
             start, _, end = wanted[6:].partition("-")
             first, last = int(start or 0), min(int(end or last), last)
+        if first >= size:
+            self._send(416, b"range", "text/plain")
+            return
+        if namespace == "shortbody" and last - first > LIE:
+            last -= LIE
         more = {"Content-Range": f"bytes {first}-{last}/{size}", "Accept-Ranges": "bytes"} if wanted else {}
         self._head(206 if wanted else 200, last - first + 1, "application/octet-stream", more)
         if self.command != "HEAD":
@@ -176,7 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
         if namespace == "mismatch" and len(data) > _PIECE:
             data = bytes(byte ^ 0x55 for byte in data)
         cut = namespace == "trunc" or (namespace == "trunc1" and not served)
+        cut = cut or (namespace == "longbody" and len(data) > LIE)
         stop = len(data) * 2 // 3 if cut else len(data) // 4 if namespace == "stall" else len(data)
+        stop = len(data) - LIE if namespace == "longbody" and cut else stop
         for position in range(0, stop, _PIECE):
             piece = data[position : min(position + _PIECE, stop)]
             self.wfile.write(piece)
@@ -208,10 +239,10 @@ class _Handler(BaseHTTPRequestHandler):
         """The counters say more than an access log."""
 
 
-def _other(here: str) -> str:
-    """The second host name of this machine; elsewhere there is none, and the same host answers 200 with a Location."""
-    host, _, port = here.rpartition(":")
-    return f"{ {'127.0.0.1': 'localhost', 'localhost': '127.0.0.1'}.get(host, host) }:{port}"
+def _asked(namespace: str, place: str) -> int:
+    """The status that a namespace such as `blob404` wants at this place, else 0."""
+    status = namespace.removeprefix(place)
+    return int(status) if status != namespace and status.isdigit() else 0
 
 
 def main(argv: list[str]) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from subject import Answer, Subject, opened
+from subject import Answer, Starter, Subject, opened
 
+from reaper_ops.lab import models
+from reaper_ops.lab.ollama import gguf
 from reaper_ops.lab.registry import Registry
 
 MANIFEST_FAULTS = {
@@ -22,12 +25,33 @@ MANIFEST_FAULTS = {
     "err500": "500: internal error",
     "err503": "503: <html><head><title>503 Service Temporarily Unavailable</title></head></html>",
     "html": "invalid character '<' looking for beginning of value",
+    "longmanifest": "unexpected EOF",
+    "shortmanifest": "unexpected end of JSON input",
 }
 BLOB_FAULTS = {
     "blob404/fresh4": "file does not exist",
     "noloc/fresh5": "http: no Location header in response",
     "r302/fresh6": "unexpected status code 302",
 }
+BYTES_FAULTS = {
+    "blob401": 'realm host "" does not match original host "{registry}"',
+    "blob404": "file does not exist",
+    "blob412": "412: ",
+    "blob429": "429: ",
+    "blob500": "500: ",
+    "get500": "context deadline exceeded",
+    "longhead": "max retries exceeded: EOF",
+    "shorthead": "digest mismatch, file must be downloaded again: want {weights}, got sha256:",
+    "longbody": "",
+    "shortbody": "max retries exceeded: EOF",
+    "trunc": "max retries exceeded: unexpected EOF",
+    "cdn401": "max retries exceeded: EOF",
+    "cdn404": "max retries exceeded: EOF",
+    "cdn412": "max retries exceeded: EOF",
+    "cdn429": "max retries exceeded: EOF",
+    "cdn500": "max retries exceeded: EOF",
+}
+"""What a registry says or does wrong about bytes, and how a pull ends; a real server tries for a minute."""
 
 
 def statuses(answer: Answer) -> list[str]:
@@ -91,6 +115,28 @@ def test_errors_of_a_blob(server: Subject, registry: Registry, fault: str) -> No
     answer = server.pull(f"{registry.name}/{fault}:latest")
     assert answer.status == 200
     assert answer.error() == BLOB_FAULTS[fault]
+
+
+def test_errors_of_bytes(starter: Starter, registry: Registry) -> None:
+    """All at once, each with a model of its own: what is cut short goes on where it was, and nothing gets a name."""
+    numbers = {fault: number for number, fault in enumerate(BYTES_FAULTS)}
+    shapes = {f"library/bytes{n}:latest": gguf.Shape("bytes", seed=200 + n) for n in numbers.values()}
+    models.publish(registry.root, shapes)
+    started = starter.start(REAPER_OPS_LAB_PATIENCE="0.01")
+    server = started.wait_ready()
+
+    def pulled(fault: str) -> str:
+        name = f"{registry.name}/{fault}/bytes{numbers[fault]}:latest"
+        return str(server.ask("POST", "/api/pull", {"model": name, "insecure": True}, timeout=180).lines()[-1])
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        found = dict(zip(numbers, pool.map(pulled, numbers), strict=True))
+    for fault, text in BYTES_FAULTS.items():
+        weights = _weights(registry, f"bytes{numbers[fault]}")
+        wanted = str({"error": text.format(registry=registry.name, weights=weights)} if text else {"status": "success"})
+        assert found[fault].startswith(wanted.rstrip("'\"}")), (fault, found[fault])
+    listed = [row["name"] for row in server.ask("GET", "/api/tags").json()["models"]]
+    assert listed == [f"{registry.name}/longbody/bytes{numbers['longbody']}:latest"]
 
 
 def test_damaged_bytes_are_found_and_removed(server: Subject, registry: Registry) -> None:

@@ -24,7 +24,7 @@ PACKAGES = {
     "zstd": "zstd",
 }
 WATCHERS = {"prometheus": "promtool", "prometheus-alertmanager": "amtool", "chromium": "chromium"}
-MIRROR = {"nginx": "nginx", "docker-registry": "docker-registry"}
+MIRROR = {"nginx": "nginx", "docker-registry": "docker-registry", "iproute2": "tc"}
 """What the tests of monitoring, of the web page and of the mirror use; each says itself that it is skipped without."""
 COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
 APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]

@@ -247,18 +247,16 @@ def test_a_start_that_falls_back_to_the_cpu(starter: Starter, tmp_path: Path) ->
     assert "library=cpu" in started.log
 
 
-def test_a_full_disk_keeps_the_partial_and_the_next_pull_resumes(host: Host, registry: Registry) -> None:
+def test_a_full_disk_costs_the_part_in_flight_and_the_next_pull_completes(host: Host, registry: Registry) -> None:
     name = f"{registry.name}/library/small:latest"
     host.switch(disk_full={"after_bytes": 1 << 20})
     answer = host.subject.pull(name)
     assert answer.error().startswith(f"write {host.started.models}/blobs/sha256-")
     assert answer.error().endswith("-partial: no space left on device")
     partial = next(path for path in (host.started.models / "blobs").iterdir() if path.name.endswith("-partial"))
-    assert json.loads(Path(f"{partial}-0").read_text())["Completed"] >= 1 << 20
-    before, size = registry.bytes_sent, partial.stat().st_size
+    assert json.loads(Path(f"{partial}-0").read_text())["Completed"] == 0
     host.switch()
     assert host.subject.pull(name).lines()[-1] == {"status": "success"}
-    assert registry.bytes_sent - before < size - (1 << 19)
     assert not partial.exists()
 
 

@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,9 +58,9 @@ class Metered(Counter[str]):
 class Upstream(Registry):
     """The simulated registry; its sockets can be cut, and what it sent is counted over its deaths."""
 
-    def __init__(self, root: Path, port: int = 0, sent: Metered | None = None) -> None:
+    def __init__(self, root: Path, port: int = 0, sent: Metered | None = None, host: str = "127.0.0.1") -> None:
         self.links: set[socket.socket] = set()
-        super().__init__(root, "127.0.0.1", port)
+        super().__init__(root, host, port)
         self.sent: Metered = Metered() if sent is None else sent
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -152,22 +152,30 @@ def settings(directory: Path, upstream: str, resolver: str, **more: Any) -> Sett
 def running(wanted: Settings) -> Iterator[str]:
     """The mirror as its role lays it out, without Ansible; gives its host:port."""
     mirror = wish.of(wanted)
-    for name in ("conf", "log", "tmp", "cache", "own", "sockets", "run"):
-        Path(mirror.paths[name]).mkdir(parents=True, exist_ok=True)
-    for file in mirror.files:
-        Path(file.path).write_text(file.text)
-    log = Path(mirror.paths["log"]) / "mirror.log"
-    spec = json.loads(Path(mirror.paths["spec"]).read_text())
-    with log.open("wb") as output:
-        process = subprocess.Popen(spec["argv"], stdout=output, stderr=output, start_new_session=True)
+    lay_out(mirror)
+    process = spawn(mirror)
     try:
-        wait(mirror.context["local_url"] + "/reaper_ops/own", process, log)
+        wait(mirror.context["local_url"] + "/reaper_ops/own", process, Path(mirror.paths["log"]) / "mirror.log")
         yield f"127.0.0.1:{wanted.mirror_port}"
     finally:
         process.terminate()
         process.wait(timeout=20)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def lay_out(mirror: wish.Mirror) -> None:
+    for name in ("conf", "log", "tmp", "cache", "own", "sockets", "run"):
+        Path(mirror.paths[name]).mkdir(parents=True, exist_ok=True)
+    for file in mirror.files:
+        Path(file.path).write_text(file.text)
+
+
+def spawn(mirror: wish.Mirror, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    """In a session of its own, by a command in front where one is given."""
+    spec = json.loads(Path(mirror.paths["spec"]).read_text())
+    with (Path(mirror.paths["log"]) / "mirror.log").open("ab") as output:
+        return subprocess.Popen([*before, *spec["argv"]], stdout=output, stderr=output, start_new_session=True)
 
 
 def wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

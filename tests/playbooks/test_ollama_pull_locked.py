@@ -133,6 +133,21 @@ FAULTS = {
     "trunc": "max retries exceeded",
     "cdn500": "max retries exceeded",
     "html": "run again",
+    "longmanifest": "run again",
+    "shortmanifest": "run again",
+    "blob401": "credentials",
+    "blob404": "check the name of the model and its tag",
+    "blob412": "raise ollama_version",
+    "blob429": "the registry limits us; run again later",
+    "blob500": "run again",
+    "get500": "gives no whole answer",
+    "cdn401": "gives no whole answer",
+    "cdn404": "gives no whole answer",
+    "cdn412": "gives no whole answer",
+    "cdn429": "gives no whole answer",
+    "longhead": "gives no whole answer",
+    "shorthead": "damaged data",
+    "shortbody": "gives no whole answer",
 }
 
 

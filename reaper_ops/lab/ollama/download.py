@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from . import log
@@ -18,8 +19,10 @@ from .registry_client import PullError, Registry, ranged
 from .store import Store, go_error
 
 _TRIES = 6
+_AT_ONCE = 16
 _PIECE = 1 << 15
 _STALL = 30.0
+_DIRECT = 30.0
 _PART = int(os.environ.get("REAPER_OPS_LAB_PART_BYTES") or 0)
 _PATIENCE = float(os.environ.get("REAPER_OPS_LAB_PATIENCE") or 1.0)
 
@@ -143,12 +146,12 @@ class Downloads:
                 file.truncate(download.total)
         except OSError as error:
             raise PullError(str(go_error("open", partial, error))) from None
-        url = registry.direct_url(download.digest)
+        url = registry.direct_url(download.digest, _DIRECT * _PATIENCE)
         failures: list[Exception] = []
+        waiting = iter([part for part in download.parts if part.completed < part.size])
         threads = [
-            threading.Thread(target=self._part, args=(download, part, url, failures), daemon=True)
-            for part in download.parts
-            if part.completed < part.size
+            threading.Thread(target=self._parts, args=(download, waiting, url, failures), daemon=True)
+            for _ in range(min(_AT_ONCE, len(download.parts)))
         ]
         for thread in threads:
             thread.start()
@@ -160,17 +163,28 @@ class Downloads:
             os.remove(f"{partial}-{part.number}")
         os.rename(partial, download.path)
 
+    def _parts(self, download: Download, waiting: Iterator[Part], url: str, failures: list[Exception]) -> None:
+        while not failures:
+            with self._lock:
+                part = next(waiting, None)
+            if part is None:
+                return
+            self._part(download, part, url, failures)
+
     def _part(self, download: Download, part: Part, url: str, failures: list[Exception]) -> None:
-        last = "EOF"
-        for attempt in range(_TRIES):
+        last, attempt = "EOF", 0
+        while attempt < _TRIES:
             try:
                 self._attempt(download, part, url)
                 return
             except (Cancelled, PullError) as error:
                 failures.append(error)
                 return
+            except TimeoutError:
+                self._say_stalled(download, part)
+                continue
             except (OSError, http.client.HTTPException) as error:
-                last = "unexpected EOF" if isinstance(error, http.client.IncompleteRead) else "EOF"
+                last = "unexpected EOF" if isinstance(error, http.client.IncompleteRead) else str(error)
             pause = 2**attempt
             log.slog(
                 "INFO",
@@ -180,30 +194,36 @@ class Downloads:
             if download.cancelled.wait(pause * _PATIENCE):
                 failures.append(Cancelled())
                 return
+            attempt += 1
         failures.append(PullError(f"max retries exceeded: {last}"))
 
     def _attempt(self, download: Download, part: Part, url: str) -> None:
-        first, last = part.offset + part.completed, part.offset + part.size - 1
+        """Whatever the status, the body is taken for bytes. What a cut answer or a caller who left gave is kept."""
+        before = part.completed
+        first, last = part.offset + before, part.offset + part.size - 1
         connection, answer = ranged(url, first, last)
         partial = download.path + "-partial"
         try:
-            if answer.status >= 400:
-                raise http.client.RemoteDisconnected("")
             with open(partial, "r+b") as file:
                 file.seek(first)
                 self._copy(download, part, answer, file)
+        except (Cancelled, TimeoutError, http.client.IncompleteRead):
+            part.save(partial)
+            raise
+        except (OSError, http.client.HTTPException, PullError):
+            part.completed = before
+            raise
         finally:
             connection.close()
-            if not part.completed >= part.size or download.cancelled.is_set():
-                part.save(partial)
+        part.save(partial)
 
     def _copy(self, download: Download, part: Part, answer: http.client.HTTPResponse, file: object) -> None:
         write = file.write  # type: ignore[attr-defined]
         while part.completed < part.size:
-            self._obey(download)
+            self._obey(download, part)
             piece = answer.read1(min(_PIECE, part.size - part.completed))
             if not piece:
-                raise http.client.IncompleteRead(b"")
+                raise http.client.IncompleteRead(b"") if answer.length else OSError("EOF")
             if self._faults.on("digest-mismatch"):
                 piece = bytes(byte ^ 0x55 for byte in piece)
             try:
@@ -213,7 +233,7 @@ class Downloads:
                 raise PullError(str(go_error("write", download.path + "-partial", error))) from None
             part.completed += len(piece)
 
-    def _obey(self, download: Download) -> None:
+    def _obey(self, download: Download, part: Part) -> None:
         """Faults of the disk and of the network, and callers who left."""
         faults = self._faults
         if faults.on("disk-full") and download.completed >= faults.option("disk-full", "after_bytes", 65536):
@@ -224,10 +244,13 @@ class Downloads:
                 break
             if time.monotonic() - stalled > _STALL:
                 stalled = time.monotonic()
-                text = f"{download.label} part 0 stalled; retrying. If this persists, press ctrl-c to exit, then "
-                log.slog("INFO", "download.go:377", text + "'ollama pull' to find a faster connection.")
+                self._say_stalled(download, part)
         if download.cancelled.is_set():
             raise Cancelled
+
+    def _say_stalled(self, download: Download, part: Part) -> None:
+        text = f"{download.label} part {part.number} stalled; retrying. If this persists, press ctrl-c to exit, then "
+        log.slog("INFO", "download.go:377", text + "'ollama pull' to find a faster connection.")
 
 
 def sha256(path: str) -> str:

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import ssl
+import time
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +18,10 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 class PullError(Exception):
     """What ends a pull, in the words of the real server."""
+
+
+class _Again(Exception):
+    """The registry gives no address just now."""
 
 
 class Registry:
@@ -37,9 +42,7 @@ class Registry:
         try:
             found = json.loads(body)
         except ValueError:
-            first = body[:1].decode(errors="replace")
-            text = f"invalid character '{first}' looking for beginning of value" if first else "EOF"
-            raise PullError(text) from None
+            raise PullError(_malformed(body)) from None
         if not (isinstance(found, dict) and "config" in found and "layers" in found):
             raise PullError("unexpected EOF")
         return body, found
@@ -48,26 +51,45 @@ class Registry:
         status, headers, _ = self._ask("HEAD", f"{self._base}/blobs/{digest}")
         if status == 404:
             raise PullError("file does not exist")
+        if status == 401:
+            raise PullError(_realm(headers, self._name.host))
         if status >= 400:
             raise PullError(f"{status}: ")
         return int(headers.get("content-length") or 0)
 
-    def direct_url(self, digest: str) -> str:
-        """Where the bytes are: redirects within the host are followed, another host's address is taken."""
-        start = url = f"{self._base}/blobs/{digest}"
+    def direct_url(self, digest: str, patience: float) -> str:
+        """Where the bytes are. A registry in trouble is asked again for `patience` seconds."""
+        until, pause = time.monotonic() + patience, 0.01
+        while True:
+            try:
+                return self._direct_url(f"{self._base}/blobs/{digest}")
+            except _Again:
+                if time.monotonic() + pause > until:
+                    raise PullError("context deadline exceeded") from None
+                time.sleep(pause)
+                pause = min(pause * 2, 10.0)
+
+    def _direct_url(self, start: str) -> str:
+        """Redirects within the host are followed, another host's address is taken."""
+        url = start
         for _ in range(11):
-            status, headers, _ = self._ask("GET", url, read=False)
+            try:
+                status, headers, _ = self._ask("GET", url, read=False)
+            except PullError:
+                raise _Again from None
             location = headers.get("location", "")
             target = urljoin(url, location)
             if status in _REDIRECTS and location and urlsplit(target).hostname == urlsplit(start).hostname:
                 url = target
                 continue
+            if status >= 400:
+                raise _Again
             if status not in (200, 307):
-                raise PullError(f"unexpected status code {status}" if status != 404 else "file does not exist")
+                raise PullError(f"unexpected status code {status}")
             if not location:
                 raise PullError("http: no Location header in response")
             return target
-        raise PullError("maximum redirects exceeded (10) for directURL")
+        raise _Again
 
     def _ask(self, method: str, url: str, accept: str = "", read: bool = True) -> tuple[int, dict[str, str], bytes]:
         connection = connect(url)
@@ -79,6 +101,8 @@ class Registry:
             answer = connection.getresponse()
             found = {key.lower(): value for key, value in answer.getheaders()}
             return answer.status, found, answer.read() if read else b""
+        except http.client.IncompleteRead:
+            raise PullError("unexpected EOF") from None
         except (OSError, http.client.HTTPException) as error:
             raise PullError(f'{method.capitalize()} "{url}": {_network(error, url)}') from None
         finally:
@@ -88,8 +112,15 @@ class Registry:
 def ranged(url: str, first: int, last: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     """An open answer for the bytes first..last. The caller closes the connection."""
     connection = connect(url)
-    connection.request("GET", _target(url), headers={"Range": f"bytes={first}-{last}"})
-    return connection, connection.getresponse()
+    try:
+        connection.request("GET", _target(url), headers={"Range": f"bytes={first}-{last}"})
+        return connection, connection.getresponse()
+    except TimeoutError:
+        connection.close()
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        raise OSError(f'Get "{url}": {_network(error, url)}') from None
 
 
 def connect(url: str) -> http.client.HTTPConnection:
@@ -101,6 +132,14 @@ def connect(url: str) -> http.client.HTTPConnection:
 def _target(url: str) -> str:
     parts = urlsplit(url)
     return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _malformed(body: bytes) -> str:
+    """What Go's parser says of the commonest things that are no JSON."""
+    first = body[:1].decode(errors="replace")
+    if first in ("", "{"):
+        return "unexpected end of JSON input"
+    return f"invalid character '{first}' looking for beginning of value"
 
 
 def _realm(headers: dict[str, str], host: str) -> str:
