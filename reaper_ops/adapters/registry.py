@@ -83,15 +83,37 @@ class Registry:
             raise RegistryError(url, "does not say how long the blob is", "look at what answers there")
         return int(length)
 
+    @contextmanager
+    def blob(self, name: Name, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob from `start` on, as they come."""
+        url = name.blob_url(self.base_url, digest)
+        with _translated(url):
+            answer = self._streamed(url, {"Range": f"bytes={start}-"} if start else {})
+            try:
+                if answer.status_code not in {200, 206}:
+                    raise _refused(url, answer.status_code)
+                skip = start if answer.status_code == 200 else 0
+                yield _without(answer.iter_raw(), skip)
+            finally:
+                answer.close()
+
+    def _streamed(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        asked = {**headers, "Accept-Encoding": "identity"}
+        for again in (False, True):
+            request = self._client.build_request("GET", url, headers={**asked, **self._bearer()})
+            answer = self._client.send(request, stream=True)
+            if again or answer.status_code != 401 or not self._challenged(url, answer):
+                break
+            answer.close()
+        return answer
+
     def _ask(self, method: str, url: str, headers: dict[str, str]) -> httpx.Response:
         with _translated(url):
             answer = self._client.request(method, url, headers={**headers, **self._bearer()})
             if answer.status_code == 401 and self._challenged(url, answer):
                 answer = self._client.request(method, url, headers={**headers, **self._bearer()})
         if answer.status_code != 200:
-            status = answer.status_code
-            problem, hint = SAID.get(status, BROKEN)
-            raise RegistryError(url, f"says {status}: it {problem}", hint, status)
+            raise _refused(url, answer.status_code)
         return answer
 
     def _bearer(self) -> dict[str, str]:
@@ -110,6 +132,19 @@ class Registry:
         except (ValueError, KeyError, TypeError):
             return False
         return True
+
+
+def _refused(url: str, status: int) -> RegistryError:
+    problem, hint = SAID.get(status, BROKEN)
+    return RegistryError(url, f"says {status}: it {problem}", hint, status)
+
+
+def _without(parts: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    """What comes after `skip` bytes, where a server does not begin in the middle."""
+    for part in parts:
+        if skip < len(part):
+            yield part[skip:]
+        skip = max(0, skip - len(part))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ WORDS = {
     "pull": ("pulled", "was there"),
     "rm": ("removed", "was not there"),
     "prune": ("removed", "was not there"),
+    "load": ("brought", "was there"),
     "preload": ("loaded", "was loaded"),
 }
 

@@ -21,7 +21,7 @@ STAGES = (
     ("success", "naming"),
 )
 TASK = "Pull the models"
-TASKS = frozenset({TASK, "Verify the models"})
+TASKS = frozenset({TASK, "Verify the models", "Put the models into the store"})
 
 
 @dataclass

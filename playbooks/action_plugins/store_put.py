@@ -1,0 +1,85 @@
+# GNU General Public License v3.0 or later (see playbooks/COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carries blobs from the controller to a host, piece by piece through the connection, and has them placed there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+UNIT = 1 << 16
+PIECE = 512 * UNIT
+NO_PIPE = "bytes cannot be carried without pipelining; set ANSIBLE_PIPELINING=1, and no `requiretty` for sudo"
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        pieces = args.pop("pieces", {})
+        looked = self._execute_module("store_put", {**args, "state": "looked"}, task_vars=task_vars)
+        if looked.get("failed"):
+            return {**result, **looked}
+        if looked["missing"] and not self._is_pipelining_enabled("new"):
+            return {**result, "failed": True, "msg": NO_PIPE, "models": []}
+        host = str((task_vars or {}).get("inventory_hostname", ""))
+        for row in args["models"]:
+            told = Told(host, row)
+            for digest in row["blobs"]:
+                if digest in looked["missing"]:
+                    have = looked["have"].get(digest, 0)
+                    self._carry(pieces[digest], f"{looked['staging']}/{digest.rpartition(':')[2]}", have, told)
+                    looked["missing"].pop(digest)
+                else:
+                    told.more(row["blobs"][digest])
+        return {**result, **self._execute_module("store_put", {**args, "state": "placed"}, task_vars=task_vars)}
+
+    def _carry(self, piece: list[Any], target: str, have: int, told: Told) -> None:
+        """A piece that is written twice, also by two controllers, is the same bytes at the same place."""
+        path, offset, size = piece
+        if have > size:
+            self._low_level_execute_command(f"rm -f {shlex.quote(target)}")
+        position = have // UNIT * UNIT if have <= size else 0
+        told.more(position)
+        with open(path, "rb") as file:
+            file.seek(offset + position)
+            while position < size:
+                data = file.read(min(PIECE, size - position))
+                if not data:
+                    raise AnsibleError(f"{path} became shorter while it was read")
+                self._write(data, target, position // UNIT)
+                position += len(data)
+                told.more(len(data))
+
+    def _write(self, data: bytes, target: str, unit: int) -> None:
+        place = shlex.quote(target)
+        command = f"umask 077; dd of={place} ibs={UNIT} obs={UNIT} seek={unit} conv=notrunc 2>&1"
+        done = self._low_level_execute_command(command, in_data=data)
+        if done.get("rc") != 0:
+            said = (str(done.get("stdout", "")) + str(done.get("stderr", ""))).strip().splitlines() or ["no reason"]
+            raise AnsibleError(f"{target}: cannot be written: {said[0]}")
+
+
+class Told:
+    """Progress of one model, in events for reaper-ops."""
+
+    def __init__(self, host: str, row: dict[str, Any]) -> None:
+        self.row = {"event": "progress", "host": host, "model": row["name"], "layer": None, "status": "carrying"}
+        self.done, self.total = 0, sum(row["blobs"].values())
+        self.more(0)
+
+    def more(self, count: int) -> None:
+        self.done += count
+        if os.environ.get("REAPER_OPS_EVENTS") == "1":
+            both = {"completed": self.done, "total": self.total}
+            display.display(json.dumps({**self.row, **both, "model_completed": self.done, "model_total": self.total}))

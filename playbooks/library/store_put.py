@@ -1,0 +1,215 @@
+#!/usr/bin/python
+"""Puts models that were carried to the host into its model store: every blob by its hash, manifests last."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_alone import alone
+from ansible.module_utils.reaper_contents import file_of, hashed, manifests, store_of
+from ansible.module_utils.reaper_files import read_json, write_atomic
+from ansible.module_utils.reaper_registry import free_space
+from ansible.module_utils.reaper_rules import Trouble, same_name, split_name
+
+DOCUMENTATION = r"""
+module: store_put
+short_description: Put blobs that lie beside a model store into it
+description:
+  - The action plugin of this name carries the bytes; this module says what is missing, and places it.
+  - A blob becomes a blob of the store only when its bytes hash to its name. A manifest is written when all blobs of
+    its model are there, byte for byte, so that the model has the same digest on every host.
+options:
+  state: {description: What to do., type: str, default: placed, choices: [looked, placed]}
+  models:
+    description: name, manifest (base64), digest and blobs (sizes by digest) of each model.
+    type: list
+    elements: dict
+    required: true
+  pieces: {description: Path on the controller, offset and size by digest; for the plugin., type: dict, default: {}}
+  models_dir: {description: The store, as the server names it., type: path, required: true}
+  container: {description: The container whose path O(models_dir) is., type: str}
+  record: {description: JSON file that keeps what we brought., type: path}
+  lock_file: {description: File that keeps a pull away while models are placed., type: path}
+  owner: {description: Who runs this; told to whom the lock file keeps away., type: str, default: ""}
+  min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
+author: [reaper_ops (@reaper-ops)]
+"""
+EXAMPLES = r"""
+- name: The models of a bundle are there
+  store_put:
+    models: "{{ wanted.models }}"
+    models_dir: /var/lib/ollama/models
+"""
+RETURN = r"""
+models:
+  description: One row for each model; name, changed, digest, bytes, error, next_step.
+  type: list
+  elements: dict
+  returned: when placed
+missing: {description: Sizes of blobs that the store lacks., type: dict, returned: when looked}
+have: {description: Bytes of them that were carried already., type: dict, returned: when looked}
+staging: {description: Where carried bytes lie until they are placed., type: str, returned: always}
+"""
+ROOM = ".reaper_ops"
+FULL = "free space in the model store, or set ollama_models_dir"
+
+
+def staged(store, digest):
+    return os.path.join(store, ROOM, digest.rpartition(":")[2])
+
+
+def lacking(store, models):
+    """Sizes of the blobs that are not there, or not whole."""
+    sizes = {digest: size for row in models for digest, size in row["blobs"].items()}
+    return {
+        digest: size
+        for digest, size in sizes.items()
+        if not os.path.isfile(file_of(store, digest)) or os.path.getsize(file_of(store, digest)) != size
+    }
+
+
+def look(store, params):
+    missing = lacking(store, params["models"])
+    have = {
+        digest: os.path.getsize(staged(store, digest)) for digest in missing if os.path.exists(staged(store, digest))
+    }
+    need = sum(size - min(size, have.get(digest, 0)) for digest, size in missing.items())
+    free = free_space(store)
+    if need and need + params["min_free"] > free:
+        numbers = tuple("%.1f GB" % (count / 1e9) for count in (need, params["min_free"], free))
+        raise Trouble("%s: needs %s and %s must stay free, but there are %s; %s" % ((store, *numbers, FULL)))
+    if missing:
+        os.makedirs(os.path.join(store, ROOM), mode=0o700, exist_ok=True)
+    return {"missing": missing, "have": have}
+
+
+def like(path, model):
+    """Gives a new file or directory the owner of what is beside it."""
+    info = os.stat(model)
+    if os.geteuid() == 0:
+        os.chown(path, info.st_uid, info.st_gid)
+
+
+def directory(path, top):
+    if not os.path.isdir(path):
+        directory(os.path.dirname(path), top)
+        os.mkdir(path, 0o755)
+        like(path, top)
+
+
+def place_blob(store, digest):
+    """Empty when the blob is in the store now, else what is wrong with what was carried."""
+    source, target = staged(store, digest), file_of(store, digest)
+    if not os.path.exists(source):
+        return "blob %s was not carried" % digest[:19]
+    found = hashed(source, lambda _: None)
+    if found != digest.rpartition(":")[2]:
+        os.unlink(source)
+        return "blob %s came as other bytes (%s)" % (digest[:19], found[:12])
+    os.chmod(source, 0o644)
+    like(source, store)
+    with open(source, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(source, target)
+    return ""
+
+
+def place_manifest(store, row):
+    """Where the store has the model under another spelling, that one is replaced, as a server would do."""
+    data = base64.b64decode(row["manifest"])
+    if "sha256:" + hashlib.sha256(data).hexdigest() != row["digest"]:
+        raise Trouble("%s: the manifest does not have its digest" % row["name"])
+    host, namespace, model, tag = split_name(row["name"])
+    there = [path for name, path, _ in manifests(store) if same_name(name, row["name"])]
+    target = there[0] if there else os.path.join(store, "manifests", host, namespace, model, tag)
+    directory(os.path.dirname(target), store)
+    before = None
+    with contextlib.suppress(OSError), open(target, "rb") as file:
+        before = file.read()
+    if before == data:
+        return False
+    write_atomic(target, data.decode("utf-8"), 0o644)
+    like(target, store)
+    return True
+
+
+def place(store, params):
+    directory(os.path.join(store, "blobs"), store)
+    missing, wrong, placed = lacking(store, params["models"]), {}, {}
+    for digest, size in missing.items():
+        problem = place_blob(store, digest)
+        wrong.update({digest: problem} if problem else {})
+        placed.update({} if problem else {digest: size})
+    rows = []
+    for row in params["models"]:
+        bad = [wrong[digest] for digest in row["blobs"] if digest in wrong]
+        answer = {
+            "name": row["name"],
+            "digest": row["digest"].rpartition(":")[2],
+            "error": ", ".join(bad),
+            "next_step": "",
+        }
+        answer.update(changed=False, bytes=sum(placed.pop(digest, 0) for digest in row["blobs"]), attempts=1, notes=[])
+        if bad:
+            answer["next_step"] = "run again: what is whole is kept"
+        else:
+            answer["changed"] = place_manifest(store, row)
+        rows.append(answer)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join(store, ROOM))
+    return rows
+
+
+def keep(path, rows):
+    """What we brought is ours: `models prune` may take it away again."""
+    if not path or not os.path.isdir(os.path.dirname(path)):
+        return
+    before = read_json(path)
+    known = before if isinstance(before, dict) else {}
+    for row in rows:
+        if row["changed"]:
+            known[row["name"]] = {"error": "", "time": int(time.time()), "digest": row["digest"]}
+    write_atomic(path, json.dumps(known, indent=1, sort_keys=True) + "\n", 0o600)
+
+
+def main():
+    spec = {
+        "state": {"type": "str", "default": "placed", "choices": ["looked", "placed"]},
+        "models": {"type": "list", "elements": "dict", "required": True},
+        "pieces": {"type": "dict", "default": {}},
+        "models_dir": {"type": "path", "required": True},
+        "container": {"type": "str"},
+        "record": {"type": "path"},
+        "lock_file": {"type": "path"},
+        "owner": {"type": "str", "default": ""},
+        "min_free": {"type": "int", "default": 1 << 30},
+    }
+    module = AnsibleModule(spec)
+    params = module.params
+    try:
+        store = store_of(params["models_dir"], params["container"])
+        if not os.path.isdir(store):
+            raise Trouble("%s: there is no model store; `reaper-ops up` makes it" % store)
+        answer = {"staging": os.path.join(store, ROOM), "changed": False}
+        if params["state"] == "looked":
+            module.exit_json(**dict(answer, **look(store, params)))
+        with alone(params["lock_file"], params["owner"]):
+            rows = place(store, params)
+            keep(params["record"], rows)
+    except (Trouble, OSError) as trouble:
+        module.fail_json(msg=str(trouble), models=[])
+    answer.update(models=rows, changed=any(row["changed"] for row in rows))
+    failed = ["%s: %s; %s" % (row["name"], row["error"], row["next_step"]) for row in rows if row["error"]]
+    if failed:
+        module.fail_json(msg="%d of %d models failed: %s" % (len(failed), len(rows), " | ".join(failed)), **answer)
+    module.exit_json(**answer)
+
+
+if __name__ == "__main__":
+    main()

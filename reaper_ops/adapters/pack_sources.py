@@ -1,0 +1,147 @@
+"""Where the blobs of a bundle come from: a registry, a mirror, or a model store on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from reaper_ops.adapters.pack_writer import Slot, Writer, on_disk
+from reaper_ops.adapters.registry import Manifest, RegistryError
+from reaper_ops.core.delivery.names import Name
+from reaper_ops.errors import ReaperError
+
+PIECE = 1 << 20
+NOTE_EVERY = 32 << 20
+ATTEMPTS = 6
+LASTING = frozenset({400, 401, 403, 404, 412})
+
+
+class Origin(Protocol):
+    def manifest(self, name: Name) -> Manifest: ...
+    def blob(self, name: Name, digest: str, start: int = 0) -> AbstractContextManager[Iterator[bytes]]: ...
+
+
+class Store:
+    """The model store of an Ollama server, as it is on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not (root / "manifests").is_dir():
+            raise ReaperError(str(root), "is no model store: it has no manifests", "name OLLAMA_MODELS of a server")
+
+    def manifest(self, name: Name) -> Manifest:
+        path = self.root / "manifests" / name.host / name.namespace / name.model / name.tag
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            hint = "`ollama list` shows the models of a store"
+            raise ReaperError(str(path), f"cannot be read ({error.strerror})", hint) from None
+        return Manifest(str(path), data, f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+    @contextmanager
+    def blob(self, name: Name, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
+        path = self.root / "blobs" / digest.replace(":", "-")
+        with _readable(path):
+            file = path.open("rb")
+        with file:
+            file.seek(start)
+            yield _pieces(path, file)
+
+
+def _pieces(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    while True:
+        with _readable(path):
+            part = file.read(PIECE)
+        if not part:
+            return
+        yield part
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RegistryError(str(path), f"cannot be read ({error.strerror})", "verify the store", 404) from None
+
+
+class Fetch:
+    """One blob into its slot, checked; errors that may pass are tried again, without what is there already."""
+
+    def __init__(self, writer: Writer, tell: Callable[[str, int], None], pause: float = 1.0) -> None:
+        self.writer, self.tell, self.pause = writer, tell, pause
+
+    def __call__(self, origin: Origin, name: Name, digest: str, size: int) -> None:
+        slot = self.writer.slot(digest, size)
+        if slot is None:
+            self.tell(digest, size)
+            return
+        with on_disk(slot.path), slot.path.open("r+b") as file:
+            filling = _Filling(self, origin, name, digest, slot, file)
+            found = filling.run()
+        if f"sha256:{found}" != digest:
+            self.writer.note(digest, 0)
+            problem = f"sends other bytes than were asked for: they hash to {found[:12]}"
+            raise RegistryError(name.full, problem, f"look at what serves {digest[:19]}, then run again")
+        self.writer.done(digest)
+
+
+class _Filling:
+    def __init__(self, fetch: Fetch, origin: Origin, name: Name, digest: str, slot: Slot, file: BinaryIO) -> None:
+        self.fetch, self.origin, self.name, self.digest, self.slot = fetch, origin, name, digest, slot
+        self.file, self.found, self.position, self.noted = file, hashlib.sha256(), 0, 0
+
+    def run(self) -> str:
+        """The sum of what is in the slot in the end."""
+        self._resume()
+        failures, size = 0, self.slot.size
+        while self.position < size:
+            before = self.position
+            error = self._attempt()
+            failures = 0 if self.position > before else failures + 1
+            if self.position < size and (error.status in LASTING or failures >= ATTEMPTS):
+                self._note()
+                raise error
+            if self.position < size:
+                time.sleep(min(self.fetch.pause * 2**failures, 30))
+        return self.found.hexdigest()
+
+    def _resume(self) -> None:
+        self.file.seek(self.slot.offset)
+        while self.position < self.slot.start:
+            part = self.file.read(min(PIECE, self.slot.start - self.position))
+            if not part:
+                break
+            self._took(part)
+        self.noted = self.position
+
+    def _attempt(self) -> RegistryError:
+        """Goes as far as it comes; the error says why no further."""
+        try:
+            with self.origin.blob(self.name, self.digest, self.position) as parts:
+                for part in parts:
+                    if self.position + len(part) > self.slot.size:
+                        problem = f"sends more than the {self.slot.size} bytes of {self.digest[:19]}"
+                        return RegistryError(self.name.full, problem, "look at what answers there", 400)
+                    self.file.write(part)
+                    self._took(part)
+                    if self.position - self.noted > NOTE_EVERY:
+                        self._note()
+        except RegistryError as error:
+            return error
+        return RegistryError(self.name.full, f"ends {self.digest[:19]} too early", "run again; it goes on from there")
+
+    def _took(self, part: bytes) -> None:
+        self.found.update(part)
+        self.position += len(part)
+        self.fetch.tell(self.digest, len(part))
+
+    def _note(self) -> None:
+        self.file.flush()
+        if self.position:
+            self.fetch.writer.note(self.digest, self.position)
+        self.noted = self.position

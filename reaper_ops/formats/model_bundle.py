@@ -1,0 +1,38 @@
+"""What a bundle of models holds, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Protocol
+
+from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.values import human_bytes
+
+
+class Held(Protocol):
+    @property
+    def place(self) -> str: ...
+    @property
+    def lock(self) -> Lock: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+def as_text(made: Held) -> str:
+    width = max(len(names.short(one.name)) for one in made.lock.models)
+    rows = [f"{names.short(one.name):{width}}  {one.digest[7:19]}  {human_bytes(one.size)}" for one in made.lock.models]
+    return "\n".join([*rows, f"{made.place}: {len(rows)} models, {human_bytes(made.bytes)}; every blob was checked"])
+
+
+def as_json(made: Held) -> str:
+    rows = [{"name": one.name, "digest": one.digest, "bytes": one.size} for one in made.lock.models]
+    return json.dumps({"bundle": made.place, "bytes": made.bytes, "models": rows}, indent=2)
+
+
+def as_lines(made: Held) -> str:
+    return "\n".join(f"{one.name} {one.digest} {one.size}" for one in made.lock.models)
+
+
+FORMATS: dict[str, Callable[[Held], str]] = {"text": as_text, "json": as_json, "lines": as_lines}

@@ -1,0 +1,136 @@
+"""Bundles are written so that a stopped run goes on, and nothing half-done looks whole."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from reaper_ops.adapters import pack, pack_sources
+from reaper_ops.adapters.registry import Registry as Asked
+from reaper_ops.core.delivery import names
+from reaper_ops.errors import ReaperError
+from reaper_ops.flows import models_bundle
+from reaper_ops.flows.meter import Meter
+from reaper_ops.lab import models
+from reaper_ops.lab.registry import Registry
+
+
+@pytest.fixture
+def registry(tmp_path):
+    models.publish(tmp_path / "registry")
+    found = Registry(tmp_path / "registry").start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(pack_sources.time, "sleep", lambda _: None)
+
+
+def create(place: Path, registry, *wanted: str, namespace: str = "library"):
+    only = tuple(f"{namespace}/{one}" for one in wanted or ("tiny", "small"))
+    origin = f"http://{registry.name}"
+    return models_bundle.create(place, lock_path=place.with_name("none.lock"), only=only, origin=origin)
+
+
+def checked(place: Path) -> pack.Bundle:
+    found = pack.read(place)
+    pack.verify(found, Meter("x", "verifying", found.contents.lock, None))
+    return found
+
+
+@pytest.fixture(params=["b", "b.tar"])
+def place(request, tmp_path) -> Path:
+    return tmp_path / request.param
+
+
+class Cut(Exception):
+    pass
+
+
+def test_a_stopped_run_goes_on_and_fetches_nothing_twice(place, registry, monkeypatch):
+    monkeypatch.setattr(models_bundle, "AT_ONCE", 1)
+    monkeypatch.setattr(pack_sources, "NOTE_EVERY", 1 << 16)
+    ask, left = Asked.blob, [1_000_000]
+
+    def cut(self, name, digest, start=0):
+        return _Cutting(ask(self, name, digest, start), left)
+
+    monkeypatch.setattr(Asked, "blob", cut)
+    with pytest.raises(Cut):
+        create(place, registry, "small")
+    with pytest.raises(ReaperError):
+        pack.read(place)
+    first = registry.bytes_sent
+    monkeypatch.setattr(Asked, "blob", ask)
+    create(place, registry, "small")
+    size = checked(place).contents.lock.models[0].size
+    served = Counter(registry.requests)
+    assert sum(count for request, count in served.items() if "/cdn/" in request) > 3
+    assert first + size > registry.bytes_sent
+    assert not list(place.parent.glob("*.part*"))
+
+
+class _Cutting:
+    """Ends the run in the middle of a blob."""
+
+    def __init__(self, opened, left):
+        self.opened, self.left = opened, left
+
+    def __enter__(self):
+        return self._parts(self.opened.__enter__())
+
+    def __exit__(self, *error):
+        return self.opened.__exit__(*error)
+
+    def _parts(self, parts):
+        for part in parts:
+            self.left[0] -= len(part)
+            if self.left[0] < 0:
+                raise Cut
+            yield part
+
+
+def test_what_a_registry_does_wrong_is_said_and_a_second_run_mends_it(place, registry):
+    with pytest.raises(ReaperError, match="sends other bytes than were asked for"):
+        create(place, registry, "tiny", namespace="mismatch")
+    with pytest.raises(ReaperError, match="says 404"):
+        create(place, registry, "tiny", namespace="blob404")
+    with pytest.raises(ReaperError, match="it has no such model or tag"):
+        create(place, registry, "nobody")
+    create(place, registry, "tiny", namespace="trunc1")
+    assert [one.name for one in checked(place).contents.lock.models] == ["registry.ollama.ai/trunc1/tiny:latest"]
+
+
+def test_a_bundle_becomes_another_one_and_the_old_blobs_leave(tmp_path, registry):
+    place = tmp_path / "b"
+    create(place, registry)
+    served = registry.bytes_sent
+    create(place, registry, "tiny")
+    assert registry.bytes_sent == served
+    assert [names.short(one.name) for one in checked(place).contents.lock.models] == ["tiny:latest"]
+    (place / "holiday.jpg").write_text("")
+    with pytest.raises(ReaperError, match="belongs to no bundle"):
+        create(place, registry, "tiny")
+    assert (place / "holiday.jpg").exists()
+
+
+def test_a_moved_tag_and_a_full_disk_are_said_before_a_byte_is_fetched(tmp_path, registry, monkeypatch):
+    create(tmp_path / "b", registry, "tiny")
+    lock = tmp_path / "models.lock"
+    text = json.loads((tmp_path / "b/models.lock").read_text())
+    text["models"]["registry.ollama.ai/library/tiny:latest"]["digest"] = f"sha256:{'0' * 64}"
+    lock.write_text(json.dumps(text))
+    served = registry.bytes_sent
+    with pytest.raises(ReaperError, match="is not what was locked"):
+        models_bundle.create(tmp_path / "c", lock_path=lock, origin=f"http://{registry.name}")
+    monkeypatch.setattr("reaper_ops.adapters.pack_writer.SPARE", 1 << 60)
+    with pytest.raises(ReaperError, match="the bundle needs"):
+        create(tmp_path / "d", registry, "tiny")
+    with pytest.raises(ReaperError, match="models do not compress"):
+        create(tmp_path / "d.tar.zst", registry, "tiny")
+    assert registry.bytes_sent == served
