@@ -82,7 +82,7 @@ class Registry(ThreadingHTTPServer):
         return sum(self.sent.values())
 
     def other(self, here: str) -> str:
-        """The second name of this machine; elsewhere there is none, and the same host answers 200 with a Location."""
+        """The second name of this machine; elsewhere there is none, and the same host gives bytes and a Location."""
         host, _, port = here.rpartition(":")
         return f"{ {'127.0.0.1': 'localhost', 'localhost': '127.0.0.1'}.get(host, host) }:{port}"
 
@@ -174,10 +174,12 @@ class _Handler(BaseHTTPRequestHandler):
             here = self.headers.get("Host") or ""
             other = self.server.other(here)
             target = f"http://{other}/cdn/{namespace}/{digest}"
-            status = 302 if namespace == "r302" else 307 if other != here else 200
-            self._send(status, b"", "text/plain", {"Location": target})
+            if other == here and namespace != "r302":
+                self._bytes(namespace, digest, {"Location": target})
+            else:
+                self._send(302 if namespace == "r302" else 307, b"", "text/plain", {"Location": target})
 
-    def _bytes(self, namespace: str, digest: str) -> None:
+    def _bytes(self, namespace: str, digest: str, place: dict[str, str] | None = None) -> None:
         path = self._path(digest)
         if status := _asked(namespace, "cdn") or (0 if path.is_file() else 404):
             self._send(status, b"cdn", "text/plain")
@@ -193,7 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if namespace == "shortbody" and last - first > LIE:
             last -= LIE
-        more = {"Content-Range": f"bytes {first}-{last}/{size}", "Accept-Ranges": "bytes"} if wanted else {}
+        more = dict(place or {})
+        if wanted:
+            more |= {"Content-Range": f"bytes {first}-{last}/{size}", "Accept-Ranges": "bytes"}
         self._head(206 if wanted else 200, last - first + 1, "application/octet-stream", more)
         if self.command != "HEAD":
             with path.open("rb") as file:

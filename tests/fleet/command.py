@@ -34,7 +34,7 @@ class Answer:
 
 
 def argv(inventory: Path, verb: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "reaper_ops", verb, "-i", str(inventory), "-o", "json", *words]
+    return [sys.executable, "-m", "reaper_ops", *verb.split(), "-i", str(inventory), "-o", "json", *words]
 
 
 def reaper(inventory: Path, verb: str, *words: str, timeout: float = 1200) -> Answer:

@@ -18,7 +18,7 @@ from reaper_ops.flows.up import changes
 
 HERE = Path(__file__).parent
 ROOMS = (HERE, HERE.parent / "faults")
-ORDER = ("test_hosts.py", "test_life.py", "test_faults.py", "test_removal.py")
+ORDER = ("test_hosts.py", "test_life.py", "test_mirror.py", "test_faults.py", "test_removal.py")
 FLEET = pytest.StashKey[Fleet]()
 WALK = pytest.StashKey[Future[tuple[Tree, Answer]]]()
 

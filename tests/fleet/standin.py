@@ -1,4 +1,5 @@
-"""A stand-in for the image ollama/ollama: the base system with the simulated server; no registry can be asked here."""
+"""Stand-ins for images that no registry can give here: ollama/ollama with the simulated server, and nginx and
+Distribution as Debian packs them."""
 
 import io
 import subprocess
@@ -12,6 +13,11 @@ from reaper_ops.lab.ollama import VERSION
 
 IMAGE = f"ollama/ollama:{VERSION}"
 NAME = f"reaper-fleet/ollama-stand-in:{VERSION}"
+MIRROR = "reaper-fleet/mirror-stand-in:latest"
+INSTALL = (
+    "apt-get update -q && apt-get install -qy --no-install-recommends nginx docker-registry "
+    "&& ln -s docker-registry /usr/bin/registry"
+)
 CHANGES = (
     'ENTRYPOINT ["/bin/ollama"]',
     'CMD ["serve"]',
@@ -37,9 +43,24 @@ def build(client: docker.DockerClient, base: str) -> None:
         container.remove(force=True)
 
 
-def load(host: str) -> None:
-    """Hands the image to the engine inside a host, there under the name that Compose asks for."""
+def build_mirror(client: docker.DockerClient, base: str) -> None:
+    """The real nginx and the real Distribution, in one image."""
+    if client.images.list(MIRROR):
+        return
+    container = client.containers.run(base, ["sh", "-c", INSTALL], labels={LABEL: "stand-in"}, detach=True)
+    try:
+        done = container.wait(timeout=600)
+        if done["StatusCode"]:
+            raise RuntimeError(f"the mirror's image cannot be built:\n{container.logs().decode()[-2000:]}")
+        container.commit(MIRROR)
+    finally:
+        container.remove(force=True)
+
+
+def load(host: str, name: str = NAME, *wanted: str) -> None:
+    """Hands an image to the engine inside a host, there under the names that Compose asks for."""
     inside = ["docker", "exec", "-i", f"reaper-fleet-{host}", "docker"]
-    with subprocess.Popen(["docker", "save", NAME], stdout=subprocess.PIPE) as save:
+    with subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE) as save:
         subprocess.run([*inside, "load"], stdin=save.stdout, check=True, capture_output=True)
-    subprocess.run([*inside, "tag", NAME, IMAGE], check=True, capture_output=True)
+    for one in wanted or (IMAGE,):
+        subprocess.run([*inside, "tag", name, one], check=True, capture_output=True)
