@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.cli.options import source_from, source_options, typed_places
 from reaper_ops.errors import ReaperError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def command(**kwargs: Any) -> int:
     """
     if kwargs["explain"]:
         return _explain(kwargs["explain"])
+    typed_places(kwargs, kwargs["url"], kwargs["from_"])
     source = source_from(kwargs)
     _check(source, **kwargs)
     if kwargs["fix"]:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.report import Report
@@ -52,6 +53,13 @@ output_option = click.option("-o", "--output", type=OUTPUTS, default="text", hel
 lock_option = click.option(
     "--lock", "lock_path", type=click.Path(), help="the lock; models.lock beside the inventory when not given"
 )
+
+
+def typed_places(kwargs: dict[str, Any], *others: object) -> None:
+    """An inventory of the environment means nothing where another place to look at was typed."""
+    known = click.get_current_context().get_parameter_source("inventories")
+    if known is ParameterSource.ENVIRONMENT and any(others):
+        kwargs["inventories"] = ()
 
 
 def source_from(kwargs: dict[str, Any]) -> Source:

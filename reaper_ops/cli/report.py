@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from reaper_ops.cli.options import look_from, source_options
+from reaper_ops.cli.options import look_from, source_options, typed_places
 
 
 @click.command("report")
@@ -31,6 +31,7 @@ def command(path: str, files: tuple[str, ...], **kwargs: Any) -> int:
     from reaper_ops.flows import report
     from reaper_ops.formats.progress import choose
 
+    typed_places(kwargs, kwargs["url"], files)
     kept = report.read(files)
     asked = bool(kwargs["url"] or kwargs["inventories"])
     look = look_from(kwargs, "report", lambda: choose("text")) if asked or not files else None

@@ -27,7 +27,11 @@ def test_a_page_of_now_and_of_what_was_kept(tmp_path: Path, capsys: pytest.Captu
     assert "http-error" in text
 
 
-def test_kept_reports_alone_ask_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("everyday", ["", "no/such/inventory"])
+def test_kept_reports_alone_ask_nobody(everyday: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inventory that the environment names for every day, neither."""
+    if everyday:
+        monkeypatch.setenv("REAPER_OPS_INVENTORY", everyday)
     files = []
     for number, state in enumerate(("timeout", "healthy"), 1):
         row = {"host": "a", "state": state}
@@ -52,3 +56,13 @@ def test_kept_reports_alone_ask_nobody(tmp_path: Path, capsys: pytest.CaptureFix
 def test_errors(words: list[str], said: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "--html", str(tmp_path / "x.html"), *words]) == code
     assert said in capsys.readouterr().err
+
+
+def test_a_url_goes_before_the_everyday_inventory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REAPER_OPS_INVENTORY", "no/such/inventory")
+    with http_server() as server:
+        assert run(["doctor", "--url", server.url]) == 0
+    assert run(["doctor", "--url", server.url, "-i", "no/such/inventory"]) == 2
+    assert "an inventory and a URL were given together" in capsys.readouterr().err
