@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import functools
 import http.client
-import json
-import os
 import time
 
 from ansible.module_utils import reaper_rules as rules
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
-from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
+from ansible.module_utils.reaper_files import Trouble
 from ansible.module_utils.reaper_models import asked, listed, request, whole
 from ansible.module_utils.reaper_partials import discard_damaged
 from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import free_space, manifest, missing
+from ansible.module_utils.reaper_rows import keep
 
 DOCUMENTATION = r"""
 module: ollama_pull
@@ -118,23 +117,6 @@ def way(params, progress):
         rules.Now: lambda step: time.monotonic(),
         rules.Keep: lambda step: keep(params["record"], step.row),
     }
-
-
-def keep(path, row):
-    """How the pull of a model ended, for a later diagnosis; a full disk costs only that."""
-    if not path or not os.path.isdir(os.path.dirname(path)):
-        return
-    before = read_json(path)
-    rows = before if isinstance(before, dict) else {}
-    known = rows.get(row["name"])
-    digest = known.get("digest", "") if row["error"] and isinstance(known, dict) else row["digest"]
-    rows[row["name"]] = {"error": row["error"][:1000], "time": int(time.time()), "digest": digest}
-    if not row["error"]:
-        rows[row["name"]].update(bytes=row["bytes"], seconds=row["seconds"])
-    try:
-        write_atomic(path, json.dumps(rows, indent=1, sort_keys=True) + "\n", 0o600)
-    except OSError as error:
-        row["notes"].append("%s cannot be written: %s" % (path, error))
 
 
 def foreseen(params):

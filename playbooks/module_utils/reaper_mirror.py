@@ -190,7 +190,9 @@ def collect(paths, keep, verify, check):
 
 def clear(paths, own, check):
     """What nginx and Distribution wrote; own models only when asked."""
-    names = [paths[name] for name in ("cache", "tmp", "log", "run", "sockets")] + ([paths["own"]] if own else [])
+    names = [paths[name] for name in ("cache", "swarm", "tmp", "log", "run", "sockets") if name in paths] + (
+        [paths["own"]] if own else []
+    )
     found = [name for name in names if os.path.isdir(name)]
     for name in found if not check else ():
         shutil.rmtree(name)

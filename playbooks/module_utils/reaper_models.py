@@ -57,6 +57,11 @@ def send(base_url, method, path, body, timeout=API_TIMEOUT):
     return _walk(base_url, reaper_rules.send(base_url, method, path, body), timeout)
 
 
+def copy(base_url, source, destination):
+    """Gives a model a further name; the bytes of its manifest, and so its digest, stay."""
+    _walk(base_url, reaper_rules.copy(base_url, source, destination))
+
+
 def delete(base_url, name):
     """Takes a name away; blobs stay as long as another name has them."""
     _walk(base_url, reaper_rules.delete(base_url, name))

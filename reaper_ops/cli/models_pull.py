@@ -17,14 +17,16 @@ from reaper_ops.core.delivery.ways import Way
 @output_option
 @click.option(
     "--strategy",
-    type=click.Choice(["direct", "mirror"]),
-    help="direct: each host from the registry; mirror (where ollama_mirror is set): from the site mirror",
+    type=click.Choice(["direct", "mirror", "swarm"]),
+    help="direct: each host from the registry; mirror (where ollama_mirror is set): from the site mirror; "
+    "swarm: hosts from each other, by aria2",
 )
 @click.option(
     "--via",
     type=click.Choice(["api", "host"]),
     help="api: from here by the hosts' own API; host: through Ansible; not given: api for every host where that works",
 )
+@click.option("--seed-address", metavar="ADDRESS", help="swarm: the seed's address in the hosts' network")
 @click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="hosts that pull at a time")
 @click.option("--retries", type=click.IntRange(0), default=4, show_default=True, help="further attempts for each model")
 @click.option(
@@ -32,11 +34,20 @@ from reaper_ops.core.delivery.ways import Way
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 def command(
-    lock_path: str | None, output: str, strategy: str | None, via: Way | None, models: tuple[str, ...], **kwargs: Any
+    lock_path: str | None,
+    output: str,
+    strategy: str | None,
+    via: Way | None,
+    seed_address: str | None,
+    models: tuple[str, ...],
+    **kwargs: Any,
 ) -> int:
     """Bring the wanted models (or each MODEL of them) to every host, as the lock has them.
 
     A pull that was stopped goes on with the next run. A host that fails does not stop the others.
+
+    The seed of a swarm is the site mirror's host, where the inventory has one, else this machine: it gets each blob
+    once, runs the tracker (port 6969), and hosts send the pieces on to each other (ports 6881-6999) until all are done.
     """
     from reaper_ops.flows import models_change
     from reaper_ops.formats.model_outcome import FORMATS
@@ -47,7 +58,14 @@ def command(
     path = lockfile.place(source, lock_path)
     with choose(output) as progress:
         found = models_change.pull(
-            source, path, strategy=strategy, only=models, via=via, options=options, on_event=progress
+            source,
+            path,
+            strategy=strategy,
+            only=models,
+            via=via,
+            seed_address=seed_address,
+            options=options,
+            on_event=progress,
         )
     click.echo(FORMATS[output](found))
     return found.exit_code

@@ -17,7 +17,7 @@ from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.delivery.ways import Way
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows import models_api, models_look
+from reaper_ops.flows import models_api, models_look, models_swarm
 from reaper_ops.flows.models_api import Order
 from reaper_ops.flows.models_look import Census
 
@@ -39,12 +39,14 @@ def pull(
     strategy: str | None = None,
     only: tuple[str, ...] = (),
     via: Way | None = None,
+    seed_address: str | None = None,
     options: Mapping[str, int] | None = None,
     on_event: OnEvent | None = None,
 ) -> Outcome:
     """Brings the wanted models to every managed host, as the lock has them; without a lock as their tags are now.
 
     via: the hosts' API, or Ansible on the hosts; None takes the API of each host where it can be reached from here.
+    A swarm is always by Ansible.
     """
     hosts = wanted.managed(ansible.inventory(source))
     chosen = {host.name: _chosen(host.settings.models(), only) for host in hosts}
@@ -55,16 +57,18 @@ def pull(
     every = {name for models in chosen.values() for name in models}
     if lock is not None:
         _all_locked(lock, every, path)
-    _strategy_fits(strategy, hosts)
+    _strategy_fits(strategy, hosts, via)
     pinned, direct = request.locked(lock or Lock(), every), strategy == "direct"
     order = Order(chosen, pinned, direct, options or {}, owner())
     asked = tuple(host for host in hosts if host.name in requests)
+    variables = {"reaper_locked": pinned, "reaper_direct": direct, **(options or {})}
+    if strategy == "swarm":
+        variables["reaper_seed"], via = models_swarm.seed_for(source, asked, seed_address), "host"
     choices = models_api.chosen(asked, via)
     by_api = [host for host in asked if choices[host.name].way == "api"]
     at_once = (options or {}).get("reaper_at_once", AT_ONCE)
     done, problems = models_api.pull(by_api, order, record=pulled.place(source), at_once=at_once, on_event=on_event)
     rest = {host: one for host, one in requests.items() if choices[host].way == "host"}
-    variables = {"reaper_locked": pinned, "reaper_direct": direct, **(options or {})}
     found = change(source, "pull", rest, variables, on_event)
     unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
     notes = (*unpinned, *(ways.told(choices) if via is None else ()))
@@ -87,7 +91,11 @@ def _all_locked(lock: Lock, every: set[str], path: Path) -> None:
         raise ReaperError(str(path), f"does not hold {', '.join(missing)}", "run `reaper-ops models lock`")
 
 
-def _strategy_fits(strategy: str | None, hosts: tuple[Host, ...]) -> None:
+def _strategy_fits(strategy: str | None, hosts: tuple[Host, ...], via: Way | None) -> None:
+    if strategy == "swarm" and via == "api":
+        raise ReaperError(
+            "--via api", "a swarm writes into the hosts' stores", "leave it out, or take another --strategy"
+        )
     without = [host.name for host in hosts if host.settings.models() and host.settings.ollama_mirror is None]
     if strategy == "mirror" and without:
         raise ReaperError(f"{without[0]}/ollama_mirror", "is not set", "name the site mirror, or use --strategy direct")
@@ -100,7 +108,10 @@ def change(
     if not requests:
         return Outcome(verb)
     given = {"reaper_owner": owner(), "reaper_at_once": AT_ONCE, **variables, "reaper_models": requests}
-    run = ansible.playbook("models.yml", source, on_event=on_event, limit=",".join(requests), variables=given)
+    seed = variables.get("reaper_seed")
+    limit = ",".join(dict.fromkeys((*requests, *([seed["host"]] if seed else []))))
+    playbook = models_swarm.PLAYBOOK if seed else "models.yml"
+    run = ansible.playbook(playbook, source, on_event=on_event, limit=limit, variables=given)
     return _sorted(collected(verb, run), requests)
 
 

@@ -24,8 +24,9 @@ PACKAGES = {
     "zstd": "zstd",
 }
 WATCHERS = {"prometheus": "promtool", "prometheus-alertmanager": "amtool", "chromium": "chromium"}
-MIRROR = {"nginx": "nginx", "docker-registry": "docker-registry", "iproute2": "tc"}
-"""What the tests of monitoring, of the web page and of the mirror use; each says itself that it is skipped without."""
+MIRROR = {"nginx": "nginx", "docker-registry": "docker-registry"}
+SWARM = {"aria2": "aria2c", "opentracker": "opentracker", "iproute2": "tc"}
+"""What the tests of monitoring, of the web page, of the mirror and of swarms use; each says it is skipped without."""
 COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
 APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
 
@@ -60,7 +61,7 @@ def refresh_lists() -> None:
 
 
 def install_packages() -> None:
-    wanted = {**PACKAGES, **WATCHERS, **MIRROR}
+    wanted = {**PACKAGES, **WATCHERS, **MIRROR, **SWARM}
     missing = [package for package, program in wanted.items() if shutil.which(program) is None]
     if not missing:
         return

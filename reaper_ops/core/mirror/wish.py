@@ -102,6 +102,7 @@ def paths(settings: Settings, home: str) -> dict[str, str]:
         "tmp": f"{data}/temporary",
         "cache": f"{data}/cache",
         "own": f"{data}/own",
+        "swarm": f"{data}/swarm",
         "sockets": f"{data}/sockets",
         "own_socket": f"{data}/sockets/own.sock",
         "nginx": f"{conf}/nginx.conf",

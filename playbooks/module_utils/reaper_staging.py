@@ -1,0 +1,122 @@
+"""A place beside the blobs of a model store, where downloads wait until their SHA-256 is known."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import time
+
+from ansible.module_utils.reaper_files import Trouble, sync_directory
+from ansible.module_utils.reaper_rules import split_name
+from ansible.module_utils.reaper_torrent import blob, named
+
+NAME = ".reaper"
+KEPT = 7 * 24 * 3600
+
+
+def in_container(container, models_dir):
+    """Where the store of a container lies on the host; a server that is not in one has it where it says."""
+    if not container:
+        return models_dir
+    argv = ["docker", "inspect", "--format", "{{json .Mounts}}", container]
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=False)
+        mounts = json.loads(done.stdout.decode()) if done.returncode == 0 else []
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise Trouble("docker does not say where the models of %s lie: %s" % (container, error)) from None
+    for mount in sorted(mounts, key=lambda row: -len(row.get("Destination", ""))):
+        inside = mount.get("Destination", "").rstrip("/")
+        if models_dir == inside or models_dir.startswith(inside + "/"):
+            place = mount.get("Source", "") + models_dir[len(inside) :]
+            if os.path.isdir(mount.get("Source", "")):
+                return place
+            raise Trouble("%s: the volume of %s is not on this host; use another --strategy" % (place, container))
+    raise Trouble("%s has no volume for %s; `reaper-ops up` gives it one" % (container, models_dir))
+
+
+def owner_of(path):
+    """(uid, gid) of the nearest directory that is there, where root has to become somebody else to write like it."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path.rstrip("/")) or "/"
+    info = os.stat(path)
+    return (info.st_uid, info.st_gid) if os.geteuid() == 0 and info.st_uid else None
+
+
+@contextlib.contextmanager
+def acting_as(user):
+    """Files are made as their owner makes them: root follows no link that somebody else has laid."""
+    if not user:
+        yield
+        return
+    os.setegid(user[1])
+    os.seteuid(user[0])
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+class Staging:
+    def __init__(self, models_dir):
+        self.models_dir, self.path = models_dir, os.path.join(models_dir, NAME)
+
+    def make(self):
+        for path in (self.path, os.path.join(self.models_dir, "blobs"), os.path.join(self.models_dir, "manifests")):
+            os.makedirs(path, mode=0o755, exist_ok=True)
+        self.tidy(False)
+
+    def at(self, digest):
+        return os.path.join(self.path, named(digest))
+
+    def tidy(self, _purge):
+        """What is in the store by now goes, and so does what nobody went on with for a week."""
+        for name in os.listdir(self.path):
+            path = os.path.join(self.path, name)
+            with contextlib.suppress(OSError):
+                stored = os.path.exists(os.path.join(self.models_dir, "blobs", name.replace(".aria2", "")))
+                if name.startswith("sha256-") and (stored or time.time() - os.stat(path).st_mtime > KEPT):
+                    os.unlink(path)
+
+    def put_in(self, digest):
+        """A whole blob of the right SHA-256 gets its name in the store; what is sent on stays under the first."""
+        path, target = self.at(digest), blob(self.models_dir, digest)
+        os.chmod(path, 0o644)
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        try:
+            os.link(path, target)
+        except FileExistsError:
+            pass
+        except OSError:
+            os.replace(path, target)
+        sync_directory(os.path.dirname(target))
+
+    def put_small(self, digest, data):
+        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+            raise Trouble("%s came damaged; run again" % digest[:19])
+        self.write(self.at(digest), data)
+        os.replace(self.at(digest), blob(self.models_dir, digest))
+
+    def write(self, path, data):
+        with open(path, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(path, 0o644)
+
+    def put_manifest(self, name, data):
+        """The last step: from now on the server lists the model."""
+        parts = split_name(name)
+        if any(part in ("", ".", "..") or "/" in part for part in parts):
+            raise Trouble("%s is no name of a model" % name)
+        target = os.path.join(self.models_dir, "manifests", *parts)
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        temporary = os.path.join(self.path, "manifest.%d" % os.getpid())
+        self.write(temporary, data)
+        sync_directory(os.path.join(self.models_dir, "blobs"))
+        os.replace(temporary, target)
+        sync_directory(os.path.dirname(target))

@@ -1,0 +1,62 @@
+"""`reaper-ops models pull --strategy swarm` on this machine, with Ansible, aria2 and opentracker."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+
+import pytest
+from mirror import site
+from models_fleet import fleet
+
+from reaper_ops.cli.program import run
+
+SIZE = 3 << 20
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
+    missing = [name for name in ("aria2c", "opentracker") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with fleet(tmp_path, "one", "two") as found:
+        site.publish(found.registry.root, "library/big:latest", SIZE)
+        yield found
+
+
+def answer(capfd, *argv):
+    capfd.readouterr()
+    code = run(["models", *argv, "-o", "json"])
+    return code, json.loads(capfd.readouterr().out)
+
+
+def seed_address():
+    """An address of this machine that no other test takes."""
+    return f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{random.randint(2, 250)}"
+
+
+def test_hosts_get_each_blob_from_each_other_and_the_registry_sends_it_once(two, capfd):
+    inventory = two.write("tiny", "big")
+    assert run(["models", "lock", "-i", inventory]) == 0
+    words = ("pull", "-i", inventory, "--strategy", "swarm", "--seed-address", seed_address())
+    code, found = answer(capfd, *words)
+    assert code == 3
+    assert list(found["problems"]) == ["silent"]
+    assert [(row["host"], row["changed"], row["error"]) for row in found["models"]] == [
+        ("one", True, ""),
+        ("one", True, ""),
+        ("two", True, ""),
+        ("two", True, ""),
+    ]
+    assert two.listed("one") == two.listed("two") == two.promised()
+    served = two.registry.bytes_sent
+    assert served < 1.1 * SIZE + (1 << 20)
+    kept = two.root / "home/.cache/reaper_ops/swarm"
+    assert any(path.name.startswith("sha256-") for path in kept.iterdir())
+    code, found = answer(capfd, *words, "-l", "one,two")
+    assert code == 0
+    assert not any(row["changed"] for row in found["models"])
+    assert two.registry.bytes_sent == served
+    assert list(kept.iterdir()) == []
