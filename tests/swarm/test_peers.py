@@ -49,7 +49,7 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
     fleet = hosts(1, SIZE)
     swarm, progress = fleet.seed()["swarm"], tmp_path / "progress"
     first = fleet.pull(1, swarm, progress_file=str(progress))
-    while not (progress.exists() and (json.loads(progress.read_text()).get("completed") or 0) > SIZE // 4):
+    while not (progress.exists() and (json.loads(progress.read_text()).get("completed") or 0) > SIZE // 2):
         assert first.poll() is None
         time.sleep(0.02)
     session = json.loads((fleet.store(1) / ".reaper/session.json").read_text())
@@ -69,4 +69,4 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
     assert done["models"][0]["error"] == ""
     assert fleet.listed(1) == {NAME: fleet.digest}
     assert (fleet.store(1) / "blobs" / path.name).read_bytes() == weights(fleet).read_bytes()
-    assert fleet.site.sent(0) - before < 1.1 * (SIZE - kept) + 2 * MIB
+    assert fleet.site.sent(0) - before < SIZE - kept // 3
