@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 REGISTRY = "registry.ollama.ai"
@@ -71,22 +72,39 @@ def key(name: str) -> str:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A site mirror. host: as it stands in a model's name; insecure: it speaks plain HTTP, which a pull must say."""
+    """A site mirror. host: as it stands in a model's name; insecure: it speaks plain HTTP, which a pull must say.
+
+    registries: those that it stands in for at its own port; ports: further ones, each at a port of the same host.
+    """
 
     host: str
     insecure: bool
     registries: frozenset[str] = frozenset({REGISTRY})
+    ports: Mapping[str, int] = field(default_factory=dict)
 
     def has(self, name: Name) -> bool:
         """Whether the mirror stands in for the registry of this name."""
-        return name.host.lower() in self.registries
+        return name.host.lower() in self.registries or name.host.lower() in self.ports
+
+    def place(self, name: Name) -> str:
+        """host:port under which the mirror has the registry of this name."""
+        port = self.ports.get(name.host.lower())
+        return self.host if port is None else f"{self.host.partition(':')[0]}:{port}"
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Every host:port of the mirror."""
+        return frozenset({self.host, *(f"{self.host.partition(':')[0]}:{port}" for port in self.ports.values())})
 
     @property
     def base_url(self) -> str:
         return f"{'http' if self.insecure else 'https'}://{self.host}"
 
 
-def mirror(url: str, registries: frozenset[str] = frozenset({REGISTRY})) -> Mirror:
+def mirror(
+    url: str, registries: frozenset[str] = frozenset({REGISTRY}), ports: Mapping[str, int] | None = None
+) -> Mirror:
     """From the value of the setting, such as ``http://mirror.example.org:8080``."""
     parts = urlsplit(url)
-    return Mirror(parts.netloc, parts.scheme == "http", frozenset(host.lower() for host in registries))
+    known = {host.lower(): port for host, port in (ports or {}).items()}
+    return Mirror(parts.netloc, parts.scheme == "http", frozenset(host.lower() for host in registries), known)

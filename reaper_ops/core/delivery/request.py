@@ -14,20 +14,21 @@ from reaper_ops.core.settings import Settings
 def mirror_of(settings: Settings) -> Mirror | None:
     if settings.ollama_mirror is None:
         return None
-    return names.mirror(settings.ollama_mirror, frozenset(settings.ollama_mirror_registries))
+    registries = frozenset(settings.ollama_mirror_registries)
+    return names.mirror(settings.ollama_mirror, registries, settings.ollama_mirror_sources)
 
 
 def sources(settings: Settings, models: Iterable[str] | None = None) -> dict[str, str]:
     """The names under which the site mirror has these models, else the wanted ones; those of others have none."""
     mirror = mirror_of(settings)
     found = {name: names.split(name) for name in (settings.models() if models is None else models)}
-    return {name: whole.at(mirror.host).full for name, whole in found.items() if mirror and mirror.has(whole)}
+    return {name: whole.at(mirror.place(whole)).full for name, whole in found.items() if mirror and mirror.has(whole)}
 
 
 def plain_http(settings: Settings) -> frozenset[str]:
     """Registries that the host asks over plain HTTP, its mirror among them where that is so."""
     mirror = mirror_of(settings)
-    plain = frozenset({mirror.host}) if mirror and mirror.insecure else frozenset()
+    plain = mirror.places if mirror and mirror.insecure else frozenset()
     return plain | frozenset(settings.ollama_insecure_registries)
 
 

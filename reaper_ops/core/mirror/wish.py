@@ -148,7 +148,8 @@ def _context(settings: Settings, home: str, resolvers: tuple[str, ...]) -> Conte
 
 def _sources(settings: Settings) -> list[Context]:
     urls = {} if settings.mirror_upstream == OFFLINE else {settings.mirror_port: settings.mirror_upstream}
-    urls |= {port: f"https://{name}" for name, port in settings.mirror_sources.items()}
+    plain = frozenset(settings.ollama_insecure_registries)
+    urls |= {port: f"{'http' if name in plain else 'https'}://{name}" for name, port in settings.mirror_sources.items()}
     return [
         {"name": urlsplit(url).netloc, "url": url, "tls": url.startswith("https://"), "port": port}
         for port, url in urls.items()

@@ -53,6 +53,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "ollama_insecure_registries",
         "ollama_mirror",
         "ollama_mirror_registries",
+        "ollama_mirror_sources",
     ),
     "mirror": tuple(MirrorSettings.model_fields),
 }
@@ -79,6 +80,7 @@ EXAMPLES: Mapping[str, Any] = {
     "ollama_model_sets": {"guide": ["llama3", "deepseek-r1:32b", "mistral", "codellama"]},
     "ollama_insecure_registries": ["registry.example.org:5000"],
     "ollama_mirror": "http://models.example.org",
+    "ollama_mirror_sources": {"hf.co": 8081},
     "ollama_keep_alive": "30m",
     "ollama_load_timeout": "10m",
     "ollama_num_parallel": 4,

@@ -22,6 +22,18 @@ _NAMESPACE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}\Z")
 _RESOLVER = re.compile(r"^(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(?::\d{1,5})?\Z")
 
 
+def registries_at_ports(value: dict[str, int]) -> dict[str, int]:
+    """Refuses what is no registry, no port, or two at one port."""
+    for name, port in value.items():
+        if not _ADDRESS.match(name):
+            raise ValueError(f"{name!r} is not a registry; write it as in a model's name, such as hf.co")
+        if not 1 <= port <= 65535:
+            raise ValueError(f"{port} is not a port")
+    if len(set(value.values())) < len(value):
+        raise ValueError("two registries have the same port")
+    return value
+
+
 class MirrorSettings(BaseModel):
     mirror_runtime: Literal["none", "systemd", "docker", "process"] = Field(
         "none",
@@ -86,14 +98,7 @@ class MirrorSettings(BaseModel):
     @field_validator("mirror_sources")
     @classmethod
     def _sources_are_registries(cls, value: dict[str, int]) -> dict[str, int]:
-        for name, port in value.items():
-            if not _ADDRESS.match(name):
-                raise ValueError(f"{name!r} is not a registry; write it as in a model's name, such as hf.co")
-            if not 1 <= port <= 65535:
-                raise ValueError(f"{port} is not a port")
-        if len(set(value.values())) < len(value):
-            raise ValueError("two registries have the same port")
-        return value
+        return registries_at_ports(value)
 
     @field_validator("mirror_own_namespaces")
     @classmethod

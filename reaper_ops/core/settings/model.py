@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from reaper_ops import assets
 from reaper_ops.core import environment
 from reaper_ops.core.settings import combinations
-from reaper_ops.core.settings.mirror import MirrorSettings
+from reaper_ops.core.settings.mirror import MirrorSettings, Ports, registries_at_ports
 from reaper_ops.core.values import (
     Checksums,
     Count,
@@ -99,6 +99,9 @@ class Settings(MirrorSettings):
     )
     ollama_mirror_registries: Names = Field(
         ("registry.ollama.ai",), description="registries that the site mirror stands in for"
+    )
+    ollama_mirror_sources: Ports = Field(
+        default_factory=dict, description="further registries and their ports on the site mirror, as its mirror_sources"
     )
     ollama_keep_alive: Duration | None = Field(None, description="how long an idle model stays loaded (default 5m)")
     ollama_load_timeout: Duration | None = Field(
@@ -230,6 +233,11 @@ class Settings(MirrorSettings):
             if not _REGISTRY.match(item):
                 raise ValueError(f"{item!r} is not a registry; write host or host:port, without a scheme")
         return value
+
+    @field_validator("ollama_mirror_sources")
+    @classmethod
+    def _are_ports(cls, value: dict[str, int]) -> dict[str, int]:
+        return registries_at_ports(value)
 
     @model_validator(mode="after")
     def _combinations(self) -> Settings:
