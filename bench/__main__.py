@@ -9,7 +9,7 @@ import sys
 
 from bench.measure import Row, Skipped, table
 
-NAMES = ("version", "render", "probe", "up", "doctor", "scale", "report")
+NAMES = ("version", "render", "probe", "up", "doctor", "scale", "report", "pull")
 HEAD = ("what", "ours", "yardstick", "", "ratio", "bar", "")
 
 

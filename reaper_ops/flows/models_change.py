@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reaper_ops.adapters import ansible, lockfile, pulled
-from reaper_ops.adapters.ansible import OnEvent, Run, Source
-from reaper_ops.core.delivery import names, outcome, request, wanted, ways
+from reaper_ops.adapters.ansible import Event, OnEvent, Run, Source
+from reaper_ops.core.delivery import names, outcome, request, traffic, wanted, ways
 from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.delivery.ways import Way
@@ -64,15 +64,48 @@ def pull(
     variables = {"reaper_locked": pinned, "reaper_direct": direct, **(options or {})}
     if strategy == "swarm":
         variables["reaper_seed"], via = models_swarm.seed_for(source, asked, seed_address), "host"
+    mirrored = {host.name: _mirrored(host, chosen[host.name], strategy) for host in asked}
+    on_event = _marked(on_event, mirrored) if on_event else None
     choices = models_api.chosen(asked, via)
     by_api = [host for host in asked if choices[host.name].way == "api"]
-    at_once = (options or {}).get("reaper_at_once", AT_ONCE)
-    done, problems = models_api.pull(by_api, order, record=pulled.place(source), at_once=at_once, on_event=on_event)
-    rest = {host: one for host, one in requests.items() if choices[host].way == "host"}
-    found = change(source, "pull", rest, variables, on_event)
+    rest = {host: wish for host, wish in requests.items() if choices[host].way == "host"}
+    found = _by_both_ways(source, order, by_api, rest, variables, on_event)
     unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
     notes = (*unpinned, *(ways.told(choices) if via is None else ()))
-    return _sorted(Outcome("pull", done + found.done, {**problems, **(found.problems or {})}, notes), requests)
+    moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), mirrored)
+    return _sorted(replace(found, notes=notes, traffic=moved), requests)
+
+
+def _by_both_ways(
+    source: Source,
+    order: Order,
+    by_api: Sequence[Host],
+    rest: Requests,
+    variables: Mapping[str, Any],
+    on_event: OnEvent | None,
+) -> Outcome:
+    record, at_once = pulled.place(source), order.options.get("reaper_at_once", AT_ONCE)
+    done, problems = models_api.pull(by_api, order, record=record, at_once=at_once, on_event=on_event)
+    found = change(source, "pull", rest, variables, on_event)
+    return Outcome("pull", done + found.done, {**problems, **(found.problems or {})})
+
+
+def _mirrored(host: Host, models: Collection[str], strategy: str | None) -> Collection[str]:
+    """Models that come from the site's own network."""
+    if strategy == "swarm":
+        return models
+    return () if strategy == "direct" else request.sources(host.settings)
+
+
+def _marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEvent:
+    """Progress says which network it is over."""
+
+    def told(event: Event) -> None:
+        if event["event"] == "progress" and event.get("model"):
+            event = {**event, "network": traffic.network(event["host"], event["model"], mirrored)}
+        on_event(event)
+
+    return told
 
 
 def _sorted(found: Outcome, hosts: Iterable[str]) -> Outcome:

@@ -49,7 +49,18 @@ def _sum(found: Outcome) -> str:
     fetched = sum(one.bytes for one in found.done if one.changed)
     did = sum(one.changed for one in found.done)
     text = f"{len(hosts) - len(bad)} of {len(hosts)} hosts are as asked; {did} models {WORDS[found.verb][0]}"
-    return f"{text}, {human_bytes(fetched)} fetched" if fetched else text
+    return f"{text}, {human_bytes(fetched)} fetched{_networks(found)}" if fetched else text
+
+
+def _networks(found: Outcome) -> str:
+    moved = found.traffic
+    if moved is None:
+        return ""
+    parts = [f"{human_bytes(moved.wan)} over the internet"] if moved.wan else []
+    if moved.lan:
+        parts.append(f"{human_bytes(moved.lan)} from the mirror")
+        parts.append(f"at most {human_bytes(moved.once)} of it from the internet (estimated: one copy of each)")
+    return f": {', '.join(parts)}"
 
 
 def as_json(found: Outcome) -> str:
@@ -59,6 +70,7 @@ def as_json(found: Outcome) -> str:
         "models": [asdict(one) for one in found.done],
         "problems": dict(found.problems or {}),
         "notes": found.notes,
+        "traffic": asdict(found.traffic) if found.traffic else None,
     }
     return json.dumps(document, indent=2)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery import names, traffic
+from reaper_ops.core.delivery.traffic import Network
+from reaper_ops.core.values import human_bytes
 from reaper_ops.formats import progress
 from reaper_ops.formats.progress import Event, Progress
 
@@ -21,6 +24,7 @@ STAGES = (
     ("success", "naming"),
 )
 TASK = "Pull the models"
+SUM_EVERY = 0.25
 TASKS = frozenset({TASK, "Verify the models", "Put the models into the store"})
 
 
@@ -31,6 +35,17 @@ class Bar:
     stage: str = "starting"
     completed: int = 0
     total: int = 0
+    first: int | None = None
+    network: Network = "wan"
+
+    @property
+    def ended(self) -> bool:
+        return self.stage == "done" or self.stage.startswith("failed")
+
+    @property
+    def moved(self) -> int:
+        """Bytes that came since it was first heard of."""
+        return self.completed - (self.first or 0)
 
 
 @dataclass
@@ -56,6 +71,8 @@ class Bars:
         bar.stage = stage(str(event.get("status") or ""))
         bar.total = int(event.get("model_total") or event.get("total") or 0)
         bar.completed = int((event.get("model_completed") if event.get("model_total") else event.get("completed")) or 0)
+        bar.first = bar.completed if bar.first is None and bar.stage == "fetching" else bar.first
+        bar.network = "lan" if event.get("network") == "lan" else "wan"
         return key
 
     def _ended(self, host: str, row: Event) -> tuple[str, str]:
@@ -65,6 +82,16 @@ class Bars:
         bar.stage = f"failed: {error[:60]}" if error else "done"
         bar.completed = bar.completed if error else bar.total
         return key
+
+    def traffic(self) -> str:
+        """Bytes by network; what a mirror fetched itself is at most one copy of each model."""
+        moved = [(host, model, bar.moved if bar.first is not None else 0) for (host, model), bar in self.rows.items()]
+        lan: dict[str, set[str]] = {}
+        for (host, model), bar in self.rows.items():
+            lan.setdefault(host, set()).update({model} if bar.network == "lan" else ())
+        found = traffic.of(moved, lan)
+        wan = f"WAN {'≤ ' if found.once else ''}{human_bytes(found.wan + found.once)}"
+        return f"{wan}, LAN {human_bytes(found.lan)}" if found.lan else wan
 
     @property
     def completed(self) -> int:
@@ -102,6 +129,9 @@ class Live:
         )
         self._all = self._view.add_task("all", total=None, stage="")
         self._tasks: dict[tuple[str, str], Any] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._summed = 0.0
+        self._room = max(4, self._view.console.height - 4)
 
     def __enter__(self) -> Self:
         self._view.start()
@@ -118,13 +148,25 @@ class Live:
     def __call__(self, event: Event) -> None:
         for key in self._bars.take(event):
             self._show(key)
-        rows = self._bars.rows.values()
-        ended = sum(bar.stage == "done" or bar.stage.startswith("failed") for bar in rows)
-        said = f"{ended} of {len(rows)} done" if rows else "reading hosts"
+        if event["event"] != "progress" or time.monotonic() - self._summed >= SUM_EVERY:
+            self._sum()
+
+    def _sum(self) -> None:
+        rows, self._summed = self._bars.rows.values(), time.monotonic()
+        ended = sum(bar.ended for bar in rows)
+        said = f"{ended} of {len(rows)} done, {self._bars.traffic()}" if rows else "reading hosts"
         self._view.update(self._all, completed=self._bars.completed, total=self._bars.total or None, stage=said)
 
     def _show(self, key: tuple[str, str]) -> None:
+        """As many bars as the screen has lines for: what has ended makes room for what goes on."""
         bar = self._bars.rows[key]
         if key not in self._tasks:
-            self._tasks[key] = self._view.add_task(f"{key[0]}  {names.short(key[1])}", total=None, stage="")
-        self._view.update(self._tasks[key], completed=bar.completed, total=bar.total or None, stage=bar.stage)
+            name = f"{key[0]}  {names.short(key[1])}"
+            self._tasks[key] = self._view.add_task(name, total=None, stage="", visible=False)
+        task = self._tasks[key]
+        if bar.ended and len(self._tasks) > self._room:
+            self._seen.discard(key)
+        elif key not in self._seen and len(self._seen) < self._room:
+            self._seen.add(key)
+        shown = key in self._seen
+        self._view.update(task, completed=bar.completed, total=bar.total or None, stage=bar.stage, visible=shown)

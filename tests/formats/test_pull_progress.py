@@ -45,6 +45,28 @@ def test_bars_add_up_and_the_end_says_why():
     assert bars.take({"event": "ok", "host": "b", "task": "other", "result": {}}) == ()
 
 
+def test_bytes_are_told_by_network_and_what_a_mirror_fetched_is_an_estimate():
+    bars = Bars()
+    for host in ("a", "b"):
+        bars.take({**moved(host, "tiny:1b", "pulling x", 1000, 9000), "network": "lan"})
+        bars.take({**moved(host, "tiny:1b", "pulling x", 5000, 9000), "network": "lan"})
+    assert bars.traffic() == "WAN ≤ 4.0 kB, LAN 8.0 kB"
+    bars.take({**moved("c", "tiny:1b", "pulling x", 0, 9000), "network": "wan"})
+    bars.take({**moved("c", "tiny:1b", "pulling x", 9000, 9000), "network": "wan"})
+    assert bars.traffic() == "WAN ≤ 13.0 kB, LAN 8.0 kB"
+
+
+def test_a_full_screen_shows_what_goes_on():
+    with Live() as live:
+        live._room = 4
+        for host in "bcdef":
+            live(moved(host, "tiny:1b", "pulling x", 40, 100))
+        live({"event": "changed", "host": "b", "task": TASK, "result": {"models": [{"name": "tiny:1b"}]}})
+        live(moved("f", "tiny:1b", "pulling x", 50, 100))
+        shown = {task.description.split()[0] for task in live._view.tasks if task.visible}
+    assert shown == {"all", "c", "d", "e", "f"}
+
+
 def test_a_terminal_gets_bars_and_a_pipe_gets_lines(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert isinstance(choose("text"), Live)

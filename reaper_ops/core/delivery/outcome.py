@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reaper_ops.core.delivery.traffic import Traffic
+
 Row = Mapping[str, Any]
 
 
@@ -28,12 +30,16 @@ class Done:
 
 @dataclass(frozen=True)
 class Outcome:
-    """verb: what was asked for. problems: hosts on which nothing could be done, in a sentence each."""
+    """verb: what was asked for. problems: hosts on which nothing could be done, in a sentence each.
+
+    traffic: what a pull moved, where that is known.
+    """
 
     verb: str
     done: tuple[Done, ...] = ()
     problems: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
+    traffic: Traffic | None = None
 
     @property
     def failed(self) -> tuple[Done, ...]:
