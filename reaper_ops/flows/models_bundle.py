@@ -56,7 +56,7 @@ def create(
         origins = _origins(origin, insecure, stack)
         lock = _selected(lockfile.read(lock_path) or Lock(), only, origins, lock_path)
         manifests = {one.name: _manifest(origins, one) for one in lock.models}
-        writer = pack_writer.writer(place, lock, manifests, _now())
+        writer = pack_writer.writer(place, lock, manifests, now())
         meter = Meter(place.name, "pulling", lock, on_event)
         _fetch_all(Fetch(writer, meter), origins, lock)
         with pack_writer.on_disk(place):
@@ -106,10 +106,10 @@ def _selected(lock: Lock, only: tuple[str, ...], origins: Origins, path: Path) -
 def _entry(name: str, origins: Origins) -> Locked:
     whole = names.split(name)
     found = origins(whole).manifest(whole)
-    return from_manifest(whole.full, found.data, found.digest, found.url, _now())
+    return from_manifest(whole.full, found.data, found.digest, found.url, now())
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -11,7 +11,7 @@ from reaper_ops.adapters import ansible, lockfile
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.adapters.registry import Registry
 from reaper_ops.core.delivery import locking, names, wanted
-from reaper_ops.core.delivery.lock import Lock, Locked, from_manifest
+from reaper_ops.core.delivery.lock import MADE, Lock, Locked, from_manifest
 from reaper_ops.core.delivery.locking import Locking
 from reaper_ops.errors import ReaperError
 
@@ -33,8 +33,9 @@ def _run(source: Source, path: Path, move: tuple[str, ...] | None, write: bool) 
     asked = tuple(wanted.every(hosts))
     before = lockfile.read(path) or Lock()
     moving = _moving(asked, move)
-    found, problems = resolve(asked, wanted.insecure(hosts))
-    result = locking.merge(before, asked, found, problems, moving)
+    made = {name: one for name in asked if (one := before.get(name)) and one.source.startswith(MADE)}
+    found, problems = resolve([name for name in asked if name not in made], wanted.insecure(hosts))
+    result = locking.merge(before, asked, {**found, **made}, problems, moving)
     if write and (result.lock != before or not path.exists()):
         lockfile.write(path, result.lock)
     return result

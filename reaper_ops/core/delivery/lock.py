@@ -14,6 +14,8 @@ from reaper_ops.errors import ReaperError
 
 SCHEMA = "reaper-ops/models.lock/1"
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}\Z")
+MADE = "modelfile:"
+"""Before the source of a model that was made here: no registry has it."""
 AGAIN = "write it again with `reaper-ops models lock`"
 
 
