@@ -13,18 +13,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pycurl
 
 from reaper_ops.adapters.sweep import finished, prepare
 from reaper_ops.core.delivery import rules
 from reaper_ops.core.delivery.claim import RENEWAL, Renew
+from reaper_ops.core.delivery.pushing import Upload
 
 ASK_TIMEOUT = 30.0
 LOOK_EVERY = 1.0
 GRACE = 5.0
 LIMIT = 16 << 20
+BUFFER = 512 << 10
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -59,6 +62,7 @@ class _Flight:
     stream: Any = None
     renews: bool = False
     body: bytearray = field(default_factory=bytearray)
+    source: BinaryIO | None = None
     heard: float = 0.0
     status: int = 0
 
@@ -179,6 +183,8 @@ class Talks:
                     return self._send(talk, step)
                 if isinstance(step, rules.Pull):
                     return self._pull(talk, step)
+                if isinstance(step, Upload):
+                    return self._upload(talk, step)
                 if isinstance(step, rules.Wait):
                     return self._wait(talk, step.seconds)
                 came, error = self._at_once_done(talk, step)
@@ -237,12 +243,43 @@ class Talks:
         talk.patient = True
         self._start(flight)
 
+    def _upload(self, talk: Talk, upload: Upload) -> None:
+        """The blob's own bytes as the body; how far it is, is told in the words of a pull."""
+        flight = self._flight(talk, "POST", f"/api/blobs/{upload.digest}", None)
+        curl, sent = flight.curl, 0
+        file = flight.source = Path(upload.path).open("rb")  # noqa: SIM115 - closed when the request has ended
+
+        def tell() -> None:
+            line = {"status": f"pulling {upload.digest[7:19]}", "digest": upload.digest}
+            talk.on_line({**line, "completed": sent, "total": upload.size})
+
+        def read(count: int) -> bytes:
+            nonlocal sent
+            part = file.read(count)
+            sent += len(part)
+            tell()
+            return part
+
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.POSTFIELDSIZE_LARGE, upload.size)
+        curl.setopt(pycurl.READFUNCTION, read)
+        curl.setopt(pycurl.UPLOAD_BUFFERSIZE, BUFFER)
+        curl.setopt(pycurl.HTTPHEADER, ["Content-Type: application/octet-stream", "Expect:"])
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+        curl.setopt(pycurl.LOW_SPEED_TIME, upload.patience)
+        if upload.rate:
+            curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, upload.rate)
+        tell()
+        talk.patient = True
+        self._start(flight)
+
     def _flight(self, talk: Talk, method: str, path: str, body: Any) -> _Flight:
         curl = self._idle.pop() if self._idle else pycurl.Curl()
         prepare(curl, self._connect_timeout)
         flight = _Flight(talk, curl, heard=time.monotonic())
         curl.setopt(pycurl.URL, (talk.url + path).encode())
         curl.setopt(pycurl.CUSTOMREQUEST, method)
+        curl.setopt(pycurl.NOBODY, method == "HEAD")
         curl.setopt(pycurl.WRITEFUNCTION, flight.write)
         curl.setopt(pycurl.HEADERFUNCTION, flight.head)
         if body is not None:
@@ -258,6 +295,8 @@ class Talks:
         flight = self._flights.pop(curl)
         self._multi.remove_handle(curl)
         talk, result = flight.talk, flight.result(code, text)
+        if flight.source:
+            flight.source.close()
         curl.reset()
         self._idle.append(curl)
         if not flight.renews:
@@ -288,7 +327,7 @@ class Talks:
         self._stopping = True
         for talk in waiting:
             talk.on_end(None, Stopped())
-        for flight in [one for one in self._flights.values() if one.stream is not None]:
+        for flight in [one for one in self._flights.values() if one.stream is not None or one.source]:
             self._drop(flight)
         busy = {flight.talk for flight in self._flights.values()}
         for talk in [one for one in self._talking if one not in busy]:
@@ -303,6 +342,8 @@ class Talks:
 
     def _drop(self, flight: _Flight) -> None:
         self._flights.pop(flight.curl, None)
+        if flight.source:
+            flight.source.close()
         self._multi.remove_handle(flight.curl)
         flight.curl.close()
 

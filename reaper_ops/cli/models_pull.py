@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from reaper_ops.adapters import lockfile
+from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
+from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.delivery.ways import Way
+from reaper_ops.core.values import size
+from reaper_ops.errors import ReaperError
 
 
 @click.command("pull")
@@ -17,9 +22,9 @@ from reaper_ops.core.delivery.ways import Way
 @output_option
 @click.option(
     "--strategy",
-    type=click.Choice(["direct", "mirror", "swarm"]),
+    type=click.Choice(["direct", "mirror", "swarm", "push"]),
     help="direct: each host from the registry; mirror (where ollama_mirror is set): from the site mirror; "
-    "swarm: hosts from each other, by aria2",
+    "swarm: hosts from each other, by aria2; push: from this machine to hosts that reach no registry",
 )
 @click.option(
     "--via",
@@ -27,6 +32,9 @@ from reaper_ops.core.delivery.ways import Way
     help="api: from here by the hosts' own API; host: through Ansible; not given: api for every host where that works",
 )
 @click.option("--seed-address", metavar="ADDRESS", help="swarm: the seed's address in the hosts' network")
+@click.option("--push-address", default="", help="push: this machine's address in the hosts' network")
+@click.option("--push-port", default=0, help="push: port for manifests, if a firewall wants one; a free one by itself")
+@click.option("--push-rate", metavar="SIZE", help="push: most bytes per second to each host, such as 50M")
 @click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="hosts that pull at a time")
 @click.option("--retries", type=click.IntRange(0), default=4, show_default=True, help="further attempts for each model")
 @click.option(
@@ -48,24 +56,33 @@ def command(
 
     The seed of a swarm is the site mirror's host, where the inventory has one, else this machine: it gets each blob
     once, runs the tracker (port 6969), and hosts send the pieces on to each other (ports 6881-6999) until all are done.
+
+    A push fetches each blob once to this machine; a host that does not reach it gets all through Ansible.
     """
-    from reaper_ops.flows import models_change
     from reaper_ops.formats.model_outcome import FORMATS
     from reaper_ops.formats.pull_progress import choose
 
     options = {f"reaper_{name}": kwargs.pop(name) for name in ("at_once", "retries", "stall_timeout")}
+    here = {name: kwargs.pop(f"push_{name}") for name in ("address", "port", "rate")}
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     with choose(output) as progress:
-        found = models_change.pull(
-            source,
-            path,
-            strategy=strategy,
-            only=models,
-            via=via,
-            seed_address=seed_address,
-            options=options,
-            on_event=progress,
-        )
+        more: dict[str, Any] = {"only": models, "via": via, "options": options, "on_event": progress}
+        if strategy == "push":
+            found = _pushed(source, path, here, more)
+        else:
+            from reaper_ops.flows import models_change
+
+            found = models_change.pull(source, path, strategy=strategy, seed_address=seed_address, **more)
     click.echo(FORMATS[output](found))
     return found.exit_code
+
+
+def _pushed(source: Source, path: Path, here: dict[str, Any], more: dict[str, Any]) -> Outcome:
+    from reaper_ops.flows import models_push
+
+    try:
+        rate = size(here["rate"]) if here["rate"] else 0
+    except ValueError as error:
+        raise ReaperError("--push-rate", str(error)) from None
+    return models_push.push(source, path, here=models_push.From(here["address"], here["port"], rate), **more)

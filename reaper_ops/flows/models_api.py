@@ -17,8 +17,9 @@ from reaper_ops.adapters.ansible import OnEvent
 from reaper_ops.adapters.registry import Registry, RegistryError
 from reaper_ops.adapters.talks import Stopped, Talk, Talks
 from reaper_ops.core import url
-from reaper_ops.core.delivery import claim, lock, names, outcome, request, rules, ways
+from reaper_ops.core.delivery import claim, lock, names, outcome, pushing, request, rules, ways
 from reaper_ops.core.delivery.outcome import Done
+from reaper_ops.core.delivery.pushing import Push
 from reaper_ops.core.delivery.ways import Choice, Way
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
@@ -32,11 +33,11 @@ Found = tuple[str, dict[str, int]]
 def chosen(hosts: Sequence[Host], via: Way | None) -> dict[str, Choice]:
     """By which way each host is reached; those that may be asked from here are asked once."""
     asked = ways.candidates(hosts, via) if via is None else ()
-    heard = sweep.sweep({host.name: _url(host) for host in asked}, ways.first)
+    heard = sweep.sweep({host.name: url_of(host) for host in asked}, ways.first)
     return {host.name: ways.choose(host, heard, via) for host in hosts}
 
 
-def _url(host: Host) -> str:
+def url_of(host: Host) -> str:
     return str(url.parse(host.base_url))
 
 
@@ -53,7 +54,7 @@ class Order:
     def params(self, host: Host) -> dict[str, Any]:
         models = list(self.wanted[host.name])
         return {
-            "url": _url(host),
+            "url": url_of(host),
             "models": models,
             "again": False,
             "locked": {name: self.locked[name] for name in models if name in self.locked},
@@ -110,8 +111,11 @@ def _trouble(error: ReaperError) -> Exception:
 class Delivery:
     """One host: answers the steps that are no request, and tells how far its pull is."""
 
-    def __init__(self, host: Host, order: Order, lookups: Lookups, on_event: OnEvent) -> None:
+    def __init__(self, host: Host, order: Order, lookups: Lookups, on_event: OnEvent, push: Push | None = None) -> None:
         self.host, self.params = host.name, order.params(host)
+        self.params = push.params(self.params) if push else self.params
+        self.reached, self._push = True, push
+        self._sent: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.problem = ""
@@ -129,7 +133,9 @@ class Delivery:
         }
 
     def talk(self, me: claim.Me) -> Talk:
-        steps = claim.alone(rules.bring(self.params, self.rows), self.params["url"], me, self.notes)
+        push = self._push
+        work = pushing.deliver(self.params, self.rows, push) if push else rules.bring(self.params, self.rows)
+        steps = claim.alone(work, self.params["url"], me, self.notes)
         return Talk(self.host, self.params["url"], steps, lambda step: self._do[type(step)](step), self._line, self.end)
 
     def _look(self, step: Any) -> Found:
@@ -138,13 +144,19 @@ class Delivery:
         return self._lookups.get(_base_url(step.name, self.params), step.name, afresh=afresh)
 
     def _start(self, step: Any) -> None:
+        """A second start of a model is the pull after its blobs were sent."""
+        if self._push and self._tally.model:
+            self._sent[self._tally.model] = self._moved()
         self._tally = rules.Tally(step.name, step.sizes)
         self._first, self._last = {}, {}
         self._tell({"status": "starting"})
 
     def _keep(self, step: Any) -> None:
         """What came over the wire, as far as the server told it."""
-        step.row["bytes"] = sum(self._last[layer] - self._first[layer] for layer in self._last)
+        step.row["bytes"] = self._moved() + self._sent.get(step.row["name"], 0)
+
+    def _moved(self) -> int:
+        return sum(self._last[layer] - self._first[layer] for layer in self._last)
 
     def _line(self, line: Mapping[str, Any]) -> None:
         layer, completed = line.get("digest"), line.get("completed") or 0
@@ -159,6 +171,7 @@ class Delivery:
         self._on_event({"event": "progress", "host": self.host, **self._tally.row(line)})
 
     def end(self, value: Any, error: Exception | None) -> None:
+        self.reached = value is not False
         if isinstance(error, Stopped):
             self.problem = "stopped; what was downloaded stays for the next run"
         elif error is not None:
@@ -181,10 +194,17 @@ def pull(
     hosts: Sequence[Host], order: Order, *, record: Path, at_once: int, on_event: OnEvent | None
 ) -> tuple[tuple[Done, ...], dict[str, str]]:
     """What became of each model, and hosts on which nothing could be done. Ctrl-C is raised when hosts are in order."""
-    lookups, me = Lookups(), _me(order.owner)
-    deliveries = [Delivery(host, order, lookups, on_event or (lambda event: None)) for host in hosts]
+    lookups, tell = Lookups(), on_event or (lambda event: None)
+    deliveries = [Delivery(host, order, lookups, tell) for host in hosts]
     sources = [one.params for one in deliveries]
     lookups.before({(_base_url(s, p), s) for p in sources for s in map(_source_in(p), p["models"])})
+    return run(deliveries, order.owner, record=record, at_once=at_once)
+
+
+def run(
+    deliveries: Sequence[Delivery], owner: str, *, record: Path, at_once: int
+) -> tuple[tuple[Done, ...], dict[str, str]]:
+    me = _me(owner)
     try:
         Talks(at_once).run([one.talk(me) for one in deliveries])
     finally:

@@ -49,14 +49,14 @@ def pull(
     A swarm is always by Ansible.
     """
     hosts = wanted.managed(ansible.inventory(source))
-    chosen = {host.name: _chosen(host.settings.models(), only) for host in hosts}
+    chosen = {host.name: chosen_of(host.settings.models(), only) for host in hosts}
     requests = {host: {"pull": list(models)} for host, models in chosen.items() if models}
     if only and not requests:
         raise ReaperError(", ".join(only), "no host wants this", "`reaper-ops models sets` shows what is wanted")
     lock = lockfile.read(path)
     every = {name for models in chosen.values() for name in models}
     if lock is not None:
-        _all_locked(lock, every, path)
+        all_locked(lock, every, path)
     _strategy_fits(strategy, hosts, via)
     pinned, direct = request.locked(lock or Lock(), every), strategy == "direct"
     order = Order(chosen, pinned, direct, options or {}, owner())
@@ -65,7 +65,7 @@ def pull(
     if strategy == "swarm":
         variables["reaper_seed"], via = models_swarm.seed_for(source, asked, seed_address), "host"
     mirrored = {host.name: _mirrored(host, chosen[host.name], strategy) for host in asked}
-    on_event = _marked(on_event, mirrored) if on_event else None
+    on_event = marked(on_event, mirrored) if on_event else None
     choices = models_api.chosen(asked, via)
     by_api = [host for host in asked if choices[host.name].way == "api"]
     rest = {host: wish for host, wish in requests.items() if choices[host].way == "host"}
@@ -73,7 +73,7 @@ def pull(
     unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
     notes = (*unpinned, *(ways.told(choices) if via is None else ()))
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), mirrored)
-    return _sorted(replace(found, notes=notes, traffic=moved), requests)
+    return in_order(replace(found, notes=notes, traffic=moved), requests)
 
 
 def _by_both_ways(
@@ -97,7 +97,7 @@ def _mirrored(host: Host, models: Collection[str], strategy: str | None) -> Coll
     return () if strategy == "direct" else request.sources(host.settings)
 
 
-def _marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEvent:
+def marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEvent:
     """Progress says which network it is over."""
 
     def told(event: Event) -> None:
@@ -108,17 +108,20 @@ def _marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEve
     return told
 
 
-def _sorted(found: Outcome, hosts: Iterable[str]) -> Outcome:
+def in_order(found: Outcome, hosts: Iterable[str]) -> Outcome:
+    """Rows in the order of the hosts."""
     order = {host: place for place, host in enumerate(hosts)}
     return replace(found, done=tuple(sorted(found.done, key=lambda one: order[one.host])))
 
 
-def _chosen(models: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
+def chosen_of(models: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
+    """Of these models those that were named; all where none was."""
     keys = {names.key(name) for name in only}
     return tuple(name for name in models if not keys or names.key(name) in keys)
 
 
-def _all_locked(lock: Lock, every: set[str], path: Path) -> None:
+def all_locked(lock: Lock, every: set[str], path: Path) -> None:
+    """ReaperError where the lock misses a wanted model."""
     missing = sorted(names.short(name) for name in every if lock.get(name) is None)
     if missing:
         raise ReaperError(str(path), f"does not hold {', '.join(missing)}", "run `reaper-ops models lock`")
@@ -145,7 +148,7 @@ def change(
     limit = ",".join(dict.fromkeys((*requests, *([seed["host"]] if seed else []))))
     playbook = models_swarm.PLAYBOOK if seed else "models.yml"
     run = ansible.playbook(playbook, source, on_event=on_event, limit=limit, variables=given)
-    return _sorted(collected(verb, run), requests)
+    return in_order(collected(verb, run), requests)
 
 
 def collected(verb: str, run: Run) -> Outcome:
@@ -199,7 +202,7 @@ def preload(
 ) -> Outcome:
     """Loads these models on every host that wants them, and keeps them in memory."""
     hosts = wanted.managed(ansible.inventory(source))
-    chosen = {host.name: _chosen(host.settings.models(), asked) for host in hosts}
+    chosen = {host.name: chosen_of(host.settings.models(), asked) for host in hosts}
     requests = {host: {"preload": list(models), "keep_alive": keep_alive} for host, models in chosen.items() if models}
     if not requests:
         raise ReaperError(", ".join(asked), "no host wants this", "`reaper-ops models sets` shows what is wanted")

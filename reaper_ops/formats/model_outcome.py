@@ -58,7 +58,7 @@ def _networks(found: Outcome) -> str:
         return ""
     parts = [f"{human_bytes(moved.wan)} over the internet"] if moved.wan else []
     if moved.lan:
-        parts.append(f"{human_bytes(moved.lan)} from the mirror")
+        parts.append(f"{human_bytes(moved.lan)} on the site's network")
         parts.append(f"at most {human_bytes(moved.once)} of it from the internet (estimated: one copy of each)")
     return f": {', '.join(parts)}"
 

@@ -72,7 +72,7 @@ class Bars:
         bar.total = int(event.get("model_total") or event.get("total") or 0)
         bar.completed = int((event.get("model_completed") if event.get("model_total") else event.get("completed")) or 0)
         bar.first = bar.completed if bar.first is None and bar.stage == "fetching" else bar.first
-        bar.network = "lan" if event.get("network") == "lan" else "wan"
+        bar.network = event.get("network") or "wan"
         return key
 
     def _ended(self, host: str, row: Event) -> tuple[str, str]:
@@ -85,7 +85,8 @@ class Bars:
 
     def traffic(self) -> str:
         """Bytes by network; what a mirror fetched itself is at most one copy of each model."""
-        moved = [(host, model, bar.moved if bar.first is not None else 0) for (host, model), bar in self.rows.items()]
+        rows = {key: bar for key, bar in self.rows.items() if bar.network != "seed" and bar.first is not None}
+        moved = [(host, model, bar.moved) for (host, model), bar in rows.items()]
         lan: dict[str, set[str]] = {}
         for (host, model), bar in self.rows.items():
             lan.setdefault(host, set()).update({model} if bar.network == "lan" else ())

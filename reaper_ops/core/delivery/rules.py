@@ -23,9 +23,13 @@ Trouble: Any = _SHARED.Trouble
 Wait: Any = _SHARED.Wait
 
 ENDED: str = _SHARED.ENDED
+advice: Any = _SHARED.advice
 bring: Any = _SHARED.bring
 delete: Any = _SHARED.delete
+digest_of: Any = _SHARED.digest_of
 gone: Any = _SHARED.gone
+is_right: Any = _SHARED.is_right
+listed: Any = _SHARED.listed
 listing: Any = _SHARED.listing
 pull_body: Any = _SHARED.pull_body
 said: Any = _SHARED.said

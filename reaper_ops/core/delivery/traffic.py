@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Network = Literal["lan", "wan"]
+Network = Literal["lan", "wan", "seed"]
 Sent = tuple[str, str, int]
 
 
