@@ -32,6 +32,8 @@ class ActionModule(ActionBase):
             return {**result, **looked}
         if looked["missing"] and not self._is_pipelining_enabled("new"):
             return {**result, "failed": True, "msg": NO_PIPE, "models": []}
+        if looked["missing"]:
+            self._without_compression()
         host = str((task_vars or {}).get("inventory_hostname", ""))
         for row in args["models"]:
             told = Told(host, row)
@@ -43,6 +45,15 @@ class ActionModule(ActionBase):
                 else:
                     told.more(row["blobs"][digest])
         return {**result, **self._execute_module("store_put", {**args, "state": "placed"}, task_vars=task_vars)}
+
+    def _without_compression(self) -> None:
+        """Ansible has ssh compress, which costs a processor and shrinks no model; this task goes without."""
+        if getattr(self._connection, "transport", "") != "ssh":
+            return
+        words = shlex.split(self._connection.get_option("ssh_args") or "")
+        if "-C" in words:
+            self._connection.set_option("ssh_args", shlex.join(word for word in words if word != "-C"))
+            self._connection.reset()
 
     def _carry(self, piece: list[Any], target: str, have: int, told: Told) -> None:
         """A piece that is written twice, also by two controllers, is the same bytes at the same place."""

@@ -17,6 +17,15 @@ def two(tmp_path):
         yield found
 
 
+def begun(two, host):
+    """What a run that was killed left on a host: a blob of which a third was carried."""
+    source = max((two.registry.root / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    staging = two.root / "homes" / host / "models/.reaper_ops"
+    staging.mkdir(parents=True)
+    data = source.read_bytes()
+    (staging / source.name.removeprefix("sha256-")).write_bytes(data[: len(data) // 3])
+
+
 def test_hosts_get_the_bytes_of_the_bundle_and_others_are_no_obstacle(two, capfd):
     inventory = two.write("tiny", "small")
     place = two.root / "models.tar"
@@ -32,6 +41,7 @@ def test_hosts_get_the_bytes_of_the_bundle_and_others_are_no_obstacle(two, capfd
     assert run(["models", "bundle", "load", str(harmed), "-i", inventory]) == 2
     assert "is damaged" in capfd.readouterr().err
     assert two.listed("one") == {}
+    begun(two, "two")
     code = run(["models", "bundle", "load", str(place), "-i", inventory, "-o", "json"])
     found = json.loads(capfd.readouterr().out)
     assert (code, list(found["problems"])) == (3, ["silent"])
