@@ -162,8 +162,9 @@ class Talks:
             return
         wanted = selectors.EVENT_READ if event & pycurl.POLL_IN else 0
         wanted |= selectors.EVENT_WRITE if event & pycurl.POLL_OUT else 0
-        change = self._selector.modify if fd in self._selector.get_map() else self._selector.register
-        change(fd, wanted)
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
+        self._selector.register(fd, wanted)
 
     def _wish_time(self, milliseconds: int) -> None:
         self._curl_due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
