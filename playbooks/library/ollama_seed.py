@@ -132,6 +132,9 @@ class Seed:
             except Trouble as trouble:
                 step = MOVED if "was locked" in str(trouble) else "run again: what was fetched is kept"
                 told[name] = {"error": "the seed could not get it: %s" % trouble, "next_step": step}
+        if not self.torrents:
+            end(self.dir)
+            return {"models": told, "small": self.small, "torrents": {}}
         self.open([one for _, one in self.torrents.values()])
         gids = [self.client.add_torrent(data, self.dir) for data, _ in self.torrents.values()]
         self.wait(gids, "reading what is sent", lambda row: row.get("seeder") == "true")

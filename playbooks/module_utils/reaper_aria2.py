@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import contextlib
 import http.client
 import json
@@ -13,10 +14,13 @@ import signal
 import socket
 import subprocess
 import time
+import traceback
 
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
 
 PORTS = "6881-6999"
+LATE = [codecs.lookup(name) for name in ("ascii", "idna", "utf-8")]
+"""What Python else loads at its first use, when another user can perhaps not read it any more."""
 LINGER = 300
 START, STOP = 15, 20
 KEYS = ["gid", "status", "completedLength", "totalLength", "seeder", "numSeeders", "connections", "errorMessage"]
@@ -214,6 +218,8 @@ class Keeper:
                 os.dup2(handle, number)
             self.drop()
             rc = self.run()
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(rc)
 
@@ -245,7 +251,7 @@ class Keeper:
 
     def ended(self):
         try:
-            with open(self.mark("end"), encoding="ascii") as file:
+            with open(self.mark("end"), encoding="utf-8") as file:
                 return file.read().strip()
         except OSError:
             return ""

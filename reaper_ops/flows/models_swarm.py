@@ -18,8 +18,8 @@ HOME = "127.0.0.1"
 
 
 def seed_for(source: Source, hosts: tuple[Host, ...], address: str | None) -> dict[str, Any]:
-    """What the playbook is told about the seed."""
-    everybody = hosts if source.limit is None else ansible.inventory(replace(source, limit=None)).hosts
+    """What the playbook is told about the seed. The mirror may be beyond the limit, and no Ollama host at all."""
+    everybody = ansible.inventory(replace(source, limit=None)).hosts
     chosen = seed.choose(everybody, hosts)
     return seed.variables(chosen, _address(chosen, hosts, address), hosts)
 

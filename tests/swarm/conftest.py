@@ -122,6 +122,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @contextlib.contextmanager
 def fleet(program: list[str], peers: int, size: int, rate: str) -> Iterator[Fleet]:
     root = Path(tempfile.mkdtemp(prefix="reaper-swarm-"))
+    root.chmod(0o755)
     try:
         with net.site(peers, rate) as site:
             found = Fleet(root, site, program)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import fcntl
+import importlib.util
 import json
 import os
 import signal
 import time
 
-from swarm.conftest import NAME, answer
+from swarm.conftest import NAME, PLAYBOOKS, answer
+
+SPEC = importlib.util.spec_from_file_location("reaper_torrent", PLAYBOOKS / "module_utils/reaper_torrent.py")
+torrents = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(torrents)
 
 MIB = 1 << 20
-PEERS, SIZE = 8, 16 * MIB
+PEERS, SIZE, LITTLE = 8, 16 * MIB, MIB
+NOBODY = 65534
 
 
-def weights(fleet):
-    return max((fleet.root / "registry/blobs").iterdir(), key=lambda path: path.stat().st_size)
+def weights(fleet, swarm):
+    [digest] = swarm["torrents"]
+    return fleet.root / "registry/blobs" / digest.replace(":", "-")
 
 
 def staged(fleet, at):
@@ -23,6 +32,9 @@ def staged(fleet, at):
 
 def test_eight_peers_cost_the_seed_two_copies_at_most(hosts, record_property):
     fleet = hosts(PEERS, SIZE)
+    os.chown(fleet.store(1), NOBODY, NOBODY)
+    for path in fleet.store(1).iterdir():
+        os.chown(path, NOBODY, NOBODY)
     swarm = fleet.seed()["swarm"]
     before = fleet.site.sent(0)
     rows = [answer(one) for one in [fleet.pull(at, swarm) for at in range(1, PEERS + 1)]]
@@ -32,12 +44,14 @@ def test_eight_peers_cost_the_seed_two_copies_at_most(hosts, record_property):
     assert [row["models"][0]["error"] for row in rows] == [""] * PEERS
     assert all(row["changed"] and row["models"][0]["bytes"] >= SIZE for row in rows)
     assert copies <= 2
-    assert [fleet.listed(at) for at in range(1, PEERS + 1)] == [{NAME: fleet.digest}] * PEERS
-    assert all(fleet.end(at)["changed"] for at in range(1, PEERS + 1))
-    assert [staged(fleet, at) for at in range(1, PEERS + 1)] == [["log"]] * PEERS
-    blob = fleet.store(1) / "blobs" / weights(fleet).name
-    assert blob.stat().st_nlink == 1
-    assert blob.stat().st_mode & 0o777 == 0o644
+    assert [row["models"][0]["digest"] for row in rows] == [fleet.digest] * PEERS, "as /api/tags says"
+    assert fleet.listed(1) == {NAME: fleet.digest}
+    assert fleet.end(1)["changed"]
+    assert staged(fleet, 1) == ["log"]
+    blob = fleet.store(1) / "blobs" / weights(fleet, swarm).name
+    assert (blob.stat().st_nlink, blob.stat().st_mode & 0o777) == (1, 0o644)
+    written = [path for path in fleet.store(1).rglob("*") if path.name not in ("blobs", "manifests")]
+    assert {path.stat().st_uid for path in written} == {NOBODY}, "root writes as the owner of the store"
     again = answer(fleet.pull(1, swarm))
     assert (again["changed"], again["models"][0]["digest"]) == (False, fleet.digest)
     ended = answer(fleet.module(0, "ollama_seed", state="ended", purge=True, dir=str(fleet.root / "seed")))
@@ -57,7 +71,7 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
         os.kill(pid, signal.SIGKILL)
     first.wait()
     assert fleet.listed(1) == {}
-    path = fleet.store(1) / ".reaper" / weights(fleet).name
+    path = fleet.store(1) / ".reaper" / weights(fleet, swarm).name
     kept = path.stat().st_blocks * 512
     with path.open("r+b") as file:
         file.seek(8)
@@ -68,5 +82,34 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
     done = answer(fleet.pull(1, swarm))
     assert done["models"][0]["error"] == ""
     assert fleet.listed(1) == {NAME: fleet.digest}
-    assert (fleet.store(1) / "blobs" / path.name).read_bytes() == weights(fleet).read_bytes()
+    assert (fleet.store(1) / "blobs" / path.name).read_bytes() == weights(fleet, swarm).read_bytes()
     assert fleet.site.sent(0) - before < SIZE - kept // 3
+
+
+def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts, tmp_path):
+    fleet = hosts(1, LITTLE)
+    swarm = fleet.seed()["swarm"]
+    [digest] = swarm["torrents"]
+    staging = fleet.store(1) / ".reaper"
+    staging.mkdir()
+    wrong = staging / weights(fleet, swarm).name
+    wrong.write_bytes(weights(fleet, swarm).read_bytes()[:-1] + b"?")
+    _, pieces = torrents.read(str(wrong), LITTLE)
+    data, _ = torrents.torrent(wrong.name, LITTLE, pieces, "http://10.77.0.10:6969/announce")
+    lying = {**swarm, "torrents": {digest: base64.b64encode(data).decode()}}
+    told = answer(fleet.pull(1, lying, retries=0))["models"][0]
+    assert "digest mismatch" in told["error"]
+    assert fleet.listed(1) == {}
+    assert not wrong.exists()
+    assert not (fleet.store(1) / "blobs" / wrong.name).exists()
+    second = fleet.seed(owner="somebody@else")
+    assert "another swarm is seeded here, by test for" in second["msg"]
+    lock = tmp_path / "pull.lock"
+    held = {"owner": "somebody@else", "since": int(time.time()) - 60, "pid": 1}
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps(held))
+        file.flush()
+        busy = answer(fleet.pull(1, swarm, lock_file=str(lock)))
+    assert "another pull runs on this host, by somebody@else for 6" in busy["msg"]
+    assert answer(fleet.pull(1, swarm))["models"][0]["digest"] == fleet.digest
