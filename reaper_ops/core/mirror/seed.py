@@ -47,12 +47,11 @@ def origins(pulling: Iterable[Host]) -> dict[str, dict[str, str]]:
     """URLs of manifest and blobs of every wanted model, at the site mirror where it has them."""
     found: dict[str, dict[str, str]] = {}
     for host in pulling:
-        mirror, plain = request.mirror_of(host.settings), request.plain_http(host.settings)
+        sources, plain = request.sources(host.settings), request.plain_http(host.settings)
         for name in host.settings.models():
-            whole = names.split(name)
-            scheme = "http" if whole.host in plain else "https"
-            base = mirror.base_url if mirror and mirror.has(whole) else f"{scheme}://{whole.host}"
-            found.setdefault(name, {"manifest": whole.manifest_url(base), "blob": whole.blob_url(base, "")})
+            there = names.split(sources.get(name, name))
+            base = f"{'http' if there.host in plain else 'https'}://{there.host}"
+            found.setdefault(name, {"manifest": there.manifest_url(base), "blob": there.blob_url(base, "")})
     return found
 
 

@@ -8,7 +8,11 @@ from reaper_ops.core.inventory import Host
 from reaper_ops.core.mirror import seed
 from reaper_ops.core.settings import Settings
 
-MIRROR = {"ollama_mirror": "http://models.lan:8080", "ollama_models": ("llama3", "hf.co/org/m:q4")}
+MIRROR = {
+    "ollama_mirror": "http://models.lan:8080",
+    "ollama_mirror_sources": {"hf.co": 8081},
+    "ollama_models": ("llama3", "hf.co/org/m:q4"),
+}
 
 
 def host(name: str, address: str = "", **settings: object) -> Host:
@@ -48,8 +52,8 @@ def test_models_come_from_the_mirror_where_it_has_them():
             "blob": "http://models.lan:8080/v2/library/llama3/blobs/",
         },
         "hf.co/org/m:q4": {
-            "manifest": "https://hf.co/v2/org/m/manifests/q4",
-            "blob": "https://hf.co/v2/org/m/blobs/",
+            "manifest": "http://models.lan:8081/v2/org/m/manifests/q4",
+            "blob": "http://models.lan:8081/v2/org/m/blobs/",
         },
         "qwen3:latest": {
             "manifest": "https://registry.ollama.ai/v2/library/qwen3/manifests/latest",
