@@ -39,7 +39,7 @@ options:
   purge: {description: "With C(ended): the blobs go too.", type: bool, default: false}
   owner: {description: Who runs this., type: str, default: ""}
   proxy: {description: Proxy to the registry., type: str, default: ""}
-  limit_rate: {description: Most bytes per second to fetch; 0 for no limit., type: str, default: "0"}
+  limit_rate: {description: Most bytes per second from registry or mirror; 0 for no limit., type: str, default: "0"}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
   heartbeat: {description: File that the caller touches; the download ends when it grows old., type: path}
   retries: {description: Further attempts for each blob., type: int, default: 4}

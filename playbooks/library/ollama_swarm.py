@@ -36,7 +36,6 @@ options:
   url: {description: The host's own server., type: str, default: "http://127.0.0.1:11434"}
   models_dir: {description: The server's model store., type: path, required: true}
   container: {description: Container of the server; its store is sought among its mounts., type: str, default: ""}
-  limit_rate: {description: Most bytes per second to take from others; 0 for no limit., type: str, default: "0"}
   lock_file: {description: File that keeps a second pull away while this one runs., type: path}
   owner: {description: Who runs this., type: str, default: ""}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
@@ -93,8 +92,7 @@ class Swarm:
         self.staging = Staging(params["models_dir"])
         self.client, self.gids = None, {}
         user = owner_of(params["models_dir"])
-        options = {"max-overall-download-limit": params["limit_rate"]}
-        self.keeper = Keeper(self.staging.path, params["owner"], user=user, tidy=self.staging.tidy, options=options)
+        self.keeper = Keeper(self.staging.path, params["owner"], user=user, tidy=self.staging.tidy)
 
     def bring(self, names):
         """Rows of the models; what came is sent on to others from then on."""
@@ -300,7 +298,6 @@ def main():
         "url": {"type": "str", "default": "http://127.0.0.1:11434"},
         "models_dir": {"type": "path", "required": True},
         "container": {"type": "str", "default": ""},
-        "limit_rate": {"type": "str", "default": "0"},
         "lock_file": {"type": "path"},
         "owner": {"type": "str", "default": ""},
         "progress_file": {"type": "path"},

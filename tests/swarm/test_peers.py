@@ -88,7 +88,8 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
 
 def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts, tmp_path):
     fleet = hosts(1, LITTLE)
-    swarm = fleet.seed()["swarm"]
+    swarm = fleet.seed(limit_rate="50000000")["swarm"]
+    assert "max-overall-download-limit=50000000\n" in (fleet.root / "seed/aria2.conf").read_text()
     [digest] = swarm["torrents"]
     staging = fleet.store(1) / ".reaper"
     staging.mkdir()
