@@ -348,8 +348,18 @@ def pull(name, params):
         try:
             yield from finish(name, source, params, expected, row)
         except Trouble as trouble:
-            row.update(error=str(trouble), next_step=SERVER)
+            step = advice(str(trouble))[1]
+            row.update(error=str(trouble), next_step=SERVER if step == OTHERWISE[1] else step)
+            yield from leave_no_alias(name, source, params, row)
     return row
+
+
+def leave_no_alias(name, source, params, row):
+    """A model that could not be given its own name keeps no other; the mirror still has its bytes."""
+    try:
+        yield from tidy(name, source, params)
+    except Trouble as trouble:
+        row["notes"].append("the name %s may be left, for the next run to take away: %s" % (source, trouble))
 
 
 def is_right(name, digest, params):

@@ -35,6 +35,16 @@ from reaper_ops.errors import ReaperError
 @click.option("--push-address", default="", help="push: this machine's address in the hosts' network")
 @click.option("--push-port", default=0, help="push: port for manifests, if a firewall wants one; a free one by itself")
 @click.option("--push-rate", metavar="SIZE", help="push: most bytes per second to each host, such as 50M")
+@click.option(
+    "--limit-rate",
+    metavar="SIZE",
+    help="most bytes per second from the internet, such as 50M; the mirror or the swarm's seed keeps it",
+)
+@click.option(
+    "--wait-window",
+    metavar="22:00-06:00",
+    help="wait for these hours (of this machine), and stop when they are over; exit code 4 then: run it again",
+)
 @click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="hosts that pull at a time")
 @click.option("--retries", type=click.IntRange(0), default=4, show_default=True, help="further attempts for each model")
 @click.option(
@@ -47,6 +57,8 @@ def command(
     strategy: str | None,
     via: Way | None,
     seed_address: str | None,
+    limit_rate: str | None,
+    wait_window: str | None,
     models: tuple[str, ...],
     **kwargs: Any,
 ) -> int:
@@ -59,6 +71,7 @@ def command(
 
     A push fetches each blob once to this machine; a host that does not reach it gets all through Ansible.
     """
+    from reaper_ops.flows import models_limits
     from reaper_ops.formats.model_outcome import FORMATS
     from reaper_ops.formats.pull_progress import choose
 
@@ -66,7 +79,8 @@ def command(
     here = {name: kwargs.pop(f"push_{name}") for name in ("address", "port", "rate")}
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
-    with choose(output) as progress:
+    options |= models_limits.cap(source, limit_rate, strategy, models)
+    with models_limits.in_window(wait_window, lambda text: click.echo(text, err=True)), choose(output) as progress:
         more: dict[str, Any] = {"only": models, "via": via, "options": options, "on_event": progress}
         if strategy == "push":
             found = _pushed(source, path, here, more)

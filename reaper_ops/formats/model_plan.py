@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.plan import FleetPlan, HostPlan, Item
+from reaper_ops.core.delivery.room import Memory
 from reaper_ops.core.values import human_bytes
 
 SCHEMA = "reaper-ops/models.plan/1"
@@ -37,6 +38,7 @@ def _host(one: HostPlan) -> list[str]:
     lines += [
         f"  remove   {name}: no longer wanted ({human_bytes(size)}); by `models prune`" for name, size in one.remove
     ]
+    lines += [_excess(item, one.memory) for item in one.items if item.excess and one.memory]
     if one.too_full:
         lines.append("  error: too little room; free space, or set ollama_models_dir")
     return lines
@@ -49,6 +51,17 @@ def _items(one: HostPlan) -> list[str]:
 def _item(item: Item) -> str:
     size = f", {human_bytes(item.bytes)} {VIA[item.via]}" if item.state != "unlocked" else ""
     return f"  {item.state:8} {names.short(item.name)}: {SAID[item.state]}{size}"
+
+
+def _excess(item: Item, memory: Memory) -> str:
+    """Facts alone: what the lock and the host's own figures say, and nothing of context or cache."""
+    has = f"{human_bytes(memory.ram)} of RAM" + (f" and {human_bytes(memory.vram)} on GPUs" if memory.vram else "")
+    weights = f"its weights alone are {human_bytes(item.weights)}"
+    if item.excess == "gpu":
+        end = f"more than the {human_bytes(memory.vram)} on GPUs: a part would run on the CPU"
+    else:
+        end = f"larger than the host's memory ({has}): it cannot be loaded"
+    return f"  memory   {names.short(item.name)}: {weights}, {end}"
 
 
 def _time(seconds: float) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 STATUSES = (401, 404, 412, 429, 500)
 LIE = 1000
+SLOW = 256 << 10
 FAULTS = {
     "err401": "manifest: 401 without a challenge",
     "err401b": "manifest: 401, and a challenge of the same host",
@@ -217,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
             self.server.sent[digest] += len(piece)
             if namespace == "slow":
-                time.sleep(len(piece) / (256 << 10))
+                time.sleep(len(piece) / SLOW)
         while namespace == "stall":
             time.sleep(0.2)
         if cut:

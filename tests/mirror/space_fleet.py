@@ -32,21 +32,18 @@ class SpaceFleet:
     def inventory(self) -> Path:
         return self.root / "hosts.yml"
 
-    def publish(self, *sizes: int) -> list[Locked]:
-        """Models of these sizes at the registry and in the lock, wanted by every host."""
-        found = []
-        for number, size in enumerate(sizes):
-            name = f"big{number}:1"
-            digest = site.publish(self.internet.root, f"library/{name}", size)
-            data = (self.internet.root / f"manifests/library/big{number}/1").read_bytes()
-            found.append(from_manifest(name, data, f"sha256:{digest}", f"http://{name}", "2026-01-01T00:00:00Z"))
-        (self.root / "models.lock").write_text(lock.dump(lock.Lock(tuple(found))))
+    def publish(self, name: str, size: int) -> Locked:
+        """A model at the registry and in the lock, the only one that every host wants."""
+        digest = site.publish(self.internet.root, f"library/{name}", size)
+        data = (self.internet.root / f"manifests/library/{name.replace(':', '/')}").read_bytes()
+        found = from_manifest(name, data, f"sha256:{digest}", f"http://{name}", "2026-01-01T00:00:00Z")
+        (self.root / "models.lock").write_text(lock.dump(lock.Lock((found,))))
         hosts = {f"h{number}": self._reached(host) for number, host in enumerate(self.hosts)}
         shared = {
             "ansible_connection": "local",
             "ollama_runtime": "process",
             "ollama_mirror": f"http://{wires.MIRROR}:{wires.PORT}",
-            "ollama_models": [f"big{number}:1" for number in range(len(sizes))],
+            "ollama_models": [name],
         }
         self.inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": shared}}))
         return found

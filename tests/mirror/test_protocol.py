@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -195,6 +196,27 @@ def test_no_way_down_to_plain_http(short, resolver, upstream, library, tls):
     with site.running(wanted) as mirror:
         assert site.get(f"http://{mirror}/v2/r302/big/blobs/{weights(upstream)[0]}")[0] == 502
     assert upstream.bytes_sent == 0
+
+
+def test_the_cap_holds_for_all_connections_together(short, resolver, upstream, library, record_property):
+    """Sixteen clients ask for different pieces at once. That it takes at least so long is true on any machine."""
+    pieces, rate = 16, 4 * site.SLICE
+    site.publish(upstream.root, "library/long:1", pieces * site.SLICE)
+    path = next(p for p in (upstream.root / "blobs").iterdir() if p.stat().st_size == pieces * site.SLICE)
+    wanted = site.settings(short / "m", library, resolver, mirror_rate=rate)
+    with site.running(wanted) as mirror, ThreadPoolExecutor(pieces) as pool:
+        url, began = blob_url(mirror, path.name.replace("-", ":")), time.monotonic()
+
+        def piece(number):
+            return site.get(url, Range=f"bytes={number * site.SLICE}-{(number + 1) * site.SLICE - 1}")[2]
+
+        assert b"".join(pool.map(piece, range(pieces))) == path.read_bytes()
+        took = time.monotonic() - began
+        record_property("rate", pieces * site.SLICE / took)
+        print(f"cap: {rate} bytes/s, measured {pieces * site.SLICE / took:.0f}")
+        assert took >= 0.9 * pieces * site.SLICE / rate
+        assert b"".join(pool.map(piece, range(pieces))) == path.read_bytes()
+    assert upstream.bytes_sent == pieces * site.SLICE
 
 
 def test_many_at_once_wait_for_one(short, resolver, upstream, library):

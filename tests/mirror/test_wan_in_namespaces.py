@@ -38,13 +38,13 @@ def one_copy(fleet: SpaceFleet, digest: str) -> int:
 
 def copies(fleet: SpaceFleet) -> tuple[float, float]:
     """By the interface and by what the registry sent, for a pull of all hosts."""
-    [model] = fleet.publish(SIZE)
+    model = fleet.publish("big:1", SIZE)
     weights = max(model.layers, key=lambda layer: layer.size)
     one = one_copy(fleet, weights.digest)
     before, sent = fleet.wires.wan_bytes(), fleet.internet.bytes_sent
     controller = fleet.pull()
     assert controller.wait(timeout=240) == 0, fleet.said()
-    assert [host.listed() for host in fleet.hosts] == [{"big0:1": model.digest.removeprefix("sha256:")}] * HOSTS
+    assert [host.listed() for host in fleet.hosts] == [{"big:1": model.digest.removeprefix("sha256:")}] * HOSTS
     found = (fleet.wires.wan_bytes() - before) / one, (fleet.internet.bytes_sent - sent) / SIZE
     print(f"WAN copies: {found[0]:.4f} at the interface, {found[1]:.4f} at the registry")
     return found

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from reaper_ops.core import layout
-from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery import names, room
 from reaper_ops.core.delivery.claim import is_claim
 from reaper_ops.core.facts.model import Facts, Fetched
 from reaper_ops.core.settings import Settings
@@ -45,6 +45,7 @@ class Holding:
     free: int | None = None
     pulled: Mapping[str, Fetched] = field(default_factory=dict)
     problem: str = ""
+    memory: room.Memory | None = None
 
     @cached_property
     def by_key(self) -> dict[str, Held]:
@@ -90,6 +91,7 @@ def of(settings: Settings, facts: Facts, by_api: Mapping[str, Fetched] | None = 
         disk.free if disk else None,
         {**facts.pulled, **(by_api or {})},
         "" if tags is not None else "the server does not answer; `reaper-ops probe` says why",
+        room.memory(settings, facts),
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reaper_ops.core.delivery import names, request
+from reaper_ops.core.delivery import names, request, room
 from reaper_ops.core.delivery.census import Holding
 from reaper_ops.core.delivery.lock import Lock, Locked
+from reaper_ops.core.delivery.room import Excess, Memory
 
 State = Literal["there", "fetch", "replace", "unlocked"]
 Via = Literal["wan", "lan"]
@@ -17,12 +18,17 @@ MIN_FREE = 1 << 30
 
 @dataclass(frozen=True)
 class Item:
-    """One wanted model; bytes are those of the blobs that the host lacks. unlocked: nothing is known of it."""
+    """One wanted model; bytes are those of the blobs that the host lacks. unlocked: nothing is known of it.
+
+    weights: bytes that it has in memory at least; excess: how they are more than the host's memory.
+    """
 
     name: str
     state: State
     via: Via
     bytes: int = 0
+    weights: int = 0
+    excess: Excess = ""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class HostPlan:
     free: int | None = None
     seconds: float | None = None
     problem: str = ""
+    memory: Memory | None = None
 
     @property
     def bytes(self) -> int:
@@ -87,7 +94,7 @@ def _host(one: Holding, items: tuple[Item, ...]) -> HostPlan:
     remove = tuple((names.short(model.name), model.size) for model in one.ours())
     rate, count = one.rate, sum(item.bytes for item in items)
     seconds = count / rate if rate and count else None
-    return HostPlan(one.host, items, remove, one.free, seconds, one.problem)
+    return HostPlan(one.host, items, remove, one.free, seconds, one.problem, one.memory)
 
 
 def _item(name: str, one: Holding, locked: Locked | None, via: Via, given: set[str]) -> tuple[Item, Mapping[str, int]]:
@@ -95,12 +102,14 @@ def _item(name: str, one: Holding, locked: Locked | None, via: Via, given: set[s
     there = one.get(name)
     if locked is None:
         return Item(name, "there" if there else "unlocked", via), {}
+    weights = room.weights(locked)
+    excess: Excess = one.memory.excess(weights) if one.memory else ""
     if there and there.digest == locked.digest.removeprefix("sha256:"):
-        return Item(name, "there", via), {}
+        return Item(name, "there", via, 0, weights, excess), {}
     have = one.blobs or frozenset()
     blobs = {
         digest: size
         for digest, size in locked.blobs.items()
         if digest.replace(":", "-") not in have and digest not in given
     }
-    return Item(name, "replace" if there else "fetch", via, sum(blobs.values())), blobs
+    return Item(name, "replace" if there else "fetch", via, sum(blobs.values()), weights, excess), blobs

@@ -138,6 +138,8 @@ def _context(settings: Settings, home: str, resolvers: tuple[str, ...]) -> Conte
         "cache_size": settings.mirror_cache_size,
         "min_free": settings.mirror_min_free,
         "slice": settings.mirror_slice,
+        "rate": settings.mirror_rate,
+        "pieces_per_minute": 60 * settings.mirror_rate // settings.mirror_slice if settings.mirror_rate else None,
         "resolvers": list(settings.mirror_resolvers or ((DOCKER_RESOLVER,) if docker else resolvers)),
         "ca_file": settings.mirror_ca_file,
         "images": {"nginx": settings.mirror_nginx_image, "registry": settings.mirror_registry_image},

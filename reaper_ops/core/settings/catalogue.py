@@ -109,7 +109,7 @@ EXAMPLES: Mapping[str, Any] = {
     "lab_fault": "refuse",
     "lab_expect": "connection-refused",
 }
-SIZES = ("swap_size", "ollama_memory_max", "mirror_cache_size", "mirror_min_free", "mirror_slice")
+SIZES = ("swap_size", "ollama_memory_max", "mirror_cache_size", "mirror_min_free", "mirror_slice", "mirror_rate")
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def mirror(s: Settings) -> Problems:
         return
     if s.mirror_runtime == "process" and s.mirror_port < FIRST_FREE_PORT:
         yield "mirror_port", f"{s.mirror_port} needs root, but mirror_runtime is process; write 8080"
+    if s.mirror_rate is not None and 60 * s.mirror_rate < s.mirror_slice:
+        yield "mirror_rate", f"one piece (mirror_slice, {s.mirror_slice} bytes) would take more than a minute; lower it"
     if s.mirror_port in s.mirror_sources.values():
         yield "mirror_sources", f"has port {s.mirror_port}, which is that of the mirror itself"
     if s.ollama_managed and s.mirror_port == s.ollama_port:

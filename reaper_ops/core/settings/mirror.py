@@ -58,6 +58,9 @@ class MirrorSettings(BaseModel):
     mirror_cache_size: Size = Field(500 << 30, description="room for the cache; the oldest goes first")
     mirror_min_free: Size = Field(10 << 30, description="room on the disk that the cache leaves free")
     mirror_slice: Size = Field(16 << 20, description="piece in which a blob is fetched and kept")
+    mirror_rate: Size | None = Field(
+        None, description="most bytes per second that the mirror takes from the internet, all together; such as 50M"
+    )
     mirror_resolvers: Names = Field((), description="DNS servers; those of the host when empty")
     mirror_ca_file: str = Field(
         "/etc/ssl/certs/ca-certificates.crt", description="certificates by which the upstream is verified"

@@ -204,7 +204,7 @@ class Downloads:
         connection, answer = ranged(url, first, last)
         partial = download.path + "-partial"
         try:
-            with open(partial, "r+b") as file:
+            with open(partial, "r+b", buffering=0) as file:
                 file.seek(first)
                 self._copy(download, part, answer, file)
         except (Cancelled, TimeoutError, http.client.IncompleteRead):
@@ -226,9 +226,10 @@ class Downloads:
                 raise http.client.IncompleteRead(b"") if answer.length else OSError("EOF")
             if self._faults.on("digest-mismatch"):
                 piece = bytes(byte ^ 0x55 for byte in piece)
+            left = memoryview(piece)
             try:
-                write(piece)
-                file.flush()  # type: ignore[attr-defined]
+                while left:
+                    left = left[write(left) :]
             except OSError as error:
                 raise PullError(str(go_error("write", download.path + "-partial", error))) from None
             part.completed += len(piece)

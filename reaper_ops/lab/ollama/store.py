@@ -206,17 +206,23 @@ class Store:
             os.rmdir(directory)
             directory = os.path.dirname(directory)
 
-    def used(self) -> set[str]:
+    def used(self, *, damaged: bool = True) -> set[str]:
+        """Digests that manifests name. StoreError for a damaged one, unless `damaged` lets it pass."""
         found: set[str] = set()
         for name in self.names():
-            _, manifest = self.read(name)
+            try:
+                _, manifest = self.read(name)
+            except StoreError:
+                if damaged:
+                    continue
+                raise
             found.update(item["digest"] for item in (manifest["config"], *manifest["layers"]))
         return found
 
     def prune(self) -> None:
         """At the start: blobs of no manifest and partial downloads go, once they are an hour old."""
         try:
-            used = {"sha256-" + digest.split(":", 1)[1] for digest in self.used()}
+            used = {"sha256-" + digest.split(":", 1)[1] for digest in self.used(damaged=False)}
         except StoreError as error:
             text = "corrupt manifests detected, skipping prune operation.  Re-pull or delete to clear"
             log.slog("WARN", "routes.go:1965", text, error=error)

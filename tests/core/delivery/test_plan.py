@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from reaper_ops.core.delivery import plan, table
+import json
+from pathlib import Path
+
+from reaper_ops.core import facts
+from reaper_ops.core.delivery import plan, room, table
 from reaper_ops.core.delivery.census import Held, Holding
 from reaper_ops.core.delivery.lock import Layer, Lock, Locked
-from reaper_ops.core.facts.model import Fetched
+from reaper_ops.core.facts.model import Facts, Fetched
 from reaper_ops.core.settings import Settings
 from reaper_ops.formats import model_plan, model_table
 
@@ -26,6 +30,11 @@ def host(name: str, **more: object) -> Holding:
     mirror = more.pop("mirror", None)
     settings = Settings.model_validate({"ollama_models": ["big", "cousin"], "ollama_mirror": mirror})
     return Holding(name, settings, **{"models": (), "blobs": frozenset(), **more})  # type: ignore[arg-type]
+
+
+def captured(name: str) -> Facts:
+    case = json.loads((Path(__file__).parents[1] / "facts/cases" / f"{name}.json").read_text())
+    return facts.parse("gpu1", Settings(**case["settings"]), case["answers"])
 
 
 def test_a_mirror_fetches_each_blob_once_and_shared_blobs_count_once():
@@ -50,6 +59,36 @@ def test_too_little_room_and_the_time_at_the_measured_rate_are_said():
     assert "error: too little room" in text
     assert "gpu2: cannot be reached: no route" in text
     assert found.exit_code == 3
+
+
+def test_weights_larger_than_the_memory_are_said_and_nothing_is_guessed_besides():
+    weights = Layer(digest("1"), 40_000_000_000, "application/vnd.ollama.image.model")
+    licence = Layer(digest("2"), 90_000_000_000, "application/vnd.ollama.image.license")
+    lock = Lock((Locked("registry.ollama.ai/library/big:latest", digest("a"), "m", (weights, licence), "u", "t"),))
+    there = (Held("big:latest", "a" * 64, 1),)
+
+    def said(models=(), **memory):
+        known = room.Memory(**memory) if memory else None
+        return model_plan.as_text(plan.plan([host("gpu1", models=models, memory=known)], lock, {}))
+
+    small = said(ram=16_000_000_000, vram=12_000_000_000)
+    assert "memory   big:latest: its weights alone are 40.0 GB, larger than the host's memory " in small
+    assert "(16.0 GB of RAM and 12.0 GB on GPUs): it cannot be loaded" in small
+    assert "(16.0 GB of RAM): it cannot be loaded" in said(there, ram=16_000_000_000)
+    assert "more than the 24.0 GB on GPUs: a part would run on the CPU" in said(ram=64_000_000_000, vram=24_000_000_000)
+    for enough in ({"ram": 64_000_000_000}, {"ram": 1, "vram": 40_000_000_000}, {}):
+        assert "memory" not in said(**enough)
+
+
+def test_memory_is_that_of_the_server_and_of_the_gpus_it_may_use():
+    found = captured("debian13-rtx4090")
+    assert found.memory is not None
+    vram = sum(gpu.memory_total for gpu in found.gpu.nvidia or ())
+    assert vram > 0
+    assert room.memory(Settings(), found) == room.Memory(found.memory.total, vram)
+    limited = Settings.model_validate({"ollama_memory_max": "4G", "gpu_vendor": "none"})
+    assert room.memory(limited, found) == room.Memory(4 << 30)
+    assert room.memory(Settings(), captured("nothing-answered")) is None
 
 
 def test_a_model_that_is_not_locked_is_said_so():

@@ -1,0 +1,46 @@
+"""What holds a pull back: a cap on the bytes from the internet, and the hours in which it may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from reaper_ops.adapters import ansible, hours
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.core.delivery import caps, names, wanted, window
+from reaper_ops.core.values import size
+from reaper_ops.errors import ReaperError
+
+
+def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str, ...]) -> dict[str, int]:
+    """Refuses what would go faster than the cap; gives the options of a pull that keeps it by itself."""
+    if rate is None:
+        return {}
+    try:
+        most = size(rate)
+    except ValueError as error:
+        raise ReaperError(caps.PLACE, str(error), "write it as 50M") from None
+    if strategy == "push":
+        problem = "is not for a push: this machine fetches each blob once, as fast as it can"
+        raise ReaperError(caps.PLACE, problem, "--push-rate caps what each host gets")
+    if strategy == "swarm":
+        return {"reaper_limit_rate": most}
+    hosts = wanted.managed(ansible.inventory(source))
+    keys = {names.key(name) for name in only}
+    pulling = [host for host in hosts if not keys or keys & {names.key(name) for name in host.settings.models()}]
+    everybody = ansible.inventory(replace(source, limit=None)).hosts
+    caps.check(most, pulling, everybody, direct=strategy == "direct")
+    return {}
+
+
+@contextmanager
+def in_window(text: str | None, tell: Callable[[str], None]) -> Iterator[None]:
+    """Waits for the window, and ends the block by `window.Closed` when it is over; without one nothing happens."""
+    if text is None:
+        yield
+        return
+    found = window.parse(text)
+    hours.wait(found, tell)
+    with hours.only_in(found):
+        yield
