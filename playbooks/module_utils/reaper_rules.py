@@ -82,6 +82,7 @@ CAUSES = (
     (r'Get "https://.*EOF', False, "a registry without TLS belongs into ollama_insecure_registries"),
     (r"digest mismatch", True, "the registry or a proxy sends damaged data; look at it, then run again"),
     (r"\b429\b|too many", True, "the registry limits us; run again later"),
+    (r"^(unexpected )?EOF$", False, "a kill cut off the notes of a download: `models pull --via host` clears them"),
     (
         r"max retries exceeded: (unexpected )?EOF|context deadline exceeded",
         True,

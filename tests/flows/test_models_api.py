@@ -95,6 +95,13 @@ def test_an_error_inside_a_200_of_the_lasting_kind_is_not_tried_again(tmp_path, 
     assert list(well.models) == [f"{registry}/library/m:1"]
 
 
+def test_what_only_a_look_at_the_disk_can_mend_is_said(tmp_path, registry):
+    with http_server(Ollama([{"error": "unexpected EOF"}]).answers) as server:
+        done, _, _ = deliver(tmp_path, registry, {"one": server}, retries=4)
+    assert done["one"].attempts == 1
+    assert "--via host" in done["one"].next_step
+
+
 def test_a_server_that_ends_its_answer_is_asked_again_and_bytes_are_told(tmp_path, registry):
     ollama = Ollama(WELL[:3])
     with http_server(ollama.answers) as server:
