@@ -40,7 +40,8 @@ def seed_address():
 def test_hosts_get_each_blob_from_each_other_and_the_registry_sends_it_once(two, capfd):
     inventory = two.write("tiny", "big")
     assert run(["models", "lock", "-i", inventory]) == 0
-    code, found = answer(capfd, "pull", "-i", inventory, "--strategy", "swarm", "--seed-address", seed_address())
+    more = ("--seed-address", seed_address(), "--limit-rate", "100M")
+    code, found = answer(capfd, "pull", "-i", inventory, "--strategy", "swarm", *more)
     assert code == 3
     assert list(found["problems"]) == ["silent"]
     assert [(row["host"], row["changed"], row["error"]) for row in found["models"]] == [
