@@ -41,6 +41,7 @@ options:
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
   record: {description: JSON file that keeps how the last pull of each model ended., type: path}
   heartbeat: {description: File that the caller touches; the pull ends when it grows old., type: path}
+  abandoned: {description: Seconds after which that file is old., type: int, default: 120}
   retries: {description: Further attempts for each model., type: int, default: 4}
   stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
   verify_timeout: {description: Seconds the server may take to hash a download., type: int, default: 3600}
@@ -160,6 +161,7 @@ def main():
         "progress_file": {"type": "path"},
         "record": {"type": "path"},
         "heartbeat": {"type": "path"},
+        "abandoned": {"type": "int", "default": 120},
         "retries": {"type": "int", "default": 4},
         "stall_timeout": {"type": "int", "default": 75},
         "verify_timeout": {"type": "int", "default": 3600},

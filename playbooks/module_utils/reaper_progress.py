@@ -23,6 +23,7 @@ class Progress:
 
     def __init__(self, params):
         self.path, self.heartbeat = params["progress_file"], params["heartbeat"]
+        self.abandoned = params.get("abandoned") or ABANDONED
         self.written, self.tally = 0.0, Tally("", {})
 
     def model_starts(self, name, sizes, models_dir):
@@ -44,8 +45,8 @@ class Progress:
         try:
             age = now - os.stat(self.heartbeat).st_mtime
         except OSError:
-            age = ABANDONED + 1
-        if age > ABANDONED:
+            age = self.abandoned + 1
+        if age > self.abandoned:
             raise Stopped
 
     def write(self, text):

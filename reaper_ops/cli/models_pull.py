@@ -79,7 +79,7 @@ def command(
     here = {name: kwargs.pop(f"push_{name}") for name in ("address", "port", "rate")}
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
-    options |= models_limits.cap(source, limit_rate, strategy, models)
+    options |= models_limits.soon(wait_window) | models_limits.cap(source, limit_rate, strategy, models)
     with models_limits.in_window(wait_window, lambda text: click.echo(text, err=True)), choose(output) as progress:
         more: dict[str, Any] = {"only": models, "via": via, "options": options, "on_event": progress}
         if strategy == "push":

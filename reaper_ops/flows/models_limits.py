@@ -12,6 +12,8 @@ from reaper_ops.core.delivery import caps, names, wanted, window
 from reaper_ops.core.values import size
 from reaper_ops.errors import ReaperError
 
+GONE_AFTER = 15
+
 
 def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str, ...]) -> dict[str, int]:
     """Refuses what would go faster than the cap; gives the options of a pull that keeps it by itself."""
@@ -32,6 +34,11 @@ def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str,
     everybody = ansible.inventory(replace(source, limit=None)).hosts
     caps.check(most, pulling, everybody, direct=strategy == "direct")
     return {}
+
+
+def soon(text: str | None) -> dict[str, int]:
+    """With a window, hosts notice sooner that nobody follows their pull any more, and end it too."""
+    return {} if text is None else {"reaper_abandoned": GONE_AFTER}
 
 
 @contextmanager

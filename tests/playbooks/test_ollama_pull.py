@@ -325,6 +325,11 @@ def test_pull_ends_when_nobody_watches(module: Any, world: World, tmp_path: Path
     os.utime(heartbeat, (1, 1))
     said = module.fails(**world.args(world.name("tiny:1m"), heartbeat=str(heartbeat)))
     assert "controller is gone" in said
+    os.utime(heartbeat, (time.time() - 60,) * 2)
+    assert "controller is gone" in module.fails(
+        **world.args(world.name("tiny:1m"), heartbeat=str(heartbeat), abandoned=15)
+    )
+    assert module(**world.args(world.name("tiny:1m"), heartbeat=str(heartbeat)))["changed"]
 
 
 PLAY = """
