@@ -33,6 +33,8 @@ removed: {description: What went., type: list, elements: str, returned: always}
 kept: {description: What stays and why., type: list, elements: str, returned: always}
 """
 META = ("schema", "existed", "json_values")
+SHARED = "reaper_ops"
+"""Directories of this name hold what the server and the mirror have each for themselves; the last one takes it away."""
 
 
 def finish(path, manifest, removal):
@@ -53,6 +55,7 @@ def finish(path, manifest, removal):
                 os.unlink(os.path.join(os.path.dirname(path), name))
         ours = [os.path.dirname(path)]
         ours += sorted(manifest.get("directories", []) + manifest.get("homes", []), key=lambda p: -p.count("/"))
+        ours += {os.path.dirname(path) for path in ours if os.path.basename(os.path.dirname(path)) == SHARED}
         for directory in ours:
             if not {"directories %s" % directory, "homes %s" % directory} & removal.existed:
                 with contextlib.suppress(OSError):

@@ -20,6 +20,8 @@ VOLATILE = (
 )
 ENGINE_STATE = ("/etc/cni/", "/etc/group ", "/etc/gshadow ", "/var/lib/containerd/", "/var/lib/docker/")
 """What Debian's Docker packages leave behind when they are purged, on purpose: data, and their group."""
+PAGE = "/var/www/"
+"""Where Debian's nginx leaves its page when it is purged, on purpose: people put their own there."""
 FIND = r"find / /data -xdev \( -type d -printf '%p/ %m %u %g\n' -o -printf '%p %m %u %g %s %l\n' \) 2>/dev/null | sort"
 
 
@@ -32,7 +34,8 @@ class Tree:
         """Lines that came and went; the engine's own state is not ours."""
         gone = [f"- {line}" for line in before.lines - self.lines]
         changed = sorted([*gone, *(f"+ {line}" for line in self.lines - before.lines)])
-        return [line for line in changed if not (self.engine and line[2:].startswith(ENGINE_STATE))]
+        left = (PAGE, *(ENGINE_STATE if self.engine else ()))
+        return [line for line in changed if not line[2:].startswith(left)]
 
 
 def tree(host: Host) -> Tree:

@@ -89,6 +89,23 @@ def test_no_residue_with_models_purged(module: Any, host: Path) -> None:
     assert not module(**args)["changed"]
 
 
+def test_a_directory_that_server_and_mirror_share_goes_with_the_last_of_them(module: Any, host: Path) -> None:
+    shared = host / "etc/reaper_ops"
+    manifests = []
+    for name in ("server", "mirror"):
+        file = shared / name / "file"
+        manifests.append(str(host / "var/lib" / name / "manifest.json"))
+        entries = {"files": {str(file): None}, "directories": [str(file.parent)]}
+        RECORD(path=manifests[-1], phase="intended", entries=entries)
+        file.parent.mkdir(parents=True)
+        file.write_text("reaper_ops")
+        RECORD(path=manifests[-1], phase="done", entries=entries)
+    assert module.predicted(path=manifests[0])["kept"] == []
+    assert sorted(path.name for path in shared.iterdir()) == ["mirror"]
+    assert module.predicted(path=manifests[1])["kept"] == []
+    assert not shared.exists()
+
+
 def test_models_stay_unless_asked_and_a_later_round_purges_them(module: Any, host: Path) -> None:
     before = snapshot(host)
     args = install(host)

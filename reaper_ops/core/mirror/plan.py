@@ -157,8 +157,9 @@ def owned(settings: Settings, mirror: Mirror, todo: tuple[Action, ...]) -> dict[
     if runtime == "systemd":
         entries["units"] = list(wish.UNITS)
         entries["packages"] = [action.target for action in todo if action.id == "mirror/packages"]
-        if "mirror/user" in ids:
-            entries |= {"users": [wish.USER], "groups": [wish.USER]}
+        users = [wish.USER] if "mirror/user" in ids else []
+        users += [name for name in wish.LEFT_USERS if name in entries["packages"]]
+        entries |= {"users": users, "groups": users}
     elif runtime == "docker":
         entries["projects"] = {wish.PROJECT: paths["compose"]}
         entries["images"] = list(mirror.context["images"].values())

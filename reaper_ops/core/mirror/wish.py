@@ -21,6 +21,8 @@ USER = "reaper_mirror"
 UID = 64434
 UNITS = ("reaper_mirror_registry.service", "reaper_mirror.service")
 PACKAGES = ("nginx", "docker-registry")
+LEFT_USERS = ("docker-registry",)
+"""Users with the names of their packages, which a purge of these leaves behind."""
 PROJECT = "reaper_mirror"
 INSIDE = 8000
 DOCKER_RESOLVER = "127.0.0.11"

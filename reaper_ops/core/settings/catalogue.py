@@ -101,6 +101,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mirror_dir": "/data/mirror",
     "mirror_sources": {"hf.co": 8081},
     "mirror_allow": ["10.0.0.0/8"],
+    "mirror_rate": "50M",
     "mirror_resolvers": ["10.0.0.1"],
     "gpu_devices": ["GPU-4f2a8d1c-5b6e-7f80-9a1b-2c3d4e5f6071"],
     "swap_size": "16G",

@@ -73,10 +73,10 @@ def test_fresh_host_gets_all_and_owns_only_that():
     wanted = settings()
     role = plan.for_role(wanted, {"debian": {"content": "13"}, "resolv": {"content": "nameserver 10.0.0.1"}})
     assert role["owned"]["packages"] == ["nginx", "docker-registry"]
-    assert role["owned"]["users"] == ["reaper_mirror"]
+    assert role["owned"]["users"] == role["owned"]["groups"] == ["reaper_mirror", "docker-registry"]
     assert set(role["owned"]["files"]) == {file["path"] for file in role["files"]}
     later = plan.for_role(wanted, answers(wanted))["owned"]
-    assert (later["packages"], "users" in later) == ([], False)
+    assert (later["packages"], later["users"]) == ([], [])
 
 
 def test_native_needs_debian():
