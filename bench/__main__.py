@@ -9,7 +9,7 @@ import sys
 
 from bench.measure import Row, Skipped, table
 
-NAMES = ("version", "render", "probe", "up", "doctor", "scale", "report", "pull", "swarm")
+NAMES = ("version", "render", "probe", "up", "doctor", "scale", "report", "pull", "mirror", "swarm")
 HEAD = ("what", "ours", "yardstick", "", "ratio", "bar", "")
 
 

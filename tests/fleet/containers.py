@@ -1,6 +1,7 @@
 """Real systemd hosts as containers: sshd, journal, writable cgroups of their own; one can hold a Docker engine."""
 
 import io
+import ipaddress
 import subprocess
 import tarfile
 
@@ -68,8 +69,9 @@ def address(container: Container) -> str:
 
 
 def gateway(client: docker.DockerClient) -> str:
-    """The machine's own address as the container hosts see it."""
-    return str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+    """The machine's own address as the container hosts see it; an engine's very first start does not name it."""
+    (config, *_) = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    return str(config.get("Gateway") or next(ipaddress.ip_network(config["Subnet"]).hosts()))
 
 
 def remove_all(client: docker.DockerClient, label: str = LABEL) -> None:

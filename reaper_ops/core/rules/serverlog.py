@@ -11,6 +11,8 @@ from reaper_ops.core.signatures import KILLED, OUT_OF_MEMORY
 from reaper_ops.core.signatures.model import Hit
 
 UNIT_OOM = frozenset({"unit-oom", "unit-result-oom", "oomd-kill"})
+OF_GPU = frozenset(signature.id for signature in signatures.gpu.TABLE)
+TOLD_APART = OF_GPU | OUT_OF_MEMORY | KILLED
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _take(found: dict[str, Hit], hit: Hit) -> None:
     elif name in {"listening", "discovering"}:
         found[name] = hit
         found.pop("stopped", None)
-    elif hit.signature in signatures.gpu.TABLE:
+    elif name in OF_GPU:
         found["gpu"] = hit
-    if hit.signature.causes and name not in OUT_OF_MEMORY | KILLED and hit.signature not in signatures.gpu.TABLE:
+    if hit.signature.causes and name not in TOLD_APART:
         found["complaint"] = hit
