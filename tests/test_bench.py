@@ -24,7 +24,7 @@ def test_another_name_is_refused() -> None:
     argv = [sys.executable, "-m", "bench", "sped"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    known = "version, render, probe, up, doctor, scale, report, pull, swarm"
+    known = "version, render, probe, up, doctor, scale, report, pull, mirror, swarm"
     assert f"no benchmark is called sped; there are {known}" in done.stderr
 
 
