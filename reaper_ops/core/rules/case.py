@@ -99,7 +99,8 @@ class Case:
 
     @cached_property
     def log(self) -> ServerLog:
-        return serverlog.read(self.facts.journal if self.facts else None)
+        log = serverlog.read(self.facts.journal if self.facts else None)
+        return log.with_store(self.facts.blobs if self.facts else None)
 
     @cached_property
     def failed_pulls(self) -> tuple[pulllog.Failure, ...]:

@@ -130,7 +130,7 @@ def does_not_answer(case: Case) -> Verdict | None:
 def killed_for_unknown_reason(case: Case) -> Verdict | None:
     """`signal: killed` in the log without the kernel's word: a person, a script or a lost kernel log."""
     failed = case.log.failed_load
-    if failed is None or failed.signature.id not in signatures.KILLED:
+    if failed is None or failed.signature.id not in signatures.KILLED or case.log.loaded_since:
         return None
     return Verdict(
         State.DEGRADED,

@@ -126,12 +126,15 @@ def answered_out_of_memory(case: Case) -> Verdict | None:
 def logged_out_of_memory(case: Case) -> Verdict | None:
     """The server answers, but its last load ended for lack of memory."""
     failed, proof = case.log.failed_load, kill(case)
+    others = "; another one loads" if case.log.loaded_since else ""
     if failed is not None and failed.signature.id in OUT_OF_MEMORY:
         evidence = (Evidence("server log", excerpt(failed.line, 240)), *(proof.evidence if proof else ()))
-        return verdict(case, failed.signature.causes[0], "the last model load ended for lack of memory", evidence)
+        which = "last load of a model" if case.log.loaded_since else "last model load"
+        return verdict(case, failed.signature.causes[0], f"the {which} ended for lack of memory{others}", evidence)
     if failed is not None and proof is not None:
         evidence = (Evidence("server log", excerpt(failed.line, 240)), *proof.evidence)
-        return verdict(case, proof.cause, "the kernel killed the model's runner for lack of memory", evidence)
+        summary = f"the kernel killed the model's runner for lack of memory{others}"
+        return verdict(case, proof.cause, summary, evidence)
     if proof is not None and proof.certain and case.log.recovered is None:
         summary = "the kernel killed a runner for lack of memory; a model listed as loaded may be dead"
         return verdict(case, proof.cause, summary, proof.evidence)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reaper_ops.core import probe, signatures
 from reaper_ops.core.facts.model import Facts, System
+from reaper_ops.core.rules import serverlog
 from reaper_ops.core.rules.case import Case
 from reaper_ops.core.rules.out_of_memory import loads, room
 from reaper_ops.core.settings import Settings
@@ -59,3 +60,28 @@ def test_a_gpu_row_of_the_breakdown_is_read() -> None:
 def test_any_log_has_a_failed_load_or_none(lines: list[str]) -> None:
     found = loads.failing(case("\n".join(lines)))
     assert found is None or (found.at(found.context) >= found.weights and json.dumps(found.line))
+
+
+BIG, SMALL = "sha256-b0cdd74f7ce2", "sha256-cbbee5fa4358"
+STARTS = 'msg="starting llama-server" cmd="llama-server --model /m/blobs/{} --port 1 --host 127.0.0.1 -c 4096 -np 1"'
+FAILS = 'msg="Load failed" model=/m/blobs/{} error="llama-server process has terminated: signal: killed"'
+LOADED = 'msg="llama-server started in 0.25 seconds"'
+
+
+@pytest.mark.parametrize(
+    ("lines", "blobs", "failed"),
+    [
+        ((STARTS.format(BIG), FAILS.format(BIG)), None, True),
+        ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(SMALL), LOADED, LOADED), None, True),
+        ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(SMALL), LOADED), frozenset({BIG, SMALL}), True),
+        ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(SMALL), LOADED), frozenset({SMALL}), False),
+        ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(BIG), LOADED, STARTS.format(SMALL)), None, False),
+        ((FAILS.format("x"), STARTS.format(SMALL), LOADED), None, False),
+        ((STARTS.format(SMALL), LOADED, 'no longer running" sys=9 string="signal: killed"', LOADED), None, False),
+    ],
+)
+def test_only_a_load_of_the_same_model_makes_a_failed_one_good(
+    lines: tuple[str, ...], blobs: frozenset[str] | None, failed: bool
+) -> None:
+    found = serverlog.read("\n".join(lines)).with_store(blobs)
+    assert (found.failed_load is not None) is failed
