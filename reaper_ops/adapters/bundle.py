@@ -37,7 +37,7 @@ BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, Recursion
 
 def write(path: str | Path, hosts: Iterable[Saved]) -> None:
     """One archive where the name ends in .tar.gz or .tgz, else a directory. Only the user may read it."""
-    target, saved = Path(path), sorted(hosts, key=lambda one: one.host)
+    target, saved = Path(path), list(hosts)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     found = {bundle.HEAD: bundle.headed(reaper_ops.__version__, now, [one.host for one in saved])}
     for one in saved:
@@ -116,16 +116,23 @@ def _hosts(source: Path, name: str, found: _Found) -> tuple[Saved, ...]:
         owner = bundle.place(last)
         ending = (bundle.host_of(PurePosixPath(owner[0]).name) or name) if owner else ""
         hosts = [replace(one, problem=one.problem or cut) if one.host == ending else one for one in hosts]
-    return tuple(sorted([*hosts, *_missing(source, head, hosts)], key=lambda one: one.host))
+    order = {name: place for place, name in enumerate(_listed(head))}
+    every = [*hosts, *_missing(source, head, hosts)]
+    return tuple(sorted(every, key=lambda one: (order.get(one.host, len(order)), one.host)))
+
+
+def _listed(head: Mapping[str, object] | None) -> list[str]:
+    """Hosts that the head names, in its order."""
+    listed = head.get("hosts") if head else None
+    return [bundle.printable(name) for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
 def _missing(source: Path, head: Mapping[str, object] | None, hosts: Sequence[Saved]) -> Iterator[Saved]:
     """Hosts that the head names and the rest does not hold."""
-    listed = head.get("hosts") if head else None
     known = {one.host for one in hosts}
-    for name in listed if isinstance(listed, list) else ():
-        if isinstance(name, str) and bundle.printable(name) not in known:
-            yield Saved(bundle.printable(name), UNKNOWN, problem=f"{source.name} ends before this host")
+    for name in _listed(head):
+        if name not in known:
+            yield Saved(name, UNKNOWN, problem=f"{source.name} ends before this host")
 
 
 def _host(folder: str, name: str, parts: Mapping[str, str], found: _Found, *, by_hand: bool) -> Saved:

@@ -81,7 +81,7 @@ def _diagnose(source: Source, **kwargs: Any) -> int:
 
         bundle.write(kwargs["bundle"], [one.saved() for one in patients])
         click.echo(f"the evidence is in {kwargs['bundle']}", err=True)
-    words = source.typed
+    words = "-i INVENTORY" if kwargs["from_"] else source.typed
     checkup = doctor.examine(patients, words)
     if kwargs["slow"]:
         click.echo(_with_gains(checkup, patients, words, kwargs["output"]))

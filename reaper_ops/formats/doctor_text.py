@@ -100,7 +100,8 @@ def _evidence(rows: tuple[Evidence, ...]) -> Iterator[str]:
 
 
 def _unseen(host: Diagnosis, verbose: bool) -> Iterator[str]:
-    if not host.blind or (host.severity is None and not verbose):
+    quiet = host.severity is None and host.state is not None and not verbose
+    if not host.blind or quiet:
         return
     for gap in host.blind if verbose else host.blind[:SHOWN]:
         more = f" and {len(gap.ids) - 3} more" if len(gap.ids) > 3 else ""

@@ -48,7 +48,7 @@ def test_what_was_written_is_read_again(tmp_path: Path, name: str) -> None:
     ]
     bundle.write(tmp_path / name, hosts)
     found = {one.host: one for one in bundle.read(tmp_path / name)}
-    assert list(found) == ["10.0.0.7", "dead", "gpu2"]
+    assert list(found) == ["gpu2", "10.0.0.7", "dead"]
     assert (found["dead"].answers, found["dead"].problem) == (None, "cannot be reached")
     kept = found["gpu2"]
     assert (kept.settings, kept.url, kept.exchanges) == (hosts[0].settings, hosts[0].url, hosts[0].exchanges)

@@ -79,6 +79,13 @@ def test_a_state_that_nothing_explains_is_said_with_its_evidence() -> None:
     assert "- GET /api/tags: HTTP 500" in text
 
 
+def test_where_no_rule_speaks_what_was_not_read_is_said() -> None:
+    pasted = Diagnosis("gpu1", None, "the API was not asked", explained=False, blind=SICK.blind)
+    text = doctor_text.render(Checkup((pasted,)))
+    assert "no rule speaks of what was read" in text
+    assert "not read: journal.log (permission denied); it could show bad-origins-panic" in text
+
+
 @pytest.mark.parametrize(
     ("hosts", "status", "code", "nagios"),
     [

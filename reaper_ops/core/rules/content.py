@@ -130,8 +130,10 @@ def does_not_answer(case: Case) -> Verdict | None:
 def killed_for_unknown_reason(case: Case) -> Verdict | None:
     """`signal: killed` in the log without the kernel's word: a person, a script or a lost kernel log."""
     failed = case.log.failed_load
-    if failed is None or failed.signature.id not in signatures.KILLED or case.log.loaded_since:
+    if failed is None or failed.signature.id not in signatures.KILLED:
         return None
+    if case.log.loaded_since and case.facts is not None and case.facts.kernel is not None:
+        return None  # the kernel did not do it, and the server works
     return Verdict(
         State.DEGRADED,
         "a runner was killed, and nothing proves that memory was the reason",

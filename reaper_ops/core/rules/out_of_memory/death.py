@@ -40,7 +40,7 @@ def death(case: Case) -> Death | None:
     if case.facts is None:
         return None
     said = next((v for v in case.verdicts if v.state is State.OUT_OF_MEMORY and v.cause in KILLS), None)
-    line = memory.kernel_line(case) if said or _exited(case) else None
+    line = memory.kernel_line(case) if said or _exited(case) or _alone(case) else None
     oomd = _oomd(case) if said or _gone(case) else None
     if oomd is not None and (line is None or room.stamp(oomd.line) >= room.stamp(line.line) != ""):
         return Death(OOMD, (Evidence("journal", excerpt(oomd.line)),))
@@ -55,6 +55,14 @@ def _exited(case: Case) -> bool:
     """A container ended by SIGKILL; the engine's own flag stays false with control groups of version 1."""
     container = case.facts.container if case.facts else None
     return container is not None and container.state == "exited" and container.exit_code == SIGKILLED
+
+
+def _alone(case: Case) -> bool:
+    """Somebody sent the kernel's lines and nothing that could say whether the harm was undone."""
+    facts = case.facts
+    return bool(facts and facts.journal is None and facts.unit is None and not case.seen.exchanges) and not (
+        facts and (facts.process or facts.container)
+    )
 
 
 def _long_before(case: Case, line: Hit) -> bool:

@@ -106,6 +106,7 @@ POLICY = Step("So that next time only a runner dies: `up` writes OOMPolicy=conti
 
 def started(case: Case, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps after a kill: a server that is down is started, a unit that stops as a whole is mended."""
-    if case.seen.version is None:
+    looked = bool(case.seen.exchanges or case.unit or (case.facts and case.facts.container))
+    if case.seen.version is None and looked:
         return (START, *steps)
     return (*steps, POLICY) if case.unit.get("OOMPolicy") in {"stop", "kill"} else steps

@@ -1,0 +1,58 @@
+"""`doctor --from`: what a person put together of pasted text is diagnosed, and what is missing is said."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reaper_ops.cli.program import run
+
+RECORDED = Path(__file__).parents[1] / "cases" / "recorded"
+CONTAINER = "container-memory-limit-oom"
+KILLED = "Out of memory: Killed process 812 (llama-server) total-vm:1kB, anon-rss:9kB, file-rss:0kB, UID:0\n"
+
+
+def pasted(home: Path, **texts: str) -> str:
+    host = home / "gpu1"
+    host.mkdir()
+    for name, text in texts.items():
+        (host / name.replace("_", ".")).write_text(text)
+    return str(host)
+
+
+def recorded(name: str) -> str:
+    """With paths as they are on a host."""
+    return (RECORDED / name).read_text().replace("WORK/", "/srv/work/")
+
+
+@pytest.mark.parametrize(
+    ("texts", "id_"),
+    [
+        ({"kernel_log": "[ 7.1] Memory cgroup o" + KILLED[1:]}, "systemd-memorymax-oom"),
+        ({"kernel_log": "[ 7.1] " + KILLED}, "kernel-oom-kill"),
+        ({"kernel_log": recorded("oom-load-kernel.log")}, CONTAINER),
+        (
+            {"journal_log": recorded("oom-load-server.log"), "kernel_log": recorded("oom-load-kernel.log")},
+            CONTAINER,
+        ),
+        ({"journal_log": recorded("ctx-too-large-cgroup-server.log")}, "runner-crash-other"),
+        ({"journal_log": recorded("start-models-dir-unwritable.log")}, "models-dir-permission"),
+        ({"journal_log": recorded("journal-port-taken.log")}, "port-taken"),
+        ({"journal_log": recorded("start-home-unset.log")}, "service-home-missing"),
+    ],
+)
+def test_pasted_text_is_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], texts: dict[str, str], id_: str
+) -> None:
+    assert run(["doctor", "--from", pasted(tmp_path, **texts)]) == 3
+    said = capsys.readouterr().out
+    assert re.findall(r"\[([a-z-]+)\]$", said, re.MULTILINE)[0] == id_
+    assert "-i INVENTORY" in said
+    assert "Start the server" not in said, "nobody knows whether it is down"
+
+
+def test_where_no_rule_speaks_the_missing_parts_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--from", pasted(tmp_path, journal_log=recorded("journal-main-killed.log"))]) == 5
+    assert "not read: kernel.log (not there); it could show kernel-oom-kill" in capsys.readouterr().out
