@@ -19,6 +19,7 @@ from reaper_ops.core.values import human_bytes
 from reaper_ops.errors import CommandError, ReaperError
 
 SPARE = 16 << 20
+OWN = "name a directory of its own"
 HINTS = {
     errno.ENOSPC: "free space there, or name another place; what was fetched is kept",
     errno.EFBIG: "this file system takes no such large file (FAT32 ends at 4 GB): use exFAT or ext4",
@@ -78,16 +79,28 @@ class Directory:
 
     def _make_way(self) -> None:
         """The index goes first, so that what is half changed never looks whole. Foreign files are not touched."""
-        (self.place / "blobs").mkdir(parents=True, exist_ok=True)
         there = [str(path.relative_to(self.place)) for path in self.place.rglob("*") if not path.is_dir()]
-        for member in there:
-            if not pack.is_member(member.removesuffix(pack.UNFINISHED)):
-                raise ReaperError(f"{self.place}/{member}", "belongs to no bundle", "name a directory of its own")
+        self._refuse_foreign(there)
+        (self.place / "blobs").mkdir(parents=True, exist_ok=True)
+        self._unfinished.touch()
         (self.place / pack.INDEX).unlink(missing_ok=True)
         named = {*self.texts, *(pack.blob_member(digest) for digest in self.wanted)}
         for member in there:
             if member.removesuffix(pack.UNFINISHED) not in named:
                 (self.place / member).unlink()
+
+    @property
+    def _unfinished(self) -> Path:
+        """Says, until the bundle is whole, that what lies here is ours to change."""
+        return self.place / (pack.INDEX + pack.UNFINISHED)
+
+    def _refuse_foreign(self, there: list[str]) -> None:
+        """The store of a server holds nothing but blobs and manifests too; an index makes them a bundle."""
+        for member in there:
+            if not pack.is_member(member.removesuffix(pack.UNFINISHED)):
+                raise ReaperError(f"{self.place}/{member}", "belongs to no bundle", OWN)
+        if there and not {pack.INDEX, self._unfinished.name} & set(there):
+            raise ReaperError(str(self.place), "holds models, but is no bundle; a server's store perhaps", OWN)
 
     def _path(self, digest: str) -> Path:
         return self.place / pack.blob_member(digest)
@@ -123,6 +136,7 @@ class Directory:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         os.sync()
+        self._unfinished.unlink()
 
 
 class Archive:

@@ -119,6 +119,22 @@ def test_a_bundle_becomes_another_one_and_the_old_blobs_leave(tmp_path, registry
     assert (place / "holiday.jpg").exists()
 
 
+def test_the_store_of_a_server_is_never_taken_for_a_bundle(tmp_path, registry):
+    """Blobs and manifests alone are what a store holds, and what is not wanted would leave a bundle."""
+    create(tmp_path / "store", registry)
+    for name in ("reaper-bundle.json", "models.lock", "SHA256SUMS"):
+        (tmp_path / "store" / name).unlink()
+    before = {path: path.stat().st_size for path in (tmp_path / "store").rglob("*")}
+    with pytest.raises(ReaperError, match="holds models, but is no bundle"):
+        create(tmp_path / "store", registry, "tiny")
+    assert {path: path.stat().st_size for path in (tmp_path / "store").rglob("*")} == before
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/letter.txt").write_text("")
+    with pytest.raises(ReaperError, match="belongs to no bundle"):
+        create(tmp_path / "home", registry, "tiny")
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["letter.txt"]
+
+
 def test_a_moved_tag_and_a_full_disk_are_said_before_a_byte_is_fetched(tmp_path, registry, monkeypatch):
     create(tmp_path / "b", registry, "tiny")
     lock = tmp_path / "models.lock"
