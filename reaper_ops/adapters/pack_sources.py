@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO, Protocol
 
 from reaper_ops.adapters.pack_writer import Slot, Writer, on_disk
@@ -70,10 +70,24 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 class Fetch:
-    """One blob into its slot, checked; errors that may pass are tried again, without what is there already."""
+    """One blob into its slot, checked; errors that may pass are tried again, without what is there already.
+
+    After `stop` what other threads fetch ends too, and keeps what it has.
+    """
 
     def __init__(self, writer: Writer, tell: Callable[[str, int], None], pause: float = 1.0) -> None:
         self.writer, self.tell, self.pause = writer, tell, pause
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def rest(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
 
     def __call__(self, origin: Origin, name: Name, digest: str, size: int) -> None:
         slot = self.writer.slot(digest, size)
@@ -103,11 +117,11 @@ class _Filling:
             before = self.position
             error = self._attempt()
             failures = 0 if self.position > before else failures + 1
-            if self.position < size and (error.status in LASTING or failures >= ATTEMPTS):
+            if self.position < size and (error.status in LASTING or failures >= ATTEMPTS or self.fetch.is_stopped):
                 self._note()
                 raise error
             if self.position < size:
-                time.sleep(min(self.fetch.pause * 2**failures, 30))
+                self.fetch.rest(min(self.fetch.pause * 2**failures, 30))
         return self.found.hexdigest()
 
     def _resume(self) -> None:
@@ -124,6 +138,8 @@ class _Filling:
         try:
             with self.origin.blob(self.name, self.digest, self.position) as parts:
                 for part in parts:
+                    if self.fetch.is_stopped:
+                        break
                     if self.position + len(part) > self.slot.size:
                         problem = f"sends more than the {self.slot.size} bytes of {self.digest[:19]}"
                         return RegistryError(self.name.full, problem, "look at what answers there", 400)

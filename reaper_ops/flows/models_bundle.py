@@ -141,6 +141,7 @@ def _fetch_all(fetch: Fetch, origins: Origins, lock: Lock) -> None:
             for job in jobs:
                 job.result()
         except BaseException:
+            fetch.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +31,7 @@ def registry(tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(pack_sources.time, "sleep", lambda _: None)
+    monkeypatch.setattr(pack_sources.Fetch, "rest", lambda *_: None)
 
 
 def create(place: Path, registry, *wanted: str, namespace: str = "library"):
@@ -93,6 +96,35 @@ class _Cutting:
             if self.left[0] < 0:
                 raise Cut
             yield part
+
+
+def test_the_first_error_ends_what_other_threads_fetch(place, registry, monkeypatch):
+    """So does Ctrl-C, and the end of a window: nobody waits for blobs that are still on their way."""
+    ask, slow, until = Asked.blob, threading.Event(), time.monotonic() + 20
+
+    @contextmanager
+    def opened(self, name, digest, start=0):
+        with ask(self, name, digest, start) as parts:
+            first = next(parts)
+            yield _dripping(first) if len(first) > 4096 else _interrupted()
+
+    def _dripping(first):
+        slow.set()
+        yield first[:1]
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            yield b""
+        raise Cut
+
+    def _interrupted():
+        slow.wait(10)
+        raise KeyboardInterrupt
+        yield b""
+
+    monkeypatch.setattr(Asked, "blob", opened)
+    with pytest.raises(KeyboardInterrupt):
+        create(place, registry, "small")
+    assert time.monotonic() < until - 10
 
 
 def test_what_a_registry_does_wrong_is_said_and_a_second_run_mends_it(place, registry):
