@@ -185,7 +185,10 @@ class Talks:
                 if isinstance(step, rules.Pull):
                     return self._pull(talk, step)
                 if isinstance(step, Upload):
-                    return self._upload(talk, step)
+                    error = self._upload(talk, step)
+                    if error is None:
+                        return None
+                    continue
                 if isinstance(step, rules.Wait):
                     return self._wait(talk, step.seconds)
                 came, error = self._at_once_done(talk, step)
@@ -244,11 +247,15 @@ class Talks:
         talk.patient = True
         self._start(flight)
 
-    def _upload(self, talk: Talk, upload: Upload) -> None:
+    def _upload(self, talk: Talk, upload: Upload) -> Exception | None:
         """The blob's own bytes as the body; how far it is, is told in the words of a pull."""
+        try:
+            file = Path(upload.path).open("rb")  # noqa: SIM115 - closed when the request has ended
+        except OSError as error:
+            trouble: Exception = rules.Trouble(f"{upload.path}: {error.strerror}")
+            return trouble
         flight = self._flight(talk, "POST", f"/api/blobs/{upload.digest}", None)
-        curl, sent = flight.curl, 0
-        file = flight.source = Path(upload.path).open("rb")  # noqa: SIM115 - closed when the request has ended
+        curl, sent, flight.source = flight.curl, 0, file
 
         def tell() -> None:
             line = {"status": f"pulling {upload.digest[7:19]}", "digest": upload.digest}
@@ -273,6 +280,7 @@ class Talks:
         tell()
         talk.patient = True
         self._start(flight)
+        return None
 
     def _flight(self, talk: Talk, method: str, path: str, body: Any) -> _Flight:
         curl = self._idle.pop() if self._idle else pycurl.Curl()

@@ -33,7 +33,12 @@ from reaper_ops.errors import ReaperError
 )
 @click.option("--seed-address", metavar="ADDRESS", help="swarm: the seed's address in the hosts' network")
 @click.option("--push-address", default="", help="push: this machine's address in the hosts' network")
-@click.option("--push-port", default=0, help="push: port for manifests, if a firewall wants one; a free one by itself")
+@click.option(
+    "--push-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="push: port for manifests, if a firewall wants one; a free one by itself",
+)
 @click.option("--push-rate", metavar="SIZE", help="push: most bytes per second to each host, such as 50M")
 @click.option(
     "--limit-rate",
@@ -77,6 +82,7 @@ def command(
 
     options = {f"reaper_{name}": kwargs.pop(name) for name in ("at_once", "retries", "stall_timeout")}
     here = {name: kwargs.pop(f"push_{name}") for name in ("address", "port", "rate")}
+    _of_strategy(strategy, {"swarm": {"--seed-address": seed_address}, "push": {f"--push-{k}": here[k] for k in here}})
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     options |= models_limits.soon(wait_window) | models_limits.cap(source, limit_rate, strategy, models)
@@ -90,6 +96,14 @@ def command(
             found = models_change.pull(source, path, strategy=strategy, seed_address=seed_address, **more)
     click.echo(FORMATS[output](found))
     return found.exit_code
+
+
+def _of_strategy(strategy: str | None, given: dict[str, dict[str, Any]]) -> None:
+    """What another strategy would not heed is refused."""
+    for needed, values in given.items():
+        unheeded = [name for name, value in values.items() if value and strategy != needed]
+        if unheeded:
+            raise ReaperError(unheeded[0], f"means nothing without --strategy {needed}", "leave it out, or add that")
 
 
 def _pushed(source: Source, path: Path, here: dict[str, Any], more: dict[str, Any]) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from models_fleet import fleet
@@ -114,3 +115,54 @@ def test_a_damaged_blob_is_refused_by_the_host_and_named(one, capfd, monkeypatch
     assert all(
         hashlib.sha256(path.read_bytes()).hexdigest() == path.name.removeprefix("sha256-") for path in blobs(one)
     )
+
+
+def test_names_that_a_killed_push_left_leave_when_the_model_has_its_own(one, capfd):
+    """The registry here has another port in each run, and so has the name under which a host pulls from it."""
+    from reaper_ops.core.delivery import pushing
+
+    assert push(capfd, one)[0] == 0
+    [name, *_] = one.promised()
+    ask = one.servers["one"].subject.ask
+    for left in (f"10.0.0.9:40123/{pushing.alias(name)}", f"10.0.0.9:40123/push-{'0' * 12}/other:1"):
+        assert ask("POST", "/api/copy", {"source": name, "destination": left}).status == 200
+    code, found = push(capfd, one)
+    assert code == 0, found
+    assert one.listed("one").keys() - one.promised().keys() == {left}
+
+
+def test_a_blob_that_is_gone_from_this_machine_fails_its_model_alone(one, capfd, monkeypatch):
+    from reaper_ops.adapters import pack
+
+    real = pack.read
+
+    def gone(place):
+        bundle = real(place)
+        Path(max(bundle.pieces.values(), key=lambda piece: piece.size).path).unlink()
+        return bundle
+
+    monkeypatch.setattr(pack, "read", gone)
+    code, found = push(capfd, one, "--via", "api", "--retries", "0")
+    assert code == 3
+    [bad] = [row for row in found["models"] if row["error"]]
+    assert "No such file" in bad["error"]
+    assert set(one.listed("one")) == {row["name"] for row in found["models"] if not row["error"]}
+
+
+def test_a_port_with_a_404_in_it_is_no_answer_of_this_machine():
+    from reaper_ops.core.delivery import pushing
+
+    refused = 'pull model manifest: Get "http://10.0.0.9:40404/v2/": dial tcp 10.0.0.9:40404: connection refused'
+    for said, reached in ((refused, False), ("pull model manifest: file does not exist", True)):
+        steps = pushing.greet({}, "10.0.0.9:40404")
+        next(steps)
+        with pytest.raises(StopIteration) as end:
+            steps.send(said)
+        assert end.value.value is reached
+
+
+@pytest.mark.parametrize("words", [("--push-rate", "9M"), ("--push-port", "5000"), ("--seed-address", "10.0.0.1")])
+def test_options_of_another_strategy_are_refused_and_not_ignored(kept, capfd, words):
+    assert run(["models", "pull", "-i", kept.inventory, *words]) == 2
+    assert f"{words[0]}: means nothing without --strategy" in capfd.readouterr().err
+    assert run(["models", "pull", "-i", kept.inventory, "--strategy", "push", "--push-port", "70000"]) == 2

@@ -6,15 +6,17 @@ The host finds every blob in its store and fetches the manifest byte for byte, s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reaper_ops.core.delivery import names, rules
 
 HELLO = "reaper-ops/hello:now"
-NOT_FOUND = ("file does not exist", "404", "manifest unknown", "MANIFEST_UNKNOWN")
+NOT_FOUND = "file does not exist"
+"""What a server makes of a registry's 404."""
 Steps = Generator[Any, Any, Any]
 
 
@@ -66,13 +68,25 @@ def deliver(params: dict[str, Any], rows: list[dict[str, Any]], push: Push) -> S
             whole.append(name)
     if whole:
         yield from rules.bring({**params, "models": whole}, rows)
+    with contextlib.suppress(rules.Trouble):
+        yield from sweep(params["url"], have, [row["name"] for row in rows if not row["error"]])
     return True
+
+
+def sweep(url: str, before: Iterable[str], done: Iterable[str]) -> Steps:
+    """Takes away what a push that was killed left: the registry here had another port then, and so another name."""
+    ours = {alias(name).partition("/")[0] for name in done}
+    left = [name for name in before if names.split(name).namespace in ours]
+    there = (yield from rules.listed(url)) if left else {}
+    for name in left:
+        if name in there:
+            yield from rules.delete(url, name)
 
 
 def greet(params: Mapping[str, Any], here: str) -> Generator[Any, Any, bool]:
     """Has the host ask for what is not here: its answer tells whether it reaches us."""
     error = yield rules.Pull(f"{here}/{HELLO}", params)
-    return any(text in error for text in NOT_FOUND)
+    return NOT_FOUND in error
 
 
 def send(params: Mapping[str, Any], row: dict[str, Any], upload: Upload) -> Steps:
