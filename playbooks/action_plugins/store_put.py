@@ -15,6 +15,7 @@ from ansible.utils.display import Display
 
 UNIT = 1 << 16
 PIECE = 512 * UNIT
+FOREIGN = "'the directory belongs to somebody else'"
 NO_PIPE = "bytes cannot be carried without pipelining; set ANSIBLE_PIPELINING=1, and no `requiretty` for sudo"
 
 display = Display()
@@ -73,8 +74,10 @@ class ActionModule(ActionBase):
                 told.more(len(data))
 
     def _write(self, data: bytes, target: str, unit: int) -> None:
-        place = shlex.quote(target)
-        command = f"umask 077; dd of={place} ibs={UNIT} obs={UNIT} seek={unit} conv=notrunc 2>&1"
+        """In a directory that is still ours when we are in it, so that no link of somebody else leads away."""
+        directory, name = (shlex.quote(part) for part in os.path.split(target))
+        write = f"umask 077; dd of=./{name} ibs={UNIT} obs={UNIT} seek={unit} conv=notrunc"
+        command = f"{{ cd -P {directory} && if test -O .; then {write}; else echo {FOREIGN}; false; fi; }} 2>&1"
         done = self._low_level_execute_command(command, in_data=data)
         if done.get("rc") != 0:
             said = (str(done.get("stdout", "")) + str(done.get("stderr", ""))).strip().splitlines() or ["no reason"]

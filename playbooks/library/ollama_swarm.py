@@ -11,13 +11,14 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
 from ansible.module_utils.reaper_aria2 import Keeper, end, program
+from ansible.module_utils.reaper_contents import store_of
 from ansible.module_utils.reaper_files import Trouble
 from ansible.module_utils.reaper_models import copy, delete, listed
 from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rows import keep
 from ansible.module_utils.reaper_rules import digest_of, retired, same_name, unchanged
-from ansible.module_utils.reaper_staging import Staging, acting_as, in_container, owner_of
+from ansible.module_utils.reaper_staging import Staging, acting_as, owner_of
 from ansible.module_utils.reaper_torrent import blob, sha256
 
 DOCUMENTATION = r"""
@@ -263,7 +264,7 @@ def bring(module):
 
 def answer(module):
     params = module.params
-    params["models_dir"] = in_container(params["container"], params["models_dir"])
+    params["models_dir"] = store_of(params["models_dir"], params["container"])
     staging = Staging(params["models_dir"]).path
     if params["state"] == "ended":
         with acting_as(owner_of(params["models_dir"])):

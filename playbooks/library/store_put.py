@@ -16,6 +16,7 @@ from ansible.module_utils.reaper_contents import file_of, hashed, manifests, sto
 from ansible.module_utils.reaper_files import read_json, write_atomic
 from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rules import Trouble, same_name, split_name
+from ansible.module_utils.reaper_staging import KEPT, acting_as, owner_of
 
 DOCUMENTATION = r"""
 module: store_put
@@ -60,8 +61,30 @@ ROOM = ".reaper_ops"
 FULL = "free space in the model store, or set ollama_models_dir"
 
 
-def staged(store, digest):
-    return os.path.join(store, ROOM, digest.rpartition(":")[2])
+@contextlib.contextmanager
+def room(store, make=False):
+    """The directory of what was carried, held open, or None. Whoever else may write into the store, not there."""
+    path, held = os.path.join(store, ROOM), None
+    with contextlib.suppress(FileExistsError):
+        if make:
+            os.mkdir(path, 0o700)
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        info = os.fstat(held)
+        if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            raise Trouble("%s: somebody else can write there; take it away, then run again" % path)
+        yield held
+    except FileNotFoundError as error:
+        if held is not None or error.filename != path:
+            raise
+        yield None
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def staged(digest):
+    return digest.rpartition(":")[2]
 
 
 def lacking(store, models):
@@ -76,47 +99,52 @@ def lacking(store, models):
 
 def look(store, params):
     missing = lacking(store, params["models"])
-    have = {
-        digest: os.path.getsize(staged(store, digest)) for digest in missing if os.path.exists(staged(store, digest))
-    }
+    with room(store) as held:
+        have = carried(held, missing)
     need = sum(size - min(size, have.get(digest, 0)) for digest, size in missing.items())
     free = free_space(store)
     if need and need + params["min_free"] > free:
         numbers = tuple("%.1f GB" % (count / 1e9) for count in (need, params["min_free"], free))
         raise Trouble("%s: needs %s and %s must stay free, but there are %s; %s" % ((store, *numbers, FULL)))
     if missing:
-        os.makedirs(os.path.join(store, ROOM), mode=0o700, exist_ok=True)
+        with room(store, make=True):
+            pass
     return {"missing": missing, "have": have}
 
 
-def like(path, model):
-    """Gives a new file or directory the owner of what is beside it."""
-    info = os.stat(model)
-    if os.geteuid() == 0:
-        os.chown(path, info.st_uid, info.st_gid)
+def carried(held, missing):
+    """Bytes that are there already; what nobody went on with for a week goes."""
+    found, wanted = {}, {staged(digest): digest for digest in missing}
+    for name in os.listdir(held) if held is not None else ():
+        info = os.stat(name, dir_fd=held, follow_symlinks=False)
+        if name in wanted:
+            found[wanted[name]] = info.st_size
+        elif time.time() - info.st_mtime > KEPT:
+            os.unlink(name, dir_fd=held)
+    return found
 
 
-def directory(path, top):
-    if not os.path.isdir(path):
-        directory(os.path.dirname(path), top)
-        os.mkdir(path, 0o755)
-        like(path, top)
-
-
-def place_blob(store, digest):
+def place_blob(store, held, digest):
     """Empty when the blob is in the store now, else what is wrong with what was carried."""
-    source, target = staged(store, digest), file_of(store, digest)
-    if not os.path.exists(source):
+    name, user = staged(digest), owner_of(store)
+    try:
+        file = None if held is None else os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=held)
+    except FileNotFoundError:
+        file = None
+    if file is None:
         return "blob %s was not carried" % digest[:19]
-    found = hashed(source, lambda _: None)
-    if found != digest.rpartition(":")[2]:
-        os.unlink(source)
-        return "blob %s came as other bytes (%s)" % (digest[:19], found[:12])
-    os.chmod(source, 0o644)
-    like(source, store)
-    with open(source, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(source, target)
+    try:
+        found = hashed(os.dup(file), lambda _: None)
+        if found != name:
+            os.unlink(name, dir_fd=held)
+            return "blob %s came as other bytes (%s)" % (digest[:19], found[:12])
+        os.fchmod(file, 0o644)
+        if user:
+            os.fchown(file, *user)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    os.replace(name, file_of(store, digest), src_dir_fd=held)
     return ""
 
 
@@ -128,42 +156,43 @@ def place_manifest(store, row):
     host, namespace, model, tag = split_name(row["name"])
     there = [path for name, path, _ in manifests(store) if same_name(name, row["name"])]
     target = there[0] if there else os.path.join(store, "manifests", host, namespace, model, tag)
-    directory(os.path.dirname(target), store)
+    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     before = None
     with contextlib.suppress(OSError), open(target, "rb") as file:
         before = file.read()
     if before == data:
         return False
     write_atomic(target, data.decode("utf-8"), 0o644)
-    like(target, store)
     return True
 
 
 def place(store, params):
-    directory(os.path.join(store, "blobs"), store)
+    """Files are made as the owner of the store makes them, but for those that root has carried."""
     missing, wrong, placed = lacking(store, params["models"]), {}, {}
-    for digest, size in missing.items():
-        problem = place_blob(store, digest)
-        wrong.update({digest: problem} if problem else {})
-        placed.update({} if problem else {digest: size})
-    rows = []
-    for row in params["models"]:
-        bad = [wrong[digest] for digest in row["blobs"] if digest in wrong]
-        answer = {
-            "name": row["name"],
-            "digest": row["digest"].rpartition(":")[2],
-            "error": ", ".join(bad),
-            "next_step": "",
-        }
-        answer.update(changed=False, bytes=sum(placed.pop(digest, 0) for digest in row["blobs"]), attempts=1, notes=[])
-        if bad:
-            answer["next_step"] = "run again: what is whole is kept"
-        else:
-            answer["changed"] = place_manifest(store, row)
-        rows.append(answer)
+    with acting_as(owner_of(store)):
+        os.makedirs(os.path.join(store, "blobs"), mode=0o755, exist_ok=True)
+    with room(store) as held:
+        for digest, size in missing.items():
+            problem = place_blob(store, held, digest)
+            wrong.update({digest: problem} if problem else {})
+            placed.update({} if problem else {digest: size})
+    with acting_as(owner_of(store)):
+        rows = [named(store, row, wrong, placed) for row in params["models"]]
     with contextlib.suppress(OSError):
         os.rmdir(os.path.join(store, ROOM))
     return rows
+
+
+def named(store, row, wrong, placed):
+    """What became of a model; its manifest comes when all its blobs are there."""
+    bad = [wrong[digest] for digest in row["blobs"] if digest in wrong]
+    found = {"name": row["name"], "digest": row["digest"].rpartition(":")[2], "error": ", ".join(bad), "next_step": ""}
+    found.update(changed=False, bytes=sum(placed.pop(digest, 0) for digest in row["blobs"]), attempts=1, notes=[])
+    if bad:
+        found["next_step"] = "run again: what is whole is kept"
+    else:
+        found["changed"] = place_manifest(store, row)
+    return found
 
 
 def keep(path, rows):

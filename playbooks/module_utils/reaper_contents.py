@@ -39,6 +39,8 @@ def store_of(models_dir, container):
     if not inside:
         raise Trouble("the container %s mounts nothing at %s: its models go with it" % (container, models_dir))
     mount = max(inside, key=lambda row: len(row["Destination"]))
+    if not os.path.isdir(mount["Source"]):
+        raise Trouble("%s: the volume of %s is not on this host" % (mount["Source"], container))
     return mount["Source"] + models_dir[len(mount["Destination"].rstrip("/")) :]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-import subprocess
 import time
 
 from ansible.module_utils.reaper_files import Trouble, sync_directory
@@ -15,26 +13,6 @@ from ansible.module_utils.reaper_torrent import blob, named
 
 NAME = ".reaper"
 KEPT = 7 * 24 * 3600
-
-
-def in_container(container, models_dir):
-    """Where the store of a container lies on the host; a server that is not in one has it where it says."""
-    if not container:
-        return models_dir
-    argv = ["docker", "inspect", "--format", "{{json .Mounts}}", container]
-    try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=False)
-        mounts = json.loads(done.stdout.decode()) if done.returncode == 0 else []
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise Trouble("docker does not say where the models of %s lie: %s" % (container, error)) from None
-    for mount in sorted(mounts, key=lambda row: -len(row.get("Destination", ""))):
-        inside = mount.get("Destination", "").rstrip("/")
-        if models_dir == inside or models_dir.startswith(inside + "/"):
-            place = mount.get("Source", "") + models_dir[len(inside) :]
-            if os.path.isdir(mount.get("Source", "")):
-                return place
-            raise Trouble("%s: the volume of %s is not on this host; use another --strategy" % (place, container))
-    raise Trouble("%s has no volume for %s; `reaper-ops up` gives it one" % (container, models_dir))
 
 
 def owner_of(path):

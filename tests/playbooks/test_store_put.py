@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,50 @@ def test_no_room_and_no_store_are_said_before_anything_is_carried(module, source
     assert "must stay free" in said
     assert not list(store.iterdir())
     assert "there is no model store" in module.fails(state="looked", models=wanted, models_dir=str(store / "none"))
+
+
+@pytest.mark.parametrize("harm", ["link", "open"])
+def test_nothing_goes_through_a_place_that_somebody_else_may_write(module, source, store, tmp_path, harm):
+    """Root carries into a store that its server's user owns, so a link there must not lead root away."""
+    wanted, victim = request(source), tmp_path / "victim"
+    victim.mkdir()
+    if harm == "link":
+        (store / ".reaper_ops").symlink_to(victim)
+    else:
+        (store / ".reaper_ops").mkdir()
+        (store / ".reaper_ops").chmod(0o777)
+    for digest in wanted[0]["blobs"]:
+        carry(source, str(store / ".reaper_ops"), digest)
+    assert module(state="looked", models=wanted, models_dir=str(store))["failed"]
+    assert module(models=wanted, models_dir=str(store))["failed"]
+    assert not (store / "manifests").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+def test_root_makes_what_the_owner_of_the_store_would_make(module, source, store):
+    wanted, nobody = request(source), 65534
+    os.chown(store, nobody, nobody)
+    for directory in [store, *store.parents[:-2]]:
+        directory.chmod(directory.stat().st_mode | 0o111)
+    looked = module(state="looked", models=wanted, models_dir=str(store))
+    first, *others = looked["missing"]
+    for digest in others:
+        carry(source, looked["staging"], digest)
+    (Path(looked["staging"]) / first[7:]).symlink_to("/etc/hostname")
+    answer = module(models=wanted, models_dir=str(store))
+    assert answer["failed"]
+    (Path(looked["staging"]) / first[7:]).unlink()
+    carry(source, looked["staging"], first)
+    assert module(models=wanted, models_dir=str(store))["changed"]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in store.rglob("*")} == {(nobody, nobody)}
+    assert Path("/etc/hostname").stat().st_uid == 0
+
+
+def test_what_was_carried_in_vain_a_week_ago_goes(module, source, store):
+    wanted = request(source)
+    staging = Path(module(state="looked", models=wanted, models_dir=str(store))["staging"])
+    for name in ("0" * 64, "1" * 64):
+        (staging / name).write_text("")
+    os.utime(staging / ("0" * 64), (0, 0))
+    module(state="looked", models=wanted, models_dir=str(store))
+    assert [path.name for path in staging.iterdir()] == ["1" * 64]

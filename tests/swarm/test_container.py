@@ -39,9 +39,9 @@ def test_the_volume_is_found_where_it_really_is(docker, tmp_path):
 
 def test_a_store_that_is_elsewhere_is_said(docker):
     docker([{"Destination": "/root/.ollama", "Source": "/no/such/place"}])
-    assert "the volume of ollama is not on this host; use another --strategy" in str(ended()["msg"])
+    assert "/no/such/place: the volume of ollama is not on this host" in str(ended()["msg"])
 
 
 def test_a_container_without_a_volume_is_said(docker):
     docker([])
-    assert "ollama has no volume for /root/.ollama/models" in str(ended()["msg"])
+    assert "the container ollama mounts nothing at /root/.ollama/models" in str(ended()["msg"])
