@@ -42,6 +42,7 @@ options:
   limit_rate: {description: Most bytes per second from registry or mirror; 0 for no limit., type: str, default: "0"}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
   heartbeat: {description: File that the caller touches; the download ends when it grows old., type: path}
+  abandoned: {description: Seconds after which that file is old., type: int, default: 120}
   retries: {description: Further attempts for each blob., type: int, default: 4}
   stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
   min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
@@ -278,6 +279,7 @@ def main():
         "limit_rate": {"type": "str", "default": "0"},
         "progress_file": {"type": "path"},
         "heartbeat": {"type": "path"},
+        "abandoned": {"type": "int", "default": 120},
         "retries": {"type": "int", "default": 4},
         "stall_timeout": {"type": "int", "default": 75},
         "min_free": {"type": "int", "default": 1 << 30},

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import shutil
 import time
@@ -15,6 +16,7 @@ from ansible.module_utils.reaper_contents import store_of
 from ansible.module_utils.reaper_files import Trouble
 from ansible.module_utils.reaper_models import copy, delete, listed
 from ansible.module_utils.reaper_progress import Progress, Stopped
+from ansible.module_utils.reaper_registry import blobs as blobs_of
 from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rows import keep
 from ansible.module_utils.reaper_rules import digest_of, retired, same_name, unchanged
@@ -42,6 +44,7 @@ options:
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
   record: {description: JSON file that keeps how the last pull of each model ended., type: path}
   heartbeat: {description: File that the caller touches; the pull ends when it grows old., type: path}
+  abandoned: {description: Seconds after which that file is old., type: int, default: 120}
   retries: {description: Further attempts for each model., type: int, default: 4}
   stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
   min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
@@ -121,8 +124,10 @@ class Swarm:
         if told.get("error"):
             row.update(error=told["error"], next_step=told["next_step"])
             return
-        sizes = {one: size for one, size in told["blobs"].items() if not os.path.exists(self.blob(one))}
-        self.progress.model_starts(name, told["blobs"], self.params["models_dir"])
+        data = promised(name, told, self.params["locked"])
+        blobs = blobs_of("the seed", data)
+        sizes = {one: size for one, size in blobs.items() if not os.path.exists(self.blob(one))}
+        self.progress.model_starts(name, blobs, self.params["models_dir"])
         row["bytes"] = sum(sizes.values())
         self.need_room(name, sizes)
         for digest in sizes:
@@ -130,7 +135,7 @@ class Swarm:
                 self.staging.put_small(digest, base64.b64decode(self.swarm["small"][digest]))
         self.attempts([digest for digest in sizes if digest not in self.swarm["small"]], sizes, row)
         if not row["error"]:
-            self.name(name, told, row)
+            self.name(name, data, row)
 
     def blob(self, digest):
         return blob(self.params["models_dir"], digest)
@@ -217,27 +222,42 @@ class Swarm:
         row["notes"].append("%s was damaged on this disk and was mended" % digest[:19])
         return False
 
-    def name(self, name, told, row):
+    def name(self, name, data, row):
         """What had the name before keeps another until its blobs can go."""
         self.progress.event({"status": "naming"}, force=True)
         url, old = self.params["url"], retired(name)
         if digest_of(name, listed(url)) is not None:
             copy(url, name, old)
-        self.staging.put_manifest(name, base64.b64decode(told["manifest"]))
-        row["digest"] = digest_of(name, listed(url)) or ""
-        if row["digest"] != told["digest"]:
-            row["error"] = "digest is %s, promised was %s" % (row["digest"][:12] or "not listed", told["digest"][:12])
+        self.staging.put_manifest(name, data)
+        row["digest"], wanted = digest_of(name, listed(url)) or "", hashlib.sha256(data).hexdigest()
+        if row["digest"] != wanted:
+            row["error"] = "digest is %s, promised was %s" % (row["digest"][:12] or "not listed", wanted[:12])
             row["next_step"] = "see that the server's store is %s" % self.params["models_dir"]
             return
         row["changed"] = True
+        row["notes"] += tidy(self.params, [name])
 
 
-def tidy(params):
-    """Names that only served a pull go, also those of one that was killed."""
-    url, spare = params["url"], [retired(name) for name in params["models"]]
-    for other in listed(url):
-        if any(same_name(other, old) for old in spare) and not any(same_name(other, one) for one in params["models"]):
-            delete(url, other)
+def promised(name, told, locked):
+    """The manifest; this host believes the seed no more than the lock and the bytes say."""
+    data = base64.b64decode(told["manifest"])
+    found, lock = hashlib.sha256(data).hexdigest(), locked.get(name)
+    wanted = lock["digest"].rpartition(":")[2] if lock else told["digest"]
+    if found != wanted:
+        raise Trouble("the seed gives the manifest %s for %s, promised was %s" % (found[:12], name, wanted[:12]))
+    return data
+
+
+def tidy(params, names):
+    """Names that only served a pull go, also those of one that was killed; two tags of a model share one."""
+    url, spare = params["url"], [retired(name) for name in names]
+    try:
+        for other in listed(url):
+            if any(same_name(other, old) for old in spare) and not any(same_name(other, n) for n in params["models"]):
+                delete(url, other)
+    except Trouble as trouble:
+        return ["a name is left for the next run to take away: %s" % trouble]
+    return []
 
 
 def bring(module):
@@ -258,7 +278,7 @@ def bring(module):
     for row in brought:
         keep(params["record"], row)
         rows[row["name"]] = row
-    tidy(params)
+    tidy(params, params["models"])
     return list(rows.values())
 
 
@@ -304,6 +324,7 @@ def main():
         "progress_file": {"type": "path"},
         "record": {"type": "path"},
         "heartbeat": {"type": "path"},
+        "abandoned": {"type": "int", "default": 120},
         "retries": {"type": "int", "default": 4},
         "stall_timeout": {"type": "int", "default": 75},
         "min_free": {"type": "int", "default": 1 << 30},

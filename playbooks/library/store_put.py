@@ -12,10 +12,10 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
-from ansible.module_utils.reaper_contents import file_of, hashed, manifests, store_of
+from ansible.module_utils.reaper_contents import file_of, hashed, place_of, store_of
 from ansible.module_utils.reaper_files import read_json, write_atomic
 from ansible.module_utils.reaper_registry import free_space
-from ansible.module_utils.reaper_rules import Trouble, same_name, split_name
+from ansible.module_utils.reaper_rules import Trouble
 from ansible.module_utils.reaper_staging import KEPT, acting_as, owner_of
 
 DOCUMENTATION = r"""
@@ -149,13 +149,11 @@ def place_blob(store, held, digest):
 
 
 def place_manifest(store, row):
-    """Where the store has the model under another spelling, that one is replaced, as a server would do."""
+    """Whether it was another one before, or none."""
     data = base64.b64decode(row["manifest"])
     if "sha256:" + hashlib.sha256(data).hexdigest() != row["digest"]:
         raise Trouble("%s: the manifest does not have its digest" % row["name"])
-    host, namespace, model, tag = split_name(row["name"])
-    there = [path for name, path, _ in manifests(store) if same_name(name, row["name"])]
-    target = there[0] if there else os.path.join(store, "manifests", host, namespace, model, tag)
+    target = place_of(store, row["name"])
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     before = None
     with contextlib.suppress(OSError), open(target, "rb") as file:

@@ -141,7 +141,17 @@ def running(directory):
     row = read_json(session_path(directory))
     if not isinstance(row, dict) or not isinstance(row.get("pid"), int):
         return None
-    return row if started_at(row["pid"]) == row.get("start") is not None else None
+    same = started_at(row["pid"]) == row.get("start") is not None
+    return row if same and user_of(row["pid"]) == os.geteuid() else None
+
+
+def user_of(pid):
+    """The real user of a process: who may write the session's file cannot have us end what is not theirs."""
+    try:
+        with open("/proc/%d/status" % pid, encoding="utf-8", errors="replace") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("Uid:")), None)
+    except OSError:
+        return None
 
 
 def end(directory, purge=False):

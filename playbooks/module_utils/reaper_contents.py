@@ -14,7 +14,7 @@ import stat
 import subprocess
 
 from ansible.module_utils.reaper_registry import blobs as blobs_of
-from ansible.module_utils.reaper_rules import Trouble, same_name
+from ansible.module_utils.reaper_rules import Trouble, same_name, split_name
 
 PIECE = 1 << 20
 LARGEST_MANIFEST = 8 << 20
@@ -61,6 +61,12 @@ def manifests(store):
                 data = file.read(LARGEST_MANIFEST)
             host, namespace, model, tag = path.split("/")[-4:]
             yield "%s/%s/%s:%s" % (host, namespace, model, tag), path, data
+
+
+def place_of(store, name):
+    """Where the manifest of a model goes; a spelling that the store has stays, as with a server."""
+    there = [path for known, path, _ in manifests(store) if same_name(known, name)]
+    return there[0] if there else os.path.join(store, "manifests", *split_name(name))
 
 
 def models_in(store):

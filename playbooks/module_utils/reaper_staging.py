@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 
+from ansible.module_utils.reaper_contents import place_of
 from ansible.module_utils.reaper_files import Trouble, sync_directory
 from ansible.module_utils.reaper_rules import split_name
 from ansible.module_utils.reaper_torrent import blob, named
@@ -16,11 +17,14 @@ KEPT = 7 * 24 * 3600
 
 
 def owner_of(path):
-    """(uid, gid) of the nearest directory that is there, where root has to become somebody else to write like it."""
+    """(uid, gid) of the nearest directory that is there, where root has to become somebody else to write like it.
+
+    Also for root that acts as somebody already: what it starts must not be root underneath.
+    """
     while not os.path.isdir(path):
         path = os.path.dirname(path.rstrip("/")) or "/"
     info = os.stat(path)
-    return (info.st_uid, info.st_gid) if os.geteuid() == 0 and info.st_uid else None
+    return (info.st_uid, info.st_gid) if os.getuid() == 0 and info.st_uid else None
 
 
 @contextlib.contextmanager
@@ -91,7 +95,7 @@ class Staging:
         parts = split_name(name)
         if any(part in ("", ".", "..") or "/" in part for part in parts):
             raise Trouble("%s is no name of a model" % name)
-        target = os.path.join(self.models_dir, "manifests", *parts)
+        target = place_of(self.models_dir, name)
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         temporary = os.path.join(self.path, "manifest.%d" % os.getpid())
         self.write(temporary, data)

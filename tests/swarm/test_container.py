@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,3 +46,17 @@ def test_a_store_that_is_elsewhere_is_said(docker):
 def test_a_container_without_a_volume_is_said(docker):
     docker([])
     assert "the container ollama mounts nothing at /root/.ollama/models" in str(ended()["msg"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has processes of others")
+def test_a_process_of_somebody_else_is_never_ended(tmp_path):
+    """Who owns the store writes the file that names what is to be ended."""
+    staging = tmp_path / ".reaper"
+    staging.mkdir()
+    with subprocess.Popen(["sleep", "60"], user=65534) as other:
+        fields = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()
+        (staging / "session.json").write_text(json.dumps({"pid": other.pid, "start": int(fields[19])}))
+        assert Module("ollama_swarm")(state="ended", models_dir=str(tmp_path))["changed"] is False
+        assert not (staging / "end").exists()
+        assert other.poll() is None
+        other.kill()

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 from swarm.conftest import NAME, PLAYBOOKS, answer
 
@@ -30,6 +31,13 @@ def staged(fleet, at):
     return sorted(path.name for path in (fleet.store(at) / ".reaper").iterdir())
 
 
+def users(keeper):
+    """As whom a process and those that it started run."""
+    every = [keeper, *map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())]
+    texts = [Path(f"/proc/{pid}/status").read_text() for pid in every]
+    return {int(uid) for text in texts for uid in text.partition("Uid:")[2].splitlines()[0].split()}
+
+
 def test_eight_peers_cost_the_seed_two_copies_at_most(hosts, record_property):
     fleet = hosts(PEERS, SIZE)
     os.chown(fleet.store(1), NOBODY, NOBODY)
@@ -46,6 +54,8 @@ def test_eight_peers_cost_the_seed_two_copies_at_most(hosts, record_property):
     assert copies <= 2
     assert [row["models"][0]["digest"] for row in rows] == [fleet.digest] * PEERS, "as /api/tags says"
     assert fleet.listed(1) == {NAME: fleet.digest}
+    keeper = json.loads((fleet.store(1) / ".reaper/session.json").read_text())["pid"]
+    assert users(keeper) == {NOBODY}, "real and saved too, so that aria2 cannot become root again"
     assert fleet.end(1)["changed"]
     assert staged(fleet, 1) == ["log"]
     blob = fleet.store(1) / "blobs" / weights(fleet, swarm).name
@@ -88,7 +98,10 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
 
 def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts, tmp_path):
     fleet = hosts(1, LITTLE)
+    (fleet.root / "seed").mkdir()
+    os.chown(fleet.root / "seed", NOBODY, NOBODY)
     swarm = fleet.seed(limit_rate="50000000")["swarm"]
+    assert users(json.loads((fleet.root / "seed/session.json").read_text())["pid"]) == {NOBODY}
     assert "max-overall-download-limit=50000000\n" in (fleet.root / "seed/aria2.conf").read_text()
     [digest] = swarm["torrents"]
     staging = fleet.store(1) / ".reaper"
@@ -103,6 +116,10 @@ def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts,
     assert fleet.listed(1) == {}
     assert not wrong.exists()
     assert not (fleet.store(1) / "blobs" / wrong.name).exists()
+    locked = {NAME: {"digest": "sha256:" + "0" * 64, "blobs": {}}}
+    told = answer(fleet.pull(1, swarm, locked=locked))["models"][0]
+    assert f"the seed gives the manifest {fleet.digest[:12]} for {NAME}, promised was 000000000000" in told["error"]
+    assert fleet.listed(1) == {}
     second = fleet.seed(owner="somebody@else")
     assert "another swarm is seeded here, by test for" in second["msg"]
     lock = tmp_path / "pull.lock"

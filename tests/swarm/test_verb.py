@@ -54,3 +54,23 @@ def test_hosts_get_each_blob_from_each_other_and_the_registry_sends_it_once(two,
     assert two.registry.bytes_sent < 1.1 * SIZE + (1 << 20)
     kept = two.root / "home/.cache/reaper_ops/swarm"
     assert any(path.name.startswith("sha256-") for path in kept.iterdir())
+
+
+def test_two_tags_of_a_model_are_replaced_and_leave_no_blob_of_the_old_ones(two, capfd):
+    """What they were before has one name between them while they are pulled."""
+    root, store = two.registry.root, two.root / "homes/one/models"
+    for tag in ("latest", "other"):
+        site.publish(root, f"library/big:{tag}", SIZE if tag == "latest" else SIZE + 1)
+    names = [f"{two.registry.name}/library/big:{tag}" for tag in ("latest", "other")]
+    inventory = two.write(ollama_models=names)
+    argv = ("pull", "-i", inventory, "-l", "one", "--strategy", "swarm", "--seed-address", seed_address())
+    assert run(["models", "lock", "-i", inventory]) == 0
+    assert answer(capfd, *argv)[0] == 0
+    for tag in ("latest", "other"):
+        site.publish(root, f"library/big:{tag}", SIZE + (2 if tag == "latest" else 3))
+    assert run(["models", "update", "-i", inventory]) == 0
+    assert answer(capfd, *argv)[0] == 0
+    assert two.listed("one") == two.promised()
+    entries = json.loads(two.lock.read_text())["models"].values()
+    wanted = {layer["digest"].replace(":", "-") for one in entries for layer in one["layers"]}
+    assert {path.name for path in (store / "blobs").iterdir()} == wanted
