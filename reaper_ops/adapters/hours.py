@@ -37,12 +37,23 @@ def _seconds_to(when: datetime) -> float:
     return when.timestamp() - now().timestamp()
 
 
+def _next_look(end: datetime) -> float:
+    return min(LOOK_EVERY, max(0.01, _seconds_to(end)))
+
+
 @contextmanager
 def only_in(wanted: Window) -> Iterator[None]:
-    """When the window closes, the block ends by Closed, after it put in order what Ctrl-C makes it put in order."""
+    """When the window closes, the block ends by Closed, after it put in order what Ctrl-C makes it put in order.
+
+    The clock is looked at now and then, as a timer stands still while the machine sleeps.
+    """
     closed: list[bool] = []
+    end = wanted.closes(now())
 
     def ring(number: int, frame: FrameType | None) -> None:
+        if _seconds_to(end) > 0:
+            signal.setitimer(signal.ITIMER_REAL, _next_look(end))
+            return
         closed.append(True)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -50,7 +61,7 @@ def only_in(wanted: Window) -> Iterator[None]:
     if interrupt in (signal.SIG_IGN, None):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGALRM, ring)
-    timer = signal.setitimer(signal.ITIMER_REAL, max(0.01, _seconds_to(wanted.closes(now()))))
+    timer = signal.setitimer(signal.ITIMER_REAL, _next_look(end))
     try:
         yield
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from typing import Any
 from reaper_ops.adapters import lockfile
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.delivery import names
+from reaper_ops.core.facts import store
 from reaper_ops.core.facts.model import Fetched
 from reaper_ops.errors import CommandError
 
@@ -34,13 +35,7 @@ def _read(path: Path) -> Kept:
 
 def fetched(path: Path) -> dict[str, dict[str, Fetched]]:
     """What our pulls brought, by host and name."""
-    return {
-        host: {
-            name: Fetched(str(row.get("digest", "")), int(row.get("bytes", 0)), float(row.get("seconds", 0)))
-            for name, row in rows.items()
-        }
-        for host, rows in _read(path).items()
-    }
+    return {host: store.fetched(rows) for host, rows in _read(path).items()}
 
 
 def add(path: Path, host_rows: Mapping[str, Iterable[Mapping[str, Any]]], now: float) -> None:

@@ -208,9 +208,18 @@ def run(
     try:
         Talks(at_once).run([one.talk(me) for one in deliveries])
     finally:
-        pulled.add(record, {one.host: one.rows for one in deliveries}, time.time())
+        _remember(record, deliveries)
     problems = {one.host: one.problem for one in deliveries if one.problem}
     return tuple(done for one in deliveries for done in one.done()), problems
+
+
+def _remember(record: Path, deliveries: Sequence[Delivery]) -> None:
+    """A record that cannot be kept costs `prune` what came; it undoes no pull, and is said with each."""
+    try:
+        pulled.add(record, {one.host: one.rows for one in deliveries}, time.time())
+    except ReaperError as error:
+        for one in deliveries:
+            one.notes += [str(error)] if any(row["changed"] for row in one.rows) else []
 
 
 def _source_in(params: Mapping[str, Any]) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from reaper_ops.adapters import ansible, hours
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.core.delivery import caps, names, wanted, window
+from reaper_ops.core.delivery import caps, wanted, window
 from reaper_ops.core.values import size
 from reaper_ops.errors import ReaperError
 
@@ -29,10 +29,8 @@ def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str,
     if strategy == "swarm":
         return {"reaper_limit_rate": most}
     hosts = wanted.managed(ansible.inventory(source))
-    keys = {names.key(name) for name in only}
-    pulling = [host for host in hosts if not keys or keys & {names.key(name) for name in host.settings.models()}]
     everybody = ansible.inventory(replace(source, limit=None)).hosts
-    caps.check(most, pulling, everybody, direct=strategy == "direct")
+    caps.check(most, hosts, everybody, direct=strategy == "direct", only=only)
     return {}
 
 

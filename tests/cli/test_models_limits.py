@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from models_fleet import fleet
 
 from reaper_ops.adapters import hours
 from reaper_ops.cli.program import run
+from reaper_ops.core.delivery import window
 from reaper_ops.lab import registry as registry_of_the_lab
 
 
@@ -60,3 +62,21 @@ def test_outside_its_window_a_pull_waits_and_says_until_when(one, capfd, monkeyp
     assert run(["models", "pull", "-i", inventory, "-l", "one", "--wait-window", "22:00-06:00"]) == 0
     assert "waiting for the window 22:00-06:00 until 22:00 " in capfd.readouterr().err
     assert refused(capfd, inventory, "--wait-window", "tonight").startswith("error: --wait-window: 'tonight' is no")
+
+
+def test_a_window_that_closed_while_the_machine_slept_is_over_at_the_next_look(monkeypatch):
+    at = [datetime(2026, 3, 10, 5, 0)]
+    monkeypatch.setattr(hours, "now", lambda: at[0])
+    monkeypatch.setattr(hours, "LOOK_EVERY", 0.05)
+    until = time.monotonic() + 5
+
+    def work():
+        with hours.only_in(window.parse("22:00-06:00")):
+            time.sleep(0.2)
+            at[0] = datetime(2026, 3, 10, 8, 0)
+            while time.monotonic() < until:
+                time.sleep(0.05)
+
+    with pytest.raises(window.Closed):
+        work()
+    assert time.monotonic() < until

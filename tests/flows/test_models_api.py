@@ -113,6 +113,16 @@ def test_a_server_that_ends_its_answer_is_asked_again_and_bytes_are_told(tmp_pat
     assert said.startswith("waiting 2 s after: the server ended its answer without success")
 
 
+def test_a_record_that_cannot_be_kept_undoes_no_pull(tmp_path, registry):
+    """As beside an inventory in /etc, which only root may write."""
+    (tmp_path / "record.json").mkdir()
+    with http_server(Ollama().answers) as server:
+        done, problems, _ = deliver(tmp_path, registry, {"one": server})
+    assert (done["one"].changed, done["one"].error, problems) == (True, "", {})
+    [note] = [note for note in done["one"].notes if "record.json" in note]
+    assert "`prune` will not know what was pulled" in note
+
+
 def test_silence_is_noticed(tmp_path, registry):
     ollama = Ollama([WELL[0], WELL[1], 4.0])
     with http_server(ollama.answers) as server:
@@ -138,7 +148,8 @@ def test_the_lock_is_renewed_while_a_pull_runs_and_taken_back_before_the_end(tmp
     made = [body for path, body in ollama.asked if path == "/api/create"]
     assert len(made) >= 3
     assert {body["model"].partition(".")[0] for body in made} == {f"{claim.FAMILY}:me-here"}
-    assert made[0]["from"].startswith("new-")
-    assert all(body["from"].partition("-")[0].isdigit() for body in made[1:])
+    asked = [body["from"].removeprefix("127.0.0.1:9/reaper-ops/") for body in made]
+    assert asked[0].startswith("new-"), "no registry of anybody is asked by a server that knows no remote models"
+    assert all(one.partition("-")[0].isdigit() for one in asked[1:])
     assert ollama.asked[-1][0] == "/api/delete"
     assert not any(claim.is_claim(name) for name in ollama.models)

@@ -13,12 +13,17 @@ from reaper_ops.errors import ReaperError
 PLACE = "--limit-rate"
 
 
-def check(rate: int, hosts: Iterable[Host], every: Iterable[Host], *, direct: bool) -> None:
-    """Refuses a pull by `hosts` that could go faster; `every` host of the inventory may be the mirror."""
+def check(rate: int, hosts: Iterable[Host], every: Iterable[Host], *, direct: bool, only: tuple[str, ...] = ()) -> None:
+    """Refuses a pull by `hosts` that could go faster; `every` host of the inventory may be the mirror.
+
+    only: the models that are asked for; all that a host wants where none are named.
+    """
     mirrors = [host for host in every if host.settings.mirror_runtime != "none"]
+    keys = {names.key(name) for name in only}
     for host in hosts:
-        sources = {} if direct else request.sources(host.settings)
-        past = [name for name in host.settings.models() if name not in sources]
+        wanted = [name for name in host.settings.models() if not keys or names.key(name) in keys]
+        sources = {} if direct else request.sources(host.settings, wanted)
+        past = [name for name in wanted if name not in sources]
         if past:
             problem = f"{host.name} pulls {names.short(past[0])} from its registry by itself, and Ollama has no cap"
             raise ReaperError(PLACE, problem, "use --strategy swarm, or a site mirror with mirror_rate")

@@ -89,10 +89,16 @@ def of(settings: Settings, facts: Facts, by_api: Mapping[str, Fetched] | None = 
         tuple(map(_loaded, ps)),
         facts.blobs,
         disk.free if disk else None,
-        {**facts.pulled, **(by_api or {})},
+        _newest(facts.pulled, by_api or {}),
         "" if tags is not None else "the server does not answer; `reaper-ops probe` says why",
         room.memory(settings, facts),
     )
+
+
+def _newest(by_host: Mapping[str, Fetched], by_api: Mapping[str, Fetched]) -> dict[str, Fetched]:
+    """By each name what was brought last, by whichever way."""
+    both = sorted([*by_host.items(), *by_api.items()], key=lambda item: item[1].time)
+    return {names.key(name): one for name, one in both}
 
 
 def _rows(facts: Facts, path: str) -> tuple[Mapping[str, Any], ...] | None:

@@ -21,6 +21,7 @@ LEASE = 90
 SECOND = 10**9
 RENEWAL = 20.0
 NOWHERE = "http://127.0.0.1:9"
+NOBODY = "127.0.0.1:9/reaper-ops"
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$")
 _BAD = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -85,14 +86,17 @@ def claims(rows: list[Mapping[str, Any]]) -> list[Claim]:
     for row in rows:
         if is_claim(str(row["name"])):
             fresh = nanoseconds(str(row.get("modified_at") or ""))
-            ticket = str(row.get("remote_model") or "").partition("-")[0]
+            ticket = str(row.get("remote_model") or "").rpartition("/")[2].partition("-")[0]
             found.append(Claim(str(row["name"]), int(ticket) if ticket.isdigit() else fresh, fresh))
     return found
 
 
 def stub(me: Me, ticket: int | str) -> Any:
-    """Its settings differ from those of every other claim, so that no two share a blob that one of them removes."""
-    body = {"model": me.name, "from": f"{ticket}-{me.tag}", "remote_host": NOWHERE, "stream": False}
+    """Its settings differ from those of every other claim, so that no two share a blob that one of them removes.
+
+    A server that is too old to know `remote_host` asks the registry in the name instead, where nobody answers.
+    """
+    body = {"model": me.name, "from": f"{NOBODY}/{ticket}-{me.tag}", "remote_host": NOWHERE, "stream": False}
     return rules.Ask("POST", "/api/create", body)
 
 

@@ -235,11 +235,12 @@ class Container:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A model that our last pull brought: its digest, and how much of it took how long."""
+    """A model that our last pull brought: its digest, how much of it took how long, and when that was."""
 
     digest: str
     bytes: int = 0
     seconds: float = 0.0
+    time: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from reaper_ops.core.facts import places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
 from reaper_ops.core.facts.model import Fetched
@@ -40,13 +43,18 @@ def parse_blobs(answers: Answers) -> frozenset[str] | None:
 
 def parse_pulled(answers: Answers) -> dict[str, Fetched]:
     """Models that we pulled, as the last pull of each left them."""
-    found = as_json(answers.content("pulls"))
+    return fetched(as_json(answers.content("pulls")))
+
+
+def fetched(found: object) -> dict[str, Fetched]:
+    """From a record of pulls, on a host or here; rows that are none are left out."""
     rows = {str(name): mapping(row) for name, row in found.items()} if isinstance(found, dict) else {}
-    return {
-        name: Fetched(digest, whole(row.get("bytes")) or 0, decimal(row.get("seconds")) or 0.0)
-        for name, row in rows.items()
-        if (digest := text(row.get("digest")))
-    }
+    return {name: _pulled(digest, row) for name, row in rows.items() if (digest := text(row.get("digest")))}
+
+
+def _pulled(digest: str, row: Mapping[str, Any]) -> Fetched:
+    count, seconds = whole(row.get("bytes")) or 0, decimal(row.get("seconds")) or 0.0
+    return Fetched(digest, count, seconds, whole(row.get("time")) or 0)
 
 
 def parse_models(answers: Answers) -> tuple[str, ...] | None:

@@ -39,6 +39,12 @@ def test_ollama_itself_keeps_none_and_who_does_is_said() -> None:
     assert "hf.co/a/b:q4" in refused([host("gpu1", **elsewhere)], [capped])
 
 
+def test_models_that_are_not_asked_for_are_no_matter() -> None:
+    both = host("gpu1", **{**MIRRORED, "ollama_models": ["llama3", "hf.co/a/b:q4"]})
+    other = host("gpu2", ollama_models=["hf.co/a/b:q4"])
+    caps.check(RATE, [both, other], [site(mirror_rate="10M")], direct=False, only=("llama3:latest",))
+
+
 def test_a_mirror_keeps_its_own_cap_and_no_other() -> None:
     pulling = [host("gpu1", **MIRRORED), host("idle")]
     caps.check(RATE, pulling, [*pulling, site(mirror_rate="50M")], direct=False)

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from reaper_ops.core import facts
-from reaper_ops.core.delivery import plan, room, table
+from reaper_ops.core.delivery import census, plan, room, table
 from reaper_ops.core.delivery.census import Held, Holding
 from reaper_ops.core.delivery.lock import Layer, Lock, Locked
-from reaper_ops.core.facts.model import Facts, Fetched
+from reaper_ops.core.facts.model import Facts, Fetched, System
 from reaper_ops.core.settings import Settings
 from reaper_ops.formats import model_plan, model_table
 
@@ -101,3 +101,12 @@ def test_of_many_hosts_only_those_that_are_not_well_are_named():
     hosts = [host(f"gpu{number}", models=there if number else ()) for number in range(20)]
     text = model_table.as_text(table.table(hosts, LOCK, {}))
     assert "big:latest     40.0 GB  aaaaaaaaaaaa  ok 19; missing 1 (gpu0)" in text
+
+
+def test_what_was_brought_last_is_what_prune_knows_by_whichever_way() -> None:
+    old, new = Fetched("a" * 64, time=1), Fetched("b" * 64, time=2)
+    known = Facts("gpu1", System(), pulled={"registry.ollama.ai/library/x:1": new})
+    found = census.of(Settings(), known, {"x:1": old})
+    assert found.pulled == {"registry.ollama.ai/library/x:1": new}
+    later = census.of(Settings(), known, {"x:1": Fetched("c" * 64, time=3)})
+    assert [one.digest for one in later.pulled.values()] == ["c" * 64]
