@@ -131,6 +131,7 @@ def unnamed(store, rows):
     found = {}
     for name in names:
         digest = name.replace("-", ":", 1)
-        if BLOB.match(name) and digest not in named:
-            found[digest] = os.stat(os.path.join(directory, name)).st_size
-    return found, sum("-partial" in name and name.endswith("-partial") for name in names)
+        with contextlib.suppress(FileNotFoundError):
+            if BLOB.match(name) and digest not in named:
+                found[digest] = os.stat(os.path.join(directory, name)).st_size
+    return found, sum(name.endswith("-partial") for name in names)

@@ -81,6 +81,8 @@ def _notes(has_template: bool, files: tuple[File, ...]) -> tuple[str, ...]:
 
 def _named(name: str) -> str:
     try:
+        if name.startswith("@"):
+            raise ValueError("is the name of a set; a model has one of its own")
         return names.canonical(values.model_name(name))
     except ValueError as error:
         raise ReaperError(name, str(error)) from None

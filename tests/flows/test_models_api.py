@@ -148,6 +148,7 @@ def test_the_lock_is_renewed_while_a_pull_runs_and_taken_back_before_the_end(tmp
     made = [body for path, body in ollama.asked if path == "/api/create"]
     assert len(made) >= 3
     assert {body["model"].partition(".")[0] for body in made} == {f"{claim.FAMILY}:me-here"}
+    assert {body["from"].rpartition("/")[0] for body in made} == {"127.0.0.1:9/reaper-ops"}
     asked = [body["from"].removeprefix("127.0.0.1:9/reaper-ops/") for body in made]
     assert asked[0].startswith("new-"), "no registry of anybody is asked by a server that knows no remote models"
     assert all(one.partition("-")[0].isdigit() for one in asked[1:])

@@ -60,12 +60,15 @@ def test_mistakes_are_said_and_nothing_is_written(source, tmp_path, capfd):
         ("FROM llama3", "is no file"),
         ("FROM ./Modelfile", "is no GGUF file"),
         ("FROM ./m.gguf\nPARAMETER x 1", "there is no parameter 'x'"),
+        ("FROM ./m.gguf\nPARAMETER temperature nan", "'nan' is no value of temperature"),
     ):
         source.write_text(text)
         assert create(tmp_path / "b", source) == 2
         assert words in capfd.readouterr().err
         assert not (tmp_path / "b").exists()
     assert create(tmp_path / "b", tmp_path / "none") == 2
+    assert run(["models", "create", "@set", str(tmp_path / "b"), "-f", str(source)]) == 2
+    assert "is the name of a set" in capfd.readouterr().err
     source.write_text(TEXT)
     assert create(tmp_path / "b", source) == 0
     assert run(["models", "create", "other", str(tmp_path / "b"), "-f", str(source)]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -135,12 +136,20 @@ def _parameters(rows: list[tuple[int, str]], place: str) -> dict[str, Any]:
             elif key == "use_mmap":
                 found[key] = TRUTH[value.lower()]
             elif key in WHOLE | DECIMAL:
-                found[key] = int(value) if key in WHOLE else float(value)
+                found[key] = int(value) if key in WHOLE else _finite(value)
             else:
                 raise ReaperError(f"{place}:{line}", f"there is no parameter {key!r}", STEP)
         except (ValueError, KeyError):
             raise ReaperError(f"{place}:{line}", f"{value!r} is no value of {key}", STEP) from None
     return found
+
+
+def _finite(value: str) -> float:
+    """What JSON can say."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 def _message(place: str, row: str) -> tuple[str, str]:

@@ -54,23 +54,25 @@ def deliver(params: dict[str, Any], rows: list[dict[str, Any]], push: Push) -> S
     if not (yield from greet(params, push.here)):
         return False
     have = yield from rules.listed(params["url"])
-    wanted, whole = dict.fromkeys(params["models"]), []
-    for name in wanted:
-        row = rules.unchanged(name, "")
-        if not rules.is_right(name, rules.digest_of(name, have), params):
-            yield rules.Start(name, params["locked"][name]["blobs"])
-            for digest, size in params["locked"][name]["blobs"].items():
-                upload = Upload(digest, push.files[digest], size, params["stall_timeout"], push.rate)
-                yield from send(params, row, upload)
-        if row["error"]:
-            rows.append(row)
-        else:
-            whole.append(name)
-    if whole:
-        yield from rules.bring({**params, "models": whole}, rows)
+    for name in dict.fromkeys(params["models"]):
+        yield from one(name, params, rows, push, have)
     with contextlib.suppress(rules.Trouble):
         yield from sweep(params["url"], have, [row["name"] for row in rows if not row["error"]])
     return True
+
+
+def one(name: str, params: dict[str, Any], rows: list[dict[str, Any]], push: Push, have: Mapping[str, str]) -> Steps:
+    """Blobs and name of a model, before the next one: what another version leaves may take blobs that were there."""
+    row = rules.unchanged(name, "")
+    if not rules.is_right(name, rules.digest_of(name, have), params):
+        yield rules.Start(name, params["locked"][name]["blobs"])
+        for digest, size in params["locked"][name]["blobs"].items():
+            upload = Upload(digest, push.files[digest], size, params["stall_timeout"], push.rate)
+            yield from send(params, row, upload)
+    if row["error"]:
+        rows.append(row)
+    else:
+        yield from rules.bring({**params, "models": [name]}, rows)
 
 
 def sweep(url: str, before: Iterable[str], done: Iterable[str]) -> Steps:

@@ -35,3 +35,4 @@ pull_body: Any = _SHARED.pull_body
 said: Any = _SHARED.said
 send: Any = _SHARED.send
 unchanged: Any = _SHARED.unchanged
+walk: Any = _SHARED.walk
