@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.delivery import lock
 from reaper_ops.core.delivery.lock import Lock
@@ -15,13 +16,16 @@ NAME = "models.lock"
 
 def place(source: Source, chosen: str | None = None) -> Path:
     """The chosen file, or `models.lock` beside the first inventory that is a file or directory."""
-    if chosen:
-        return Path(chosen)
+    return Path(chosen) if chosen else beside(source, NAME)
+
+
+def beside(source: Source, name: str) -> Path:
+    """A directory's file has its name in front: Ansible reads every file inside as an inventory."""
     for item in source.inventory:
         path = Path(item)
         if "," not in item and path.exists():
-            return (path if path.is_dir() else path.parent) / NAME
-    return Path(NAME)
+            return ansible.outside(path, name) if path.is_dir() else path.parent / name
+    return Path(name)
 
 
 def read(path: Path) -> Lock | None:

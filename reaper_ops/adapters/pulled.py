@@ -21,7 +21,7 @@ Kept = dict[str, dict[str, Any]]
 
 
 def place(source: Source) -> Path:
-    return lockfile.place(source).with_name(NAME)
+    return lockfile.beside(source, NAME)
 
 
 def _read(path: Path) -> Kept:

@@ -51,7 +51,10 @@ def source_options(function: Command, *, required: bool = True) -> Command:
 OUTPUTS = click.Choice(["text", "json", "lines"])
 output_option = click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
 lock_option = click.option(
-    "--lock", "lock_path", type=click.Path(), help="the lock; models.lock beside the inventory when not given"
+    "--lock",
+    "lock_path",
+    type=click.Path(),
+    help="the lock; not given: models.lock beside the inventory, DIR.models.lock for a directory",
 )
 
 

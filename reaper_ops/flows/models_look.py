@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reaper_ops.adapters import lockfile, pulled
+from reaper_ops.adapters import ansible, lockfile, pulled
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core.delivery import census, plan, table
 from reaper_ops.core.delivery.census import Holding
@@ -41,6 +41,7 @@ def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Tabl
 
 
 def planned(source: Source, path: Path, *, direct: bool = False, on_event: OnEvent | None = None) -> FleetPlan:
+    ansible.check_source(source)
     lock = lockfile.needed(path)
     found = look(source, on_event)
     return plan.plan(found.holdings, lock, found.problems, direct=direct)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,20 @@ def test_a_lock_stays_when_a_tag_moves_and_follows_on_update(write, registry, tm
         == json.loads(first)["models"][f"{registry.name}/library/small:latest"]
     )
     assert after[f"{registry.name}/library/tiny:latest"]["digest"] == rows["tiny:latest"]["now"]["digest"]
+
+
+def test_the_lock_of_a_directory_lies_beside_it_where_ansible_does_not_read_it(
+    write, registry, tmp_path, capfd, monkeypatch
+):
+    (tmp_path / "fleet").mkdir()
+    Path(write("library/tiny")).rename(tmp_path / "fleet/hosts.yml")
+    monkeypatch.chdir(tmp_path)
+    assert answer(capfd, "lock", "-i", "fleet/")[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet", "fleet.models.lock", "registry"]
+    monkeypatch.chdir(tmp_path / "fleet")
+    code, rows = answer(capfd, "lock", "--check", "-i", ".")
+    assert (code, rows["tiny:latest"]["change"]) == (0, "kept")
+    assert run(["hosts", "-i", "."]) == 0
 
 
 def test_update_of_one_name_leaves_the_others(write, registry, capfd):
