@@ -381,6 +381,7 @@ def bring(params, rows):
             rows[-1]["changed"] = yield from tidy(name, params["sources"].get(name, name), params, have)
         else:
             rows.append((yield from pull(name, params)))
+            yield Tell("failed: %s" % rows[-1]["error"] if rows[-1]["error"] else "done")
             yield Keep(rows[-1])
 
 

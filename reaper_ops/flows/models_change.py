@@ -66,6 +66,7 @@ def pull(
         variables["reaper_seed"], via = models_swarm.seed_for(source, asked, seed_address), "host"
     mirrored = {host.name: _mirrored(host, chosen[host.name], strategy) for host in asked}
     on_event = marked(on_event, mirrored) if on_event else None
+    announce(on_event, chosen, lock or Lock())
     choices = models_api.chosen(asked, via)
     by_api = [host for host in asked if choices[host.name].way == "api"]
     rest = {host: wish for host, wish in requests.items() if choices[host].way == "host"}
@@ -106,6 +107,16 @@ def marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEven
         on_event(event)
 
     return told
+
+
+def announce(on_event: OnEvent | None, chosen: Mapping[str, Collection[str]], lock: Lock) -> None:
+    """Tells what is wanted, with its size where that is known, before the first host begins."""
+    if on_event:
+        sizes = {
+            one: sum(found.blobs.values()) for models in chosen.values() for one in models if (found := lock.get(one))
+        }
+        hosts = {host: {one: sizes.get(one, 0) for one in models} for host, models in chosen.items()}
+        on_event({"event": "wanted", "hosts": hosts})
 
 
 def in_order(found: Outcome, hosts: Iterable[str]) -> Outcome:

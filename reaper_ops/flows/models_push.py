@@ -63,6 +63,7 @@ def push(
     models_bundle.create(place, lock_path=path, source=source, only=tuple(sorted(every)), on_event=_here(on_event))
     order = Order(chosen, request.locked(lock, every), True, options or {}, models_change.owner())
     tell = models_change.marked(on_event, chosen) if on_event else None
+    models_change.announce(tell, chosen, lock)
     choices = models_api.chosen(asked, via)
     found, unreached = _by_api(source, order, _of_way(asked, choices, "api"), pack.read(place), here or From(), tell)
     if via is None:

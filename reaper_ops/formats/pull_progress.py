@@ -16,14 +16,17 @@ from reaper_ops.formats.progress import Event, Progress
 
 STAGES = (
     ("starting", "starting"),
-    ("waiting", "waiting"),
+    ("waiting", "waiting to try again"),
     ("verifying", "verifying"),
     ("writing", "naming"),
     ("naming", "naming"),
     ("removing", "naming"),
     ("success", "naming"),
+    ("done", "done"),
 )
 TASK = "Pull the models"
+WAITS, OVER = "waiting", "ended"
+"""Not begun (one that waits to be tried again has begun); ended, and how is told with the end of its host."""
 SUM_EVERY = 0.25
 TASKS = frozenset({TASK, "Verify the models", "Put the models into the store"})
 
@@ -40,7 +43,7 @@ class Bar:
 
     @property
     def ended(self) -> bool:
-        return self.stage == "done" or self.stage.startswith("failed")
+        return self.stage in {"done", OVER} or self.stage.startswith("failed")
 
     @property
     def moved(self) -> int:
@@ -57,23 +60,36 @@ class Bars:
     def take(self, event: Event) -> tuple[tuple[str, str], ...]:
         """The rows that changed."""
         host = event.get("host", "")
+        if event["event"] == "wanted":
+            new = {(host, model): size for host, models in event["hosts"].items() for model, size in models.items()}
+            self.rows.update({key: Bar(WAITS, total=size) for key, size in new.items()})
+            return tuple(new)
         if event["event"] == "progress" and event.get("model"):
-            return (self._moved(host, event),)
+            return self._moved(host, event)
         told = event.get("result", {}).get("models") if event.get("task") in TASKS else None
         return tuple(self._ended(host, row) for row in told or () if row.get("name"))
 
-    def _moved(self, host: str, event: Event) -> tuple[str, str]:
+    def _moved(self, host: str, event: Event) -> tuple[tuple[str, str], ...]:
+        """With the models of the host that it has gone past before anybody told how they ended."""
         key = (host, str(event["model"]))
-        before = [bar for other, bar in self.rows.items() if other[0] == host and other != key]
-        for bar in before:
-            bar.stage, bar.completed = ("done", bar.total) if bar.stage != "done" else (bar.stage, bar.completed)
+        past = self._past(key)
+        for other in past:
+            bar = self.rows[other]
+            bar.stage, bar.completed = OVER, bar.total
         bar = self.rows.setdefault(key, Bar())
         bar.stage = stage(str(event.get("status") or ""))
-        bar.total = int(event.get("model_total") or event.get("total") or 0)
+        bar.total = int(event.get("model_total") or event.get("total") or bar.total)
         bar.completed = int((event.get("model_completed") if event.get("model_total") else event.get("completed")) or 0)
         bar.first = bar.completed if bar.first is None and bar.stage == "fetching" else bar.first
         bar.network = event.get("network") or "wan"
-        return key
+        return (*past, key)
+
+    def _past(self, key: tuple[str, str]) -> list[tuple[str, str]]:
+        """One model at a time, in the order of the wish."""
+        its = [other for other in self.rows if other[0] == key[0]]
+        before = its.index(key) if key in its else len(its)
+        open_ = [(place, other) for place, other in enumerate(its) if other != key and not self.rows[other].ended]
+        return [other for place, other in open_ if place < before or self.rows[other].stage != WAITS]
 
     def _ended(self, host: str, row: Event) -> tuple[str, str]:
         key = (host, str(row["name"]))
@@ -104,7 +120,9 @@ class Bars:
 
 
 def stage(status: str) -> str:
-    """The server's status in one word of ours."""
+    """The server's status in one word of ours; a failure with its reason."""
+    if status.startswith("failed"):
+        return " ".join(status.split())[:68]
     return next((ours for start, ours in STAGES if status.startswith(start)), "fetching" if status else "starting")
 
 
@@ -114,25 +132,14 @@ def choose(output: str) -> Progress:
 
 class Live:
     def __init__(self) -> None:
-        from rich import progress as rich_progress
-        from rich.console import Console
+        from reaper_ops.formats.pull_view import View
 
-        self._bars = Bars()
-        self._view = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(bar_width=24),
-            rich_progress.DownloadColumn(),
-            rich_progress.TransferSpeedColumn(),
-            rich_progress.TimeRemainingColumn(),
-            rich_progress.TextColumn("{task.fields[stage]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self._bars, self._view = Bars(), View()
         self._all = self._view.add_task("all", total=None, stage="")
         self._tasks: dict[tuple[str, str], Any] = {}
         self._seen: set[tuple[str, str]] = set()
         self._summed = 0.0
-        self._room = max(4, self._view.console.height - 4)
+        self._room = max(4, self._view.console.height - 5)
 
     def __enter__(self) -> Self:
         self._view.start()
@@ -155,8 +162,8 @@ class Live:
     def _sum(self) -> None:
         rows, self._summed = self._bars.rows.values(), time.monotonic()
         ended = sum(bar.ended for bar in rows)
-        said = f"{ended} of {len(rows)} done, {self._bars.traffic()}" if rows else "reading hosts"
-        self._view.update(self._all, completed=self._bars.completed, total=self._bars.total or None, stage=said)
+        self._view.said = f"{ended} of {len(rows)} done, {self._bars.traffic()}" if rows else "reading hosts"
+        self._view.update(self._all, completed=self._bars.completed, total=self._bars.total or None)
 
     def _show(self, key: tuple[str, str]) -> None:
         """As many bars as the screen has lines for: what has ended makes room for what goes on."""
@@ -167,7 +174,7 @@ class Live:
         task = self._tasks[key]
         if bar.ended and len(self._tasks) > self._room:
             self._seen.discard(key)
-        elif key not in self._seen and len(self._seen) < self._room:
+        elif len(self._seen) < self._room and (bar.stage != WAITS or len(self._bars.rows) <= self._room):
             self._seen.add(key)
         shown = key in self._seen
         self._view.update(task, completed=bar.completed, total=bar.total or None, stage=bar.stage, visible=shown)
