@@ -33,6 +33,7 @@ class Progress:
 
     def event(self, line, force=False):
         now = time.time()
+        self.tally.take(line)
         if now - self.written < SNAPSHOT_EVERY and not force:
             return
         self.watched(now)

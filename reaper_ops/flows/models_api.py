@@ -152,17 +152,21 @@ class Delivery:
         self._tell({"status": "starting"})
 
     def _keep(self, step: Any) -> None:
-        """What came over the wire, as far as the server told it."""
+        """What came over the wire, as far as the server told it; it tells each 60 ms, so not of each layer's end."""
+        if not step.row["error"]:
+            there = {layer for layer, first in self._first.items() if first == self._tally.sizes.get(layer)}
+            self._last.update({layer: size for layer, size in self._tally.sizes.items() if layer not in there})
         step.row["bytes"] = self._moved() + self._sent.get(step.row["name"], 0)
 
     def _moved(self) -> int:
-        return sum(self._last[layer] - self._first[layer] for layer in self._last)
+        return sum(last - self._first.get(layer, 0) for layer, last in self._last.items())
 
     def _line(self, line: Mapping[str, Any]) -> None:
         layer, completed = line.get("digest"), line.get("completed") or 0
         if layer:
             self._first.setdefault(layer, completed)
             self._last[layer] = max(completed, self._first[layer])
+        self._tally.take(line)
         if time.monotonic() - self._told >= EVENT_EVERY:
             self._tell(line)
 
