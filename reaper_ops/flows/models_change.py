@@ -23,6 +23,7 @@ from reaper_ops.flows.models_look import Census
 
 AT_ONCE = 16
 UNPINNED = "models are as their tags are now; `reaper-ops models lock` pins them"
+ONE_COPY = "a site mirror (`ollama_mirror`) or --strategy swarm brings each byte over the internet once"
 Requests = Mapping[str, Mapping[str, Any]]
 Confirm = Callable[[Mapping[str, tuple[str, ...]]], bool]
 
@@ -72,7 +73,7 @@ def pull(
     rest = {host: wish for host, wish in requests.items() if choices[host].way == "host"}
     found = _by_both_ways(source, order, by_api, rest, variables, on_event)
     unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
-    notes = (*unpinned, *(ways.told(choices) if via is None else ()))
+    notes = (*unpinned, *_each_by_itself(found, mirrored, strategy), *(ways.told(choices) if via is None else ()))
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), mirrored)
     return in_order(replace(found, notes=notes, traffic=moved), requests)
 
@@ -89,6 +90,16 @@ def _by_both_ways(
     done, problems = models_api.pull(by_api, order, record=record, at_once=at_once, on_event=on_event)
     found = change(source, "pull", rest, variables, on_event)
     return Outcome("pull", done + found.done, {**problems, **(found.problems or {})})
+
+
+def _each_by_itself(found: Outcome, mirrored: Mapping[str, Collection[str]], strategy: str | None) -> tuple[str, ...]:
+    """Nobody asked for one copy over the internet for each host."""
+    many = {one.host for one in found.done if one.changed and one.name not in mirrored[one.host]}
+    return (
+        (f"{len(many)} hosts pulled from the registries, each by itself: {ONE_COPY}",)
+        if strategy is None and len(many) > 1
+        else ()
+    )
 
 
 def _mirrored(host: Host, models: Collection[str], strategy: str | None) -> Collection[str]:

@@ -13,12 +13,15 @@ from reaper_ops.core.values import human_bytes
 
 SCHEMA = "reaper-ops/models.plan/1"
 SAID = {"fetch": "is not there", "replace": "is another version", "unlocked": "is not in the lock"}
+ONCE = "a site mirror (`ollama_mirror`) or `models pull --strategy swarm`"
 VIA = {"wan": "from its registry", "lan": "from the mirror"}
 
 
 def as_text(found: FleetPlan) -> str:
     lines = [line for one in found.hosts for line in _host(one)]
     total = f"plan: {human_bytes(found.wan)} over the WAN, {human_bytes(found.lan)} over the LAN"
+    if found.wan > found.once:
+        total += f"\nthe same bytes cross the WAN several times; {ONCE} brings {human_bytes(found.once)} once"
     return "\n".join([*lines, "", total])
 
 
@@ -75,7 +78,8 @@ def as_json(found: FleetPlan) -> str:
         {**asdict(one), "bytes": one.bytes, "free_after": one.free_after, "too_full": one.too_full}
         for one in found.hosts
     ]
-    return json.dumps({"schema": SCHEMA, "wan_bytes": found.wan, "lan_bytes": found.lan, "hosts": hosts}, indent=2)
+    sums = {"wan_bytes": found.wan, "lan_bytes": found.lan, "wan_bytes_once": found.once}
+    return json.dumps({"schema": SCHEMA, **sums, "hosts": hosts}, indent=2)
 
 
 def as_lines(found: FleetPlan) -> str:

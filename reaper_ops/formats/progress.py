@@ -63,13 +63,22 @@ class Plain(_Quiet):
         if kind == "changed":
             self._line(event["host"], f"{event['task']}: changed")
         elif kind in {"failed", "unreachable"}:
-            self._line(event["host"], f"{kind}: {event.get('result', {}).get('msg', '')}")
-        elif kind == "progress" and event.get("total"):
-            key = (event["host"], event["model"])
-            tenth = int(10 * event.get("completed", 0) / event["total"])
-            if self._tenths.get(key) != tenth:
-                self._tenths[key] = tenth
-                self._line(event["host"], f"{event['model']} {10 * tenth} % of {human_bytes(event['total'])}")
+            self._line(event["host"], f"{kind}: {' '.join(str(event.get('result', {}).get('msg', '')).split())}")
+        elif kind == "progress":
+            self._progress(event)
+
+    def _progress(self, event: Event) -> None:
+        """Of the whole model where its size is known, else of the layer in work."""
+        whole = event.get("model_total")
+        total, completed = (
+            (whole, event.get("model_completed")) if whole else (event.get("total"), event.get("completed"))
+        )
+        if not total:
+            return
+        key, tenth = (event["host"], event["model"]), int(10 * (completed or 0) / total)
+        if self._tenths.get(key) != tenth:
+            self._tenths[key] = tenth
+            self._line(event["host"], f"{event['model']} {10 * tenth} % of {human_bytes(total)}")
 
     def _line(self, host: str, text: str) -> None:
         sys.stderr.write(f"{host}: {text}\n")

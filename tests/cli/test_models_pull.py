@@ -72,3 +72,15 @@ def test_without_a_lock_the_pull_says_so_and_mistakes_are_told_before_hosts_are_
     assert run(["models", "pull", "-i", inventory, "mistral"]) == 2
     assert "no host wants this" in capfd.readouterr().err
     assert list(two.listed("one")) == [two.name("tiny")]
+
+
+def test_a_copy_over_the_internet_for_each_host_is_said_unless_it_was_asked_for(two, capfd):
+    inventory = two.write("tiny")
+    run(["models", "lock", "-i", inventory])
+    code, found = answer(capfd, "pull", "-i", inventory, "-l", "one,two")
+    assert code == 0
+    assert found["notes"][0].startswith("2 hosts pulled from the registries, each by itself: a site mirror")
+    run(["models", "rm", "-i", inventory, "-l", "one,two", "--yes", two.name("tiny")])
+    code, found = answer(capfd, "pull", "-i", inventory, "-l", "one,two", "--strategy", "direct")
+    assert (code, [row["changed"] for row in found["models"]]) == (0, [True, True])
+    assert not any("each by itself" in note for note in found["notes"])

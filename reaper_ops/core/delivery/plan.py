@@ -58,11 +58,15 @@ class HostPlan:
 
 @dataclass(frozen=True)
 class FleetPlan:
-    """wan: bytes that cross to the internet, where a mirror fetches each blob once; lan: from the mirror to hosts."""
+    """wan: bytes that cross to the internet, where a mirror fetches each blob once; lan: from the mirror to hosts.
+
+    once: the same with every blob crossing once.
+    """
 
     hosts: tuple[HostPlan, ...]
     wan: int
     lan: int
+    once: int
 
     @property
     def exit_code(self) -> int:
@@ -73,6 +77,7 @@ def plan(holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *
     """direct: as if no site mirror were set. problems: hosts that could not be read."""
     wan, lan = 0, 0
     once: dict[str, int] = {}
+    beyond: dict[str, int] = {}
     hosts: list[HostPlan] = []
     for one in holdings:
         sources = {} if direct else request.sources(one.settings)
@@ -84,10 +89,10 @@ def plan(holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *
             items.append(item)
             given |= set(blobs)
             wan, lan = (wan, lan + item.bytes) if via == "lan" else (wan + item.bytes, lan)
-            once.update(blobs if via == "lan" else {})
+            (once if via == "lan" else beyond).update(blobs)
         hosts.append(_host(one, tuple(items)))
     failed = tuple(HostPlan(host, problem=problem) for host, problem in problems.items())
-    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan)
+    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan, sum({**once, **beyond}.values()))
 
 
 def _host(one: Holding, items: tuple[Item, ...]) -> HostPlan:

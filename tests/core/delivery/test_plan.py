@@ -41,7 +41,11 @@ def test_a_mirror_fetches_each_blob_once_and_shared_blobs_count_once():
     hosts = [host(f"gpu{number}", mirror="http://models.lan") for number in range(8)]
     found = plan.plan(hosts, LOCK, {})
     assert (found.wan, found.lan) == (40_000_000_510, 8 * 40_000_000_510)
-    assert plan.plan(hosts, LOCK, {}, direct=True).wan == 8 * 40_000_000_510
+    assert found.once == found.wan
+    assert "several times" not in model_plan.as_text(found)
+    found = plan.plan(hosts, LOCK, {}, direct=True)
+    assert (found.wan, found.once) == (8 * 40_000_000_510, 40_000_000_510)
+    assert "the same bytes cross the WAN several times; a site mirror" in model_plan.as_text(found)
 
 
 def test_what_lies_in_the_store_is_not_fetched_again():
