@@ -26,7 +26,7 @@ def command(lock_path: str | None, output: str, check: bool, **kwargs: Any) -> i
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     found = models_lock.lock(source, path, write=not check)
-    click.echo(FORMATS[output](found, str(path), not check))
+    click.echo(FORMATS[output](found, str(path), not check and path.exists()))
     if found.failed:
         return 1
     return 3 if check and any(change.kind != "kept" for change in found.changes) else 0

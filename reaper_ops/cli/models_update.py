@@ -24,5 +24,5 @@ def command(lock_path: str | None, output: str, check: bool, names: tuple[str, .
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     found = models_lock.update(source, path, names, write=not check)
-    click.echo(FORMATS[output](found, str(path), not check))
+    click.echo(FORMATS[output](found, str(path), not check and path.exists()))
     return 1 if found.failed else 0

@@ -36,7 +36,7 @@ def _run(source: Source, path: Path, move: tuple[str, ...] | None, write: bool) 
     made = {name: one for name in asked if (one := before.get(name)) and one.source.startswith(MADE)}
     found, problems = resolve([name for name in asked if name not in made], wanted.insecure(hosts))
     result = locking.merge(before, asked, {**found, **made}, problems, moving)
-    if write and (result.lock != before or not path.exists()):
+    if write and (result.lock != before or not (path.exists() or result.failed)):
         lockfile.write(path, result.lock)
     return result
 

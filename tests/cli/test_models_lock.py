@@ -135,6 +135,12 @@ def test_a_registry_that_fails_for_one_name_is_named_and_stops_no_other(write, r
         assert words in line
 
 
+def test_nothing_is_written_where_no_registry_answered(write, tmp_path, capfd):
+    assert run(["models", "lock", "-i", write("err404/tiny")]) == 1
+    assert "models.lock would hold 0 models" in capfd.readouterr().out
+    assert not (tmp_path / "models.lock").exists()
+
+
 def test_a_registry_that_is_not_there_or_speaks_no_tls(write, registry, capfd):
     inventory = write("library/tiny")
     assert run(["models", "lock", "-i", inventory, "-e", '{"ollama_insecure_registries": []}']) == 1
