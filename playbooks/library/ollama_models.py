@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -15,7 +16,9 @@ from ansible.module_utils.reaper_rules import digest_of, same_name
 DOCUMENTATION = r"""
 module: ollama_models
 short_description: Remove models from a running Ollama server, or load them
-description: Each model alone; one that fails does not stop the others. What is not there is removed already.
+description:
+  - Each model alone; one that fails does not stop the others. What is not there is removed already.
+  - A load that has begun goes on when the module or its controller is stopped.
 options:
   remove: {description: Names to take away., type: list, elements: str, default: []}
   preload: {description: Names to load., type: list, elements: str, default: []}
@@ -55,8 +58,32 @@ def resident(url):
     return {row["name"]: row for row in rows}
 
 
+def apart(work):
+    """Does it in a session of its own, and waits for its end: who is stopped here does not stop the work."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        try:
+            work()
+            said = "done"
+        except BaseException as error:
+            said = str(error) or repr(error)
+        os.write(writing, said.encode("utf-8", "replace"))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        said = file.read().decode("utf-8", "replace")
+    os.waitpid(child, 0)
+    if said != "done":
+        raise Trouble(said or "the process that waited for it was killed")
+
+
 def preload(name, there, module):
-    """Whether the model had to be loaded; the answer is waited for, as a client that hangs up ends the load."""
+    """Whether the model had to be loaded. A client that hangs up ends the load, so ours outlives its controller."""
     params = module.params
     if digest_of(name, there) is None:
         raise Trouble("%s is not on the host" % name)
@@ -64,7 +91,7 @@ def preload(name, there, module):
     if not module.check_mode:
         keep = params["keep_alive"]
         body = {"model": name, "keep_alive": int(keep) if keep.lstrip("-").isdigit() else keep, "stream": False}
-        send(params["url"], "POST", "/api/generate", body, params["load_timeout"])
+        apart(lambda: send(params["url"], "POST", "/api/generate", body, params["load_timeout"]))
     return not loaded
 
 
