@@ -18,8 +18,8 @@ def command(output: str, **kwargs: Any) -> int:
     from reaper_ops.formats import model_table
 
     found = models_look.look(source_from(kwargs))
-    click.echo(model_table.ps(found.holdings, output))
     problems = {**found.problems, **{one.host: one.problem for one in found.holdings if one.problem}}
+    click.echo(model_table.ps(found.holdings, problems, output))
     for host, problem in problems.items():
         click.echo(f"{host}: {problem}", err=True)
     return 3 if problems else 0

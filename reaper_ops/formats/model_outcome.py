@@ -25,7 +25,7 @@ def as_text(found: Outcome) -> str:
     wide = max((len(names.short(one.name)) for one in found.done), default=0)
     lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_said(found.verb, one)}" for one in found.done]
     lines += [f"{host}: {problem}" for host, problem in (found.problems or {}).items()]
-    return "\n".join([*lines, *found.notes, _sum(found)])
+    return "\n".join([*lines, *found.notes, *([_sum(found)] if found.done or not found.notes else [])])
 
 
 def _said(verb: str, one: Done) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from reaper_ops.core.delivery import names
@@ -91,10 +91,12 @@ def as_lines(found: Table) -> str:
 FORMATS: dict[str, Callable[[Table], str]] = {"text": as_text, "json": as_json, "lines": as_lines}
 
 
-def ps(holdings: Sequence[Holding], output: str) -> str:
+def ps(holdings: Sequence[Holding], problems: Mapping[str, str], output: str) -> str:
+    """For people the problems are told beside it, on standard error."""
     rows = [(one.host, loaded) for one in holdings for loaded in one.loaded]
     if output == "json":
-        return json.dumps({"schema": PS_SCHEMA, "models": [{"host": h, **asdict(m)} for h, m in rows]}, indent=2)
+        models = [{"host": host, **asdict(one)} for host, one in rows]
+        return json.dumps({"schema": PS_SCHEMA, "models": models, "problems": dict(problems)}, indent=2)
     if output == "lines":
         return "\n".join(f"{host} {one.name} {one.size} {one.vram} {one.context or '-'}" for host, one in rows)
     if not rows:

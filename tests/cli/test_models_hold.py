@@ -90,6 +90,8 @@ def test_prune_takes_only_what_we_pulled_and_nobody_wants_and_shows_it_first(two
     assert two.name("small") not in json.loads((two.root / "homes/one/reaper_ops/pulls.json").read_text())
     code, found = answer(capfd, "prune", "-i", inventory, "-l", "one,two", "--yes")
     assert (code, found["models"], found["notes"]) == (0, [], ["nothing to remove"])
+    assert run(["models", "prune", "-i", inventory, "--yes"]) == 3
+    assert capfd.readouterr().out.splitlines()[-1] == "nothing to remove"
 
 
 def test_a_preloaded_model_is_in_memory_until_it_is_removed(two, capfd):
@@ -103,6 +105,8 @@ def test_a_preloaded_model_is_in_memory_until_it_is_removed(two, capfd):
     ]
     code, found = answer(capfd, "ps", "-i", inventory, "-l", "one")
     assert (code, [(row["host"], row["name"]) for row in found["models"]]) == (0, [("one", two.name("tiny"))])
+    assert found["problems"] == {}
+    assert list(answer(capfd, "ps", "-i", inventory, "-l", "silent")[1]["problems"]) == ["silent"]
     assert run(["models", "ps", "-i", inventory, "-l", "one"]) == 0
     assert "for ever" in capfd.readouterr().out
     code, found = answer(capfd, "rm", "-i", inventory, "-l", "one,two", "--yes", two.name("tiny"))
