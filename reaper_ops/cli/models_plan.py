@@ -14,13 +14,13 @@ from reaper_ops.cli.options import lock_option, output_option, source_from, sour
 @source_options
 @lock_option
 @output_option
-@click.option("--strategy", type=click.Choice(["direct", "mirror"]), help="as `models pull` takes it")
+@click.option("--strategy", type=click.Choice(["direct", "mirror", "swarm", "push"]), help="as `models pull` takes it")
 def command(lock_path: str | None, output: str, strategy: str | None, **kwargs: Any) -> int:
     """Show what `models pull` would fetch, over which network, and what room is left. Changes nothing."""
     from reaper_ops.flows import models_look
     from reaper_ops.formats.model_plan import FORMATS
 
     source = source_from(kwargs)
-    found = models_look.planned(source, lockfile.place(source, lock_path), direct=strategy == "direct")
+    found = models_look.planned(source, lockfile.place(source, lock_path), strategy=strategy)
     click.echo(FORMATS[output](found))
     return found.exit_code

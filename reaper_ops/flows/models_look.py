@@ -40,8 +40,8 @@ def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Tabl
     return table.table(found.holdings, lockfile.read(path) or Lock(), found.problems)
 
 
-def planned(source: Source, path: Path, *, direct: bool = False, on_event: OnEvent | None = None) -> FleetPlan:
+def planned(source: Source, path: Path, *, strategy: str | None = None, on_event: OnEvent | None = None) -> FleetPlan:
     ansible.check_source(source)
     lock = lockfile.needed(path)
     found = look(source, on_event)
-    return plan.plan(found.holdings, lock, found.problems, direct=direct)
+    return plan.plan(found.holdings, lock, found.problems, strategy=strategy)

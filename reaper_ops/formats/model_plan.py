@@ -14,20 +14,19 @@ from reaper_ops.core.values import human_bytes
 SCHEMA = "reaper-ops/models.plan/1"
 SAID = {"fetch": "is not there", "replace": "is another version", "unlocked": "is not in the lock"}
 ONCE = "a site mirror (`ollama_mirror`) or `models pull --strategy swarm`"
-VIA = {"wan": "from its registry", "lan": "from the mirror"}
 
 
 def as_text(found: FleetPlan) -> str:
-    lines = [line for one in found.hosts for line in _host(one)]
+    lines = [line for one in found.hosts for line in _host(one, found.giver)]
     total = f"plan: {human_bytes(found.wan)} over the WAN, {human_bytes(found.lan)} over the LAN"
     if found.wan > found.once:
         total += f"\nthe same bytes cross the WAN several times; {ONCE} brings {human_bytes(found.once)} once"
     return "\n".join([*lines, "", total])
 
 
-def _host(one: HostPlan) -> list[str]:
+def _host(one: HostPlan, giver: str) -> list[str]:
     if one.problem:
-        return [f"{one.host}: {one.problem}", *_items(one)]
+        return [f"{one.host}: {one.problem}", *_items(one, giver)]
     todo = [item for item in one.items if item.state != "there"]
     there = sum(item.state == "there" for item in one.items)
     parts = [f"{there} of {len(one.items)} models are there"]
@@ -37,7 +36,7 @@ def _host(one: HostPlan) -> list[str]:
         parts.append(f"about {_time(one.seconds)} at the rate of its last pulls")
     if one.free_after is not None:
         parts.append(f"{human_bytes(max(one.free_after, 0))} free after")
-    lines = [f"{one.host}: {', '.join(parts)}", *_items(one)]
+    lines = [f"{one.host}: {', '.join(parts)}", *_items(one, giver)]
     lines += [
         f"  remove   {name}: no longer wanted ({human_bytes(size)}); by `models prune`" for name, size in one.remove
     ]
@@ -47,12 +46,13 @@ def _host(one: HostPlan) -> list[str]:
     return lines
 
 
-def _items(one: HostPlan) -> list[str]:
-    return [_item(item) for item in one.items if item.state != "there"]
+def _items(one: HostPlan, giver: str) -> list[str]:
+    return [_item(item, giver) for item in one.items if item.state != "there"]
 
 
-def _item(item: Item) -> str:
-    size = f", {human_bytes(item.bytes)} {VIA[item.via]}" if item.state != "unlocked" else ""
+def _item(item: Item, giver: str) -> str:
+    place = giver if item.via == "lan" else "from its registry"
+    size = f", {human_bytes(item.bytes)} {place}" if item.state != "unlocked" else ""
     return f"  {item.state:8} {names.short(item.name)}: {SAID[item.state]}{size}"
 
 

@@ -14,6 +14,7 @@ from reaper_ops.core.delivery.room import Excess, Memory
 State = Literal["there", "fetch", "replace", "unlocked"]
 Via = Literal["wan", "lan"]
 MIN_FREE = 1 << 30
+GIVERS = {"swarm": "from the swarm", "push": "from this machine"}
 
 
 @dataclass(frozen=True)
@@ -60,31 +61,34 @@ class HostPlan:
 class FleetPlan:
     """wan: bytes that cross to the internet, where a mirror fetches each blob once; lan: from the mirror to hosts.
 
-    once: the same with every blob crossing once.
+    once: the same with every blob crossing once. giver: where hosts have from what goes over the LAN.
     """
 
     hosts: tuple[HostPlan, ...]
     wan: int
     lan: int
     once: int
+    giver: str = "from the mirror"
 
     @property
     def exit_code(self) -> int:
         return 3 if any(one.problem or one.too_full for one in self.hosts) else 0
 
 
-def plan(holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *, direct: bool = False) -> FleetPlan:
-    """direct: as if no site mirror were set. problems: hosts that could not be read."""
+def plan(
+    holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *, strategy: str | None = None
+) -> FleetPlan:
+    """strategy: as `models pull` takes it. problems: hosts that could not be read."""
     wan, lan = 0, 0
     once: dict[str, int] = {}
     beyond: dict[str, int] = {}
     hosts: list[HostPlan] = []
     for one in holdings:
-        sources = {} if direct else request.sources(one.settings)
+        sources = {} if strategy == "direct" else request.sources(one.settings)
         given: set[str] = set()
         items: list[Item] = []
         for name in one.settings.models():
-            via: Via = "lan" if name in sources else "wan"
+            via: Via = "lan" if name in sources or strategy in GIVERS else "wan"
             item, blobs = _item(name, one, lock.get(name), via, given)
             items.append(item)
             given |= set(blobs)
@@ -92,7 +96,8 @@ def plan(holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *
             (once if via == "lan" else beyond).update(blobs)
         hosts.append(_host(one, tuple(items)))
     failed = tuple(HostPlan(host, problem=problem) for host, problem in problems.items())
-    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan, sum({**once, **beyond}.values()))
+    giver = GIVERS.get(strategy or "", FleetPlan.giver)
+    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan, sum({**once, **beyond}.values()), giver)
 
 
 def _host(one: Holding, items: tuple[Item, ...]) -> HostPlan:
