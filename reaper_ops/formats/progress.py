@@ -30,6 +30,13 @@ def choose(output: str) -> Progress:
     return Plain()
 
 
+def _so_far(event: Event) -> tuple[int, int]:
+    """Bytes of the whole model where its size is known, else of the layer in work."""
+    if event.get("model_total"):
+        return int(event.get("model_completed") or 0), int(event["model_total"])
+    return int(event.get("completed") or 0), int(event.get("total") or 0)
+
+
 class _Quiet:
     def __enter__(self) -> Self:
         return self
@@ -124,8 +131,8 @@ class Live:
         if host not in self._rows:
             self._rows[host] = self._bars.add_task("", total=None, host=host)
         row = self._rows[host]
-        if event["event"] == "progress" and event.get("total"):
-            done, total = event.get("completed", 0), event["total"]
+        done, total = _so_far(event)
+        if event["event"] == "progress" and total:
             text = f"{event['model']} {human_bytes(done)} of {human_bytes(total)}"
             self._bars.update(row, description=text, completed=done, total=total)
         elif event["event"] == "start":
