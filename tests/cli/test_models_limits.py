@@ -34,8 +34,6 @@ def test_a_cap_that_nobody_would_keep_is_refused_before_a_host_is_touched(one, c
         capfd, one.inventory, "--strategy", "push", "--limit-rate", "9M"
     )
     assert "is not a size" in refused(capfd, one.inventory, "--limit-rate", "fast")
-    assert "is for --strategy push alone" in refused(capfd, one.inventory, "--push-rate", "9M")
-    assert "is for --strategy swarm alone" in refused(capfd, one.inventory, "--seed-address", "10.0.0.1")
     assert one.listed("one") == {}
 
 
