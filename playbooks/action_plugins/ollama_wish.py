@@ -23,6 +23,9 @@ except ImportError as problem:
     ) from problem
 
 
+SITE = ("ollama_mirror", "ollama_mirror_sources")
+
+
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset({"read_only", "for_removal", "evidence"})
@@ -33,6 +36,9 @@ class ActionModule(ActionBase):
         ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
         ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
         variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
+        site = task_vars.get("reaper_site_mirror") or {}
+        if host in site.get("hosts", ()):
+            variables |= {name: site[name] for name in SITE if not variables.get(name)}
         wanted, errors = settings.parse(host, variables)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}

@@ -17,7 +17,7 @@ from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.delivery.ways import Way
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows import models_api, models_look, models_swarm
+from reaper_ops.flows import models_api, models_look, models_swarm, site_mirror
 from reaper_ops.flows.models_api import Order
 from reaper_ops.flows.models_look import Census
 
@@ -49,7 +49,9 @@ def pull(
     via: the hosts' API, or Ansible on the hosts; None takes the API of each host where it can be reached from here.
     A swarm is always by Ansible.
     """
-    hosts = wanted.managed(ansible.inventory(source))
+    known = ansible.inventory(source)
+    site = site_mirror.choose(source, known, strategy)
+    hosts = wanted.managed(site.inventory(known))
     chosen = {host.name: chosen_of(host.settings.models(), only) for host in hosts}
     requests = {host: {"pull": list(models)} for host, models in chosen.items() if models}
     if only and not requests:
@@ -62,7 +64,7 @@ def pull(
     pinned, direct = request.locked(lock or Lock(), every), strategy == "direct"
     order = Order(chosen, pinned, direct, options or {}, owner())
     asked = tuple(host for host in hosts if host.name in requests)
-    variables = {"reaper_locked": pinned, "reaper_direct": direct, **(options or {})}
+    variables = {"reaper_locked": pinned, "reaper_direct": direct, **site.variables(), **(options or {})}
     if strategy == "swarm":
         variables["reaper_seed"], via = models_swarm.seed_for(source, asked, seed_address), "host"
     mirrored = {host.name: _mirrored(host, chosen[host.name], strategy) for host in asked}
@@ -73,7 +75,12 @@ def pull(
     rest = {host: wish for host, wish in requests.items() if choices[host].way == "host"}
     found = _by_both_ways(source, order, by_api, rest, variables, on_event)
     unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
-    notes = (*unpinned, *_each_by_itself(found, mirrored, strategy), *(ways.told(choices) if via is None else ()))
+    notes = (
+        *unpinned,
+        *([site.note] if site.note else []),
+        *_each_by_itself(found, mirrored, strategy),
+        *(ways.told(choices) if via is None else ()),
+    )
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), mirrored)
     return in_order(replace(found, notes=notes, traffic=moved), requests)
 

@@ -11,6 +11,7 @@ from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.delivery import caps, wanted, window
 from reaper_ops.core.values import size
 from reaper_ops.errors import ReaperError
+from reaper_ops.flows import site_mirror
 
 GONE_AFTER = 15
 
@@ -28,7 +29,8 @@ def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str,
         raise ReaperError(caps.PLACE, problem, "--push-rate caps what each host gets")
     if strategy == "swarm":
         return {"reaper_limit_rate": most}
-    hosts = wanted.managed(ansible.inventory(source))
+    known = ansible.inventory(source)
+    hosts = wanted.managed(site_mirror.choose(source, known, strategy).inventory(known))
     everybody = ansible.inventory(replace(source, limit=None)).hosts
     caps.check(most, hosts, everybody, direct=strategy == "direct", only=only)
     return {}

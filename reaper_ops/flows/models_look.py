@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reaper_ops.adapters import ansible, lockfile, pulled
@@ -13,6 +13,8 @@ from reaper_ops.core.delivery.census import Holding
 from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.core.delivery.plan import FleetPlan
 from reaper_ops.core.delivery.table import Table
+from reaper_ops.core.inventory import Inventory
+from reaper_ops.flows import site_mirror
 from reaper_ops.flows.gather import survey
 
 
@@ -20,6 +22,7 @@ from reaper_ops.flows.gather import survey
 class Census:
     """Managed hosts in the order of the inventory; problems of those that could not be read."""
 
+    inventory: Inventory
     holdings: tuple[Holding, ...]
     problems: Mapping[str, str]
 
@@ -32,7 +35,7 @@ def look(source: Source, on_event: OnEvent | None = None) -> Census:
         for host in inventory.hosts
         if host.name in gathered.facts
     )
-    return Census(held, gathered.problems)
+    return Census(inventory, held, gathered.problems)
 
 
 def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Table:
@@ -44,4 +47,6 @@ def planned(source: Source, path: Path, *, strategy: str | None = None, on_event
     ansible.check_source(source)
     lock = lockfile.needed(path)
     found = look(source, on_event)
-    return plan.plan(found.holdings, lock, found.problems, strategy=strategy)
+    chosen = site_mirror.choose(source, found.inventory, strategy)
+    held = tuple(replace(one, settings=chosen.settings(one.host, one.settings)) for one in found.holdings)
+    return replace(plan.plan(held, lock, found.problems, strategy=strategy), note=chosen.note)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import wish
 from reaper_ops.core.inventory import Inventory
 from reaper_ops.core.plan import Plan
 from reaper_ops.core.plan.download import Download
+from reaper_ops.flows import site_mirror
 from reaper_ops.flows.gather import Gathered, survey
+from reaper_ops.flows.site_mirror import Chosen
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Planned:
     inventory: Inventory
     gathered: Gathered
     plans: tuple[Plan, ...]
+    mirror: Chosen = field(default_factory=Chosen)
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -41,7 +44,8 @@ class Planned:
 
 def plan(source: Source, on_event: OnEvent | None = None) -> Planned:
     inventory, gathered = survey(source, on_event)
-    return compute(inventory, gathered)
+    chosen = site_mirror.choose(source, inventory)
+    return replace(compute(chosen.inventory(inventory), gathered), mirror=chosen)
 
 
 def compute(inventory: Inventory, gathered: Gathered) -> Planned:

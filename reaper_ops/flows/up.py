@@ -49,7 +49,8 @@ def _delivery(source: Source, planned: Planned) -> dict[str, object]:
     """The lock beside the inventory, where there is one, for the models of these hosts."""
     lock = lockfile.read(lockfile.place(source)) or Lock()
     wanted = {name for host in planned.inventory.hosts for name in host.settings.models()}
-    return {"reaper_locked": request.locked(lock, wanted), "reaper_owner": owner()}
+    known = {"reaper_locked": request.locked(lock, wanted), "reaper_owner": owner()}
+    return {**known, **planned.mirror.variables()}
 
 
 def changes(run: Run) -> dict[str, tuple[str, ...]]:

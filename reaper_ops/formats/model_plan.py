@@ -21,7 +21,7 @@ def as_text(found: FleetPlan) -> str:
     total = f"plan: {human_bytes(found.wan)} over the WAN, {human_bytes(found.lan)} over the LAN"
     if found.wan > found.once:
         total += f"\nthe same bytes cross the WAN several times; {ONCE} brings {human_bytes(found.once)} once"
-    return "\n".join([*lines, "", total])
+    return "\n".join([*lines, "", total, *([found.note] if found.note else [])])
 
 
 def _host(one: HostPlan, giver: str) -> list[str]:
@@ -78,7 +78,7 @@ def as_json(found: FleetPlan) -> str:
         {**asdict(one), "bytes": one.bytes, "free_after": one.free_after, "too_full": one.too_full}
         for one in found.hosts
     ]
-    sums = {"wan_bytes": found.wan, "lan_bytes": found.lan, "wan_bytes_once": found.once}
+    sums = {"wan_bytes": found.wan, "lan_bytes": found.lan, "wan_bytes_once": found.once, "note": found.note}
     return json.dumps({"schema": SCHEMA, **sums, "hosts": hosts}, indent=2)
 
 

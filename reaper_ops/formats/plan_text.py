@@ -8,12 +8,12 @@ from reaper_ops.core.plan import Action, Plan
 from reaper_ops.core.values import human_bytes
 
 
-def render(plans: Sequence[Plan], problems: Mapping[str, str], *, diffs: bool = True) -> str:
+def render(plans: Sequence[Plan], problems: Mapping[str, str], *, note: str = "", diffs: bool = True) -> str:
     lines: list[str] = []
     for plan in plans:
         lines += _host(plan, diffs)
     lines += [f"{host}: could not be read: {text}" for host, text in problems.items()]
-    return "\n".join([*lines, "", _summary(plans, problems)])
+    return "\n".join([*lines, "", _summary(plans, problems), *([note] if note else [])])
 
 
 def _host(plan: Plan, diffs: bool) -> list[str]:

@@ -62,6 +62,7 @@ class FleetPlan:
     """wan: bytes that cross to the internet, where a mirror fetches each blob once; lan: from the mirror to hosts.
 
     once: the same with every blob crossing once. giver: where hosts have from what goes over the LAN.
+    note: which mirror was chosen for hosts that name none.
     """
 
     hosts: tuple[HostPlan, ...]
@@ -69,6 +70,7 @@ class FleetPlan:
     lan: int
     once: int
     giver: str = "from the mirror"
+    note: str = ""
 
     @property
     def exit_code(self) -> int:

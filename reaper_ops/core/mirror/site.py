@@ -1,0 +1,75 @@
+"""The site mirror of more than one host that name none: the only one of their inventory."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from reaper_ops.core.inventory import LOCAL_NAMES, Host
+from reaper_ops.core.settings import Settings
+from reaper_ops.core.settings.mirror import OFFLINE
+
+
+@dataclass(frozen=True)
+class Site:
+    """host: the mirror's name in the inventory; url: at which the others reach it; serves: hosts that get it."""
+
+    host: str
+    url: str
+    serves: frozenset[str]
+    ports: Mapping[str, int]
+
+    def variables(self) -> dict[str, Any]:
+        """What ollama_wish takes for the settings of a host that names no mirror."""
+        return {"hosts": sorted(self.serves), "ollama_mirror": self.url, "ollama_mirror_sources": dict(self.ports)}
+
+    def settings(self, host: str, known: Settings) -> Settings:
+        """Those of the host, with the mirror where it gets it."""
+        if host not in self.serves:
+            return known
+        ports = known.ollama_mirror_sources or dict(self.ports)
+        return known.model_copy(update={"ollama_mirror": self.url, "ollama_mirror_sources": ports})
+
+
+def without(hosts: Iterable[Host]) -> tuple[Host, ...]:
+    """Managed hosts that want models and name no mirror."""
+    return tuple(
+        host
+        for host in hosts
+        if host.settings.ollama_managed and host.settings.models() and host.settings.ollama_mirror is None
+    )
+
+
+def of(everybody: Iterable[Host], pulling: Iterable[Host]) -> Site | None:
+    """None where there is no choice or too much of it. everybody: the whole inventory, which a limit may cut."""
+    mirrors = [host for host in everybody if host.settings.mirror_runtime != "none"]
+    if len(mirrors) != 1:
+        return None
+    one = mirrors[0].settings
+    upstream = urlsplit(one.mirror_upstream).netloc.lower()
+    lacking = [host for host in without(pulling) if upstream in _lower(host.settings.ollama_mirror_registries)]
+    address = _address(mirrors[0], lacking)
+    if one.mirror_upstream == OFFLINE or address is None:
+        return None
+    port = "" if one.mirror_port == 80 else f":{one.mirror_port}"
+    url = f"http://{f'[{address}]' if ':' in address else address}{port}"
+    return Site(mirrors[0].name, url, frozenset(host.name for host in lacking), one.mirror_sources)
+
+
+def _lower(names: Iterable[str]) -> set[str]:
+    return {name.lower() for name in names}
+
+
+def _address(mirror: Host, pulling: Iterable[Host]) -> str | None:
+    """Where all of these hosts reach it; None for a mirror on a loopback that is not theirs."""
+    bind = ipaddress.ip_address(mirror.settings.mirror_bind)
+    reached = mirror.address or mirror.name
+    own = mirror.is_local or reached in LOCAL_NAMES
+    if bind.is_unspecified and not own:
+        return reached
+    if bind.is_unspecified or bind.is_loopback:
+        return "127.0.0.1" if own and all(host.is_local for host in pulling) else None
+    return str(bind)
