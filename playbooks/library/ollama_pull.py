@@ -7,6 +7,7 @@ import functools
 import http.client
 import time
 
+from ansible.module_utils import reaper_claims
 from ansible.module_utils import reaper_rules as rules
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
@@ -61,6 +62,8 @@ models:
   elements: dict
   returned: always
 """
+
+LOOK_EVERY = 2
 
 
 def pull_once(step, progress):
@@ -131,6 +134,22 @@ def foreseen(params):
     return [dict(rules.unchanged(name, digest if good else ""), changed=not good) for name, digest, good in right]
 
 
+def wait_for_others(params, progress, do):
+    """A pull over the API has its lock in the server's list. One that is left there is not renewed, and void soon."""
+    first = {}
+    while True:
+        rows = rules.walk(rules.listing(params["url"]), lambda step: do[type(step)](step))
+        held = reaper_claims.held(rows, time.time())
+        renewed = [name for name, fresh in held.items() if fresh != first.setdefault(name, fresh)]
+        if renewed:
+            seconds = (held[renewed[0]] - first[renewed[0]]) // reaper_claims.SECOND
+            raise Trouble(reaper_claims.busy(params["url"], renewed[0].rpartition(":")[2], seconds))
+        if not held:
+            return
+        progress.event({"status": "waiting for another pull, or for its lock to be void"}, force=True)
+        time.sleep(LOOK_EVERY)
+
+
 def bring(module):
     """Rows of all wanted models, in their order."""
     if module.check_mode:
@@ -138,6 +157,7 @@ def bring(module):
     progress, rows = Progress(module.params), []
     do = way(module.params, progress)
     try:
+        wait_for_others(module.params, progress, do)
         rules.walk(rules.bring(module.params, rows), lambda step: do[type(step)](step))
     finally:
         progress.end()

@@ -8,7 +8,7 @@ import os
 import time
 
 from ansible.module_utils.reaper_registry import missing
-from ansible.module_utils.reaper_rules import Tally
+from ansible.module_utils.reaper_tally import Tally
 
 ABANDONED = 120
 SNAPSHOT_EVERY = 0.25

@@ -56,10 +56,8 @@ def pull(
     requests = {host: {"pull": list(models)} for host, models in chosen.items() if models}
     if only and not requests:
         raise ReaperError(", ".join(only), "no host wants this", "`reaper-ops models sets` shows what is wanted")
-    lock = lockfile.read(path)
     every = {name for models in chosen.values() for name in models}
-    if lock is not None:
-        all_locked(lock, every, path)
+    lock = _whole(path, every)
     _strategy_fits(strategy, hosts, via)
     pinned, direct = request.locked(lock or Lock(), every), strategy == "direct"
     order = Order(chosen, pinned, direct, options or {}, owner())
@@ -74,15 +72,18 @@ def pull(
     by_api = [host for host in asked if choices[host.name].way == "api"]
     rest = {host: wish for host, wish in requests.items() if choices[host].way == "host"}
     found = _by_both_ways(source, order, by_api, rest, variables, on_event)
-    unpinned = () if lock else (f"there is no {path}: {UNPINNED}",)
-    notes = (
-        *unpinned,
-        *([site.note] if site.note else []),
-        *_each_by_itself(found, mirrored, strategy),
-        *(ways.told(choices) if via is None else ()),
-    )
+    before = [*([] if lock else [f"there is no {path}: {UNPINNED}"]), *([site.note] if site.note else [])]
+    notes = (*before, *_each_by_itself(found, mirrored, strategy), *(ways.told(choices) if via is None else ()))
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), mirrored)
     return in_order(replace(found, notes=notes, traffic=moved), requests)
+
+
+def _whole(path: Path, every: set[str]) -> Lock | None:
+    """The lock, where there is one."""
+    lock = lockfile.read(path)
+    if lock is not None:
+        all_locked(lock, every, path)
+    return lock
 
 
 def _by_both_ways(

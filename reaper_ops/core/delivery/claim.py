@@ -11,18 +11,20 @@ import contextlib
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
+from reaper_ops import assets
 from reaper_ops.core.delivery import rules
 
-FAMILY = "reaper-ops/lock"
-LEASE = 90
-SECOND = 10**9
+_SHARED = assets.shared("reaper_claims")
+FAMILY: str = _SHARED.FAMILY
+LEASE: int = _SHARED.LEASE
+SECOND: int = _SHARED.SECOND
+is_claim: Any = _SHARED.is_claim
+nanoseconds: Any = _SHARED.nanoseconds
 RENEWAL = 20.0
 NOWHERE = "http://127.0.0.1:9"
 NOBODY = "127.0.0.1:9/reaper-ops"
-_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$")
 _BAD = re.compile(r"[^A-Za-z0-9_-]+")
 
 Steps = Generator[Any, Any, Any]
@@ -66,19 +68,6 @@ class Claim:
 
 def slug(owner: str) -> str:
     return _BAD.sub("-", owner).strip("-") or "unknown"
-
-
-def is_claim(name: str) -> bool:
-    return name.lower().startswith(f"{FAMILY}:")
-
-
-def nanoseconds(stamp: str) -> int:
-    """Of a time as Go writes it; 0 for what is none."""
-    match = _STAMP.match(stamp)
-    if match is None:
-        return 0
-    whole = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
-    return int(whole.timestamp()) * SECOND + int((match[2] or "0").ljust(9, "0"))
 
 
 def claims(rows: list[Mapping[str, Any]]) -> list[Claim]:
@@ -132,7 +121,7 @@ def take(url: str, me: Me, notes: list[str]) -> Steps:
     first = min((one for one in found if one not in void), key=lambda one: (one.ticket, one.tag))
     if first is not mine:
         yield from leave(url, me, True)
-        raise rules.Trouble(_busy(url, first, mine.fresh))
+        raise rules.Trouble(_SHARED.busy(url, first.tag, max(0, (mine.fresh - first.ticket) // SECOND)))
     yield Renew(stub(me, mine.ticket))
     return True
 
@@ -143,9 +132,3 @@ def leave(url: str, me: Me, held: bool) -> Steps:
     if held:
         with contextlib.suppress(rules.Trouble):
             yield rules.Ask("DELETE", "/api/delete", {"model": me.name})
-
-
-def _busy(url: str, one: Claim, now: int) -> str:
-    owner, age = one.tag.partition(".")[0], max(0, (now - one.ticket) // SECOND)
-    step = f"wait for its end; a lock that is not renewed is void after {LEASE} s"
-    return f"{url}: another pull runs on this host, by {owner} for {age} s ({one.tag}); {step}"

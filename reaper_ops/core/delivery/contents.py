@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reaper_ops.core.delivery import names
+from reaper_ops.core.delivery.claim import is_claim
 from reaper_ops.core.delivery.lock import Lock
 
 State = Literal["ok", "unlocked", "drift", "damaged", "absent"]
@@ -80,7 +81,7 @@ class Verified:
 
 def judge(host: str, told: Mapping[str, Any], wanted: Iterable[str], lock: Lock) -> Store:
     """`told`: the answer of the module; `wanted`: names that the host shall have, of those that were asked for."""
-    rows = [_checked(host, row, lock) for row in told["models"]]
+    rows = [_checked(host, row, lock) for row in told["models"] if not is_claim(names.short(str(row["name"])))]
     there = {names.key(one.name) for one in rows}
     absent = [
         Checked(host, names.canonical(name), "absent", problem="is not in the store", next_step=PULL)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from reaper_ops import assets
 from reaper_ops.core.delivery import claim, rules
 from reaper_ops.core.delivery.claim import Me
 
@@ -107,3 +108,13 @@ def test_times_as_go_writes_them(stamp, found):
 def test_an_owner_is_part_of_a_name(owner, said):
     assert claim.slug(owner) == said
     assert claim.is_claim(Me(owner, "1-a").name)
+
+
+def test_who_waits_on_the_host_sees_locks_that_are_not_void():
+    rows = [
+        {"name": f"{claim.FAMILY}:ann-a.1-a", "modified_at": "2026-01-01T00:00:10.5Z"},
+        {"name": f"{claim.FAMILY}:ben-b.2-b", "modified_at": "2026-01-01T01:01:40+01:00"},
+        {"name": "llama3:latest", "modified_at": "2026-01-01T00:01:40Z"},
+    ]
+    now = claim.nanoseconds("2026-01-01T00:01:41Z") // claim.SECOND
+    assert list(assets.shared("reaper_claims").held(rows, now)) == [f"{claim.FAMILY}:ben-b.2-b"]

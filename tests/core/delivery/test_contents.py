@@ -43,3 +43,8 @@ def test_a_damaged_blob_that_nobody_names_is_a_finding_and_a_good_one_is_not():
     assert "a pull would take it as it is" in as_text(loud)
     assert "0 of 1 hosts" in as_text(loud)
     assert as_lines(loud).splitlines()[1].startswith("h - unnamed-damaged - sha256-dddd")
+
+
+def test_the_lock_of_a_pull_that_runs_is_no_model():
+    held = row(name="registry.ollama.ai/reaper-ops/lock:ann-a.1-a")
+    assert [one.name for one in judged(row(), held).models] == [NAME]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the pull of a model is, by the lines that its server sends. Standard library only."""
+
+from __future__ import annotations
+
+WHOLE = ("verifying", "writing", "naming", "removing", "success", "done")
+
+
+class Tally:
+    """What the lines of a pull come to for one model: bytes of layers that are done, and of the one in work.
+
+    Layers come one after the other, and the last line of one may be short of its end: the server tells each 60 ms.
+    """
+
+    def __init__(self, name, sizes, done=()):
+        self.model, self.sizes, self.done = name, sizes or {}, set(done)
+        self.layer, self.came, self.works = None, 0, False
+
+    def take(self, line):
+        """Every line must come here, also those that nobody is shown."""
+        layer, completed, status = line.get("digest"), line.get("completed", 0), line.get("status") or ""
+        if layer:
+            if self.works and layer != self.layer:
+                self.done.add(self.layer)
+            self.layer, self.came, self.works = layer, completed, True
+            if completed and completed >= line.get("total", 0):
+                self.done.add(layer)
+            else:
+                self.done.discard(layer)
+        elif completed:
+            self.layer, self.came, self.works = None, completed, False
+        elif status.startswith(WHOLE):
+            self.done.update(self.sizes)
+        else:
+            self.works = False
+
+    def row(self, line):
+        self.take(line)
+        layer, completed, total = line.get("digest"), line.get("completed", 0), line.get("total", 0)
+        whole = sum(size for digest, size in self.sizes.items() if digest in self.done)
+        whole += self.came if self.layer not in self.done else 0
+        every = sum(self.sizes.values())
+        row = {"model": self.model, "layer": layer, "completed": completed, "total": total}
+        row.update(status=line.get("status", ""), model_completed=min(whole, every) if self.sizes else None)
+        return dict(row, model_total=every or None)
