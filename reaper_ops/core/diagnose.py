@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reaper_ops.core import evidence, remedy
+from reaper_ops.core import evidence, measures, remedy
 from reaper_ops.core.diagnosis import Blind as Blind
 from reaper_ops.core.diagnosis import Cause as Cause
 from reaper_ops.core.diagnosis import Diagnosis as Diagnosis
@@ -45,6 +45,7 @@ def diagnose(case: Case) -> Diagnosis:
         url=case.seen.url,
         version=case.seen.version,
         models=tuple(model.name for model in case.seen.models or ()),
+        facts=measures.take(case.seen, case.facts),
     )
 
 

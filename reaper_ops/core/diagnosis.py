@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from reaper_ops.core.finding import Finding, Severity, Step
 from reaper_ops.core.report import WARNINGS, Evidence, State
@@ -34,7 +35,8 @@ class Diagnosis:
     """state is None when nothing was asked over HTTP; problem says why a host could not be looked at at all.
 
     summary, evidence and next_step are the probe's own words for the state. explained: whether a cause accounts for
-    the state; questions are what only a person can answer where none does.
+    the state; questions are what only a person can answer where none does; facts is what was measured,
+    as in a probe's report.
     """
 
     host: str
@@ -52,6 +54,7 @@ class Diagnosis:
     version: str | None = None
     models: tuple[str, ...] = ()
     problem: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def severity(self) -> Severity | None:

@@ -63,6 +63,7 @@ def of_diagnosis(found: Diagnosis) -> HostReport:
         found.models,
         notes=found.notes,
         simulated=found.simulated,
+        facts=found.facts,
     )
 
 

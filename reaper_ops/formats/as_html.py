@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from reaper_ops import __version__, assets
 from reaper_ops.core.diagnosis import Diagnosis
-from reaper_ops.core.report import HostReport, Report
+from reaper_ops.core.report import Report
 from reaper_ops.core.saved import of_diagnosis
 from reaper_ops.formats import html_trend, html_view
-from reaper_ops.formats.as_text import kind_of
 from reaper_ops.formats.html_text import moment, shown
 
 MODELS = 500
@@ -40,7 +39,7 @@ def page(report: Report, diagnoses: Sequence[Diagnosis] = (), earlier: Sequence[
         when=moment(report.time),
         hosts=rows,
         sick=[row for row in rows if row.kind != "good"],
-        counts=_counts(hosts),
+        counts=_counts(rows),
         simulated=[shown(part, 200) for part in dict.fromkeys(part for host in hosts for part in host.simulated)],
         models=models[:MODELS],
         more_models=max(0, len(models) - MODELS),
@@ -49,11 +48,11 @@ def page(report: Report, diagnoses: Sequence[Diagnosis] = (), earlier: Sequence[
     )
 
 
-def _counts(hosts: Sequence[HostReport]) -> tuple[Count, ...]:
+def _counts(rows: Sequence[html_view.Row]) -> tuple[Count, ...]:
     """Good states first, then as many as there are."""
-    found = Counter((host.word, kind_of(host)) for host in hosts)
+    found = Counter((row.state, row.kind) for row in rows)
     ordered = sorted(found.items(), key=lambda item: (-html_view.RANK.index(item[0][1]), -item[1], item[0]))
     return tuple(
-        Count(state, kind, html_view.SIGNS[kind], count, round(100 * count / len(hosts), 2))
+        Count(state, kind, html_view.SIGNS[kind], count, round(100 * count / len(rows), 2))
         for (state, kind), count in ordered
     )

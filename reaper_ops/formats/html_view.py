@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -115,7 +116,7 @@ def _row(place: int, host: HostReport, kind: str, found: Diagnosis | None) -> Ro
     return Row(
         place,
         shown(host.host, NAME),
-        host.word,
+        host.word if kind == kind_of(host) else f"{host.word}, with findings",
         kind,
         SIGNS[kind],
         causes[0].id if causes else shown(host.cause or "", NAME),
@@ -186,8 +187,7 @@ def held(hosts: Sequence[HostReport]) -> tuple[Held, ...]:
         for model in measures.read(host.facts).models or ():
             holders = found.setdefault((model.name, model.digest), _Holders(model.size))
             holders.hosts.append(host.host)
-    names = [name for name, _ in found]
-    several = {name for name in names if names.count(name) > 1} if len(names) < 5000 else set()
+    digests = Counter(name for name, _ in found)
     ordered = sorted(found.items(), key=lambda item: (-len(item[1].hosts), item[0]))
     return tuple(
         Held(
@@ -196,7 +196,7 @@ def held(hosts: Sequence[HostReport]) -> tuple[Held, ...]:
             human_bytes(holders.size) if holders.size else "",
             tuple(shown(host, NAME) for host in holders.hosts[:HOSTS]),
             len(holders.hosts),
-            name in several,
+            digests[name] > 1,
         )
         for (name, digest), holders in ordered
     )

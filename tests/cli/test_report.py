@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from servers import free_port, http_server
 
 from reaper_ops.cli.program import run
+from reaper_ops.core.diagnose import diagnose, examined
+from reaper_ops.core.diagnosis import Cause, Checkup
+from reaper_ops.core.facts.model import Facts, Memory, System
+from reaper_ops.core.finding import Finding, Severity
+from reaper_ops.core.probe import Model, Observation
+from reaper_ops.core.report import State
+from reaper_ops.core.rules.case import Case
+from reaper_ops.core.settings import Settings
+from reaper_ops.formats import doctor_json
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +53,21 @@ def test_kept_reports_alone_ask_nobody(everyday: str, tmp_path: Path, monkeypatc
     assert run(["report", "--html", str(page), *files[2:], *files[:2]]) == 0
     assert "2026-01-02 00:00 UTC" in page.read_text()
     assert "timeout → " in page.read_text()
+
+
+def test_a_kept_diagnosis_shows_causes_memory_and_digests_on_one_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model("llama3:8b", digest="sha256:abcdef0123456789", size=5 << 30)
+    seen = Observation("a", "http://a:11434", models=(model,))
+    found = diagnose(examined(Case(Settings(), seen, Facts("a", System(), Memory(32 << 30, 8 << 30, 0, 0)))))
+    cause = Cause(Finding("no swap", (), severity=Severity.WARNING, id="no-swap"), (), (), "")
+    kept, page = tmp_path / "kept.json", tmp_path / "fleet.html"
+    kept.write_text(doctor_json.render(Checkup((replace(found, state=State.HEALTHY, causes=(cause,)),))))
+    assert run(["report", "--html", str(page), "--from", str(kept)]) == 4
+    assert capsys.readouterr().out == f"{page}: 1 host, warning\n"
+    text = page.read_text()
+    assert all(part in text for part in ("no-swap", "25.8 GB of 34.4 GB", "abcdef012345"))
 
 
 @pytest.mark.parametrize(

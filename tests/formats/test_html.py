@@ -88,6 +88,8 @@ def test_a_finding_on_a_healthy_host_needs_attention() -> None:
     cause = replace(CAUSE, finding=replace(CAUSE.finding, severity=Severity.WARNING))
     page = as_html.page(Report("doctor", (WELL,)), (Diagnosis("gpu1", State.HEALTHY, causes=(cause,)),))
     assert '<article id="h1" class="warning">' in page
+    words = " ".join(Page(page).words.split())
+    assert "At a glance 1 ! healthy, with findings Needs attention gpu1 ! healthy, with findings" in words
 
 
 def test_trend() -> None:
