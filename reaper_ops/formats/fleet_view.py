@@ -16,10 +16,12 @@ from reaper_ops.core.values import human_bytes
 from reaper_ops.formats import as_json, as_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 COLOURS = {"good": "green", "warning": "yellow", "error": "red", "unknown": "magenta"}
 COLUMNS = ("host", "state", "for", "Ollama", "loaded", "memory", "VRAM", "why")
+WIDE = {"memory": 100, "VRAM": 100, "Ollama": 130, "loaded": 130}
+"""Columns that a narrower screen spares, so that the cause can be read on it."""
 AROUND = 5
 """Lines of a screen that are not hosts: head, rules, footer, prompt."""
 
@@ -109,11 +111,15 @@ class Live:
         if problem:
             self._console.print(f"{clock()}  this round was not probed: {as_text.ascii_safe(problem)}")
         ages = {host: now - since for host, (_, since) in self._since.items()}
-        self._screen.update(table(report, ages, self._console.size.height), refresh=True)
+        self._screen.update(table(report, ages, *self._console.size), refresh=True)
 
 
-def table(report: Report, ages: dict[str, float], height: int) -> Table:
-    """Sick hosts first; what does not fit on the screen is counted in the last line."""
+def table(report: Report, ages: dict[str, float], width: int, height: int) -> Group:
+    """Sick hosts first; what does not fit on the screen is counted in the last line.
+
+    That line is not filled up to the edge: the `^C` that a terminal echoes there would begin another one.
+    """
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -123,13 +129,16 @@ def table(report: Report, ages: dict[str, float], height: int) -> Table:
     rest = Counter(host.word for host in ordered[len(shown) :])
     more = f" · not shown: {', '.join(f'{number} {name}' for name, number in rest.most_common())}" if rest else ""
     simulated = " · simulated" if any(host.simulated for host in report.hosts) else ""
-    caption = Text(f"{clock()}  {counts}{more}{simulated}")
-    found = Table(box=None, expand=True, caption=caption, caption_justify="left")
-    for name in COLUMNS:
-        found.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if name == "why" else None)
+    found = Table(box=None, expand=True)
+    names = [name for name in COLUMNS if width >= WIDE.get(name, 0)]
+    for name in names:
+        longest = max(12, width // 4) if name == "host" else None
+        ratio = 1 if name == "why" else None
+        found.add_column(name, no_wrap=True, overflow="ellipsis", ratio=ratio, max_width=longest)
     for host in shown:
-        found.add_row(*map(Text, cells(host, ages.get(host.host, 0.0))), style=COLOURS[as_text.kind_of(host)])
-    return found
+        texts = dict(zip(COLUMNS, cells(host, ages.get(host.host, 0.0)), strict=True))
+        found.add_row(*(Text(texts[name]) for name in names), style=COLOURS[as_text.kind_of(host)])
+    return Group(found, Text(f"{clock()}  {counts}{more}{simulated}", style="italic dim"))
 
 
 def cells(host: HostReport, age: float) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def test_a_terminal_shows_a_table_and_keeps_the_last_one() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         os.close(mine)
-    assert "Ollama" in shown
+    assert "state" in shown
     assert "127.0.0.1" in shown
 
 
@@ -106,12 +106,30 @@ def test_a_large_fleet_fits_the_screen_sick_hosts_first() -> None:
     hosts = [HostReport(f"h{at}", State.HEALTHY) for at in range(50)]
     sick = HostReport("bad\x1b[2J", State.TIMEOUT, "does not answer [b]x", cause="kernel-oom-kill")
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(fleet_view.table(Report("probe", (*hosts, sick)), {}, 20))
+    console.print(fleet_view.table(Report("probe", (*hosts, sick)), {}, 120, 20))
     text = console.export_text()
     assert len(text.splitlines()) <= 20
     assert "not shown: 36 healthy" in text
     assert "[kernel-oom-kill] does not answer [b]x" in text.splitlines()[1]
     assert "\\x1b[2J" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 130, 200])
+def test_the_cause_can_be_read_on_a_narrow_screen(width: int) -> None:
+    from rich.console import Console
+
+    sick = HostReport(
+        f"gpu-0001.{'long.' * 20}example.org", State.CONNECTION_REFUSED, cause="container-memory-limit-oom"
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    table = fleet_view.table(Report("probe", (sick,)), {}, width, 24)
+    console.print(table)
+    lines = console.export_text().splitlines()
+    assert "[container-memory-limit-oom]" in lines[1]
+    assert "connection-refused" in lines[1]
+    assert ("memory" in lines[0], "Ollama" in lines[0]) == (width >= 100, width >= 130)
+    last = console.render_lines(table, pad=False)[-1]
+    assert sum(len(segment.text) for segment in last) < width - len("^C")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59.9, "59s"), (61, "1m"), (7200, "2h"), (200000, "2d")])
