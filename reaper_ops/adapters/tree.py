@@ -25,6 +25,19 @@ def write(root: str, name: str, text: str, mode: str = "0644") -> str:
     return str(path)
 
 
+def replace(path: str, text: str) -> None:
+    """In one step: who reads meanwhile has the old file, whole."""
+    place = Path(path).resolve()
+    if place.exists() and not place.is_file():
+        raise ReaperError(path, "is no file that could be replaced", "name another")
+    beside = write(str(place.parent), f".{place.name}.{os.getpid()}", text)
+    try:
+        Path(beside).replace(place)
+    except OSError as exc:
+        Path(beside).unlink(missing_ok=True)
+        raise CommandError(path, f"cannot be written: {exc.strerror}", "name another file") from None
+
+
 def read(path: str, limit: int = 64 << 20) -> tuple[str, float]:
     """The text, and when it was written; a file beyond the limit in bytes is refused."""
     try:

@@ -55,6 +55,36 @@ def test_probe_of_an_inventory_needs_no_ansible_run_for_hosts_that_are_only_prob
     assert "1 host:" in out
 
 
+def test_a_textfile_is_replaced_in_one_step_also_for_a_sick_host(server: Server, tmp_path: Path) -> None:
+    real, given = tmp_path / "real.prom", tmp_path / "ollama.prom"
+    real.write_text("old\n")
+    given.symlink_to(real)
+    words = ["-o", "prometheus", "--out", str(given)]
+    with real.open() as reading:
+        assert run(["probe", "--url", f"http://127.0.0.1:{free_port()}", *words]) == 3
+        assert reading.read() == "old\n"
+    assert 'state="connection-refused"} 1.0' in real.read_text()
+    assert (given.is_symlink(), real.stat().st_mode & 0o777) == (True, 0o644)
+    before = real.read_text()
+    assert run(["probe", "--url", "http://bad url", *words]) == 2
+    assert real.read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ollama.prom", "real.prom"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "/dev/null"], "/dev/null: is no file that could be replaced"),
+        (["--out", "x", "--watch", "1"], "--out: goes with one probe"),
+    ],
+)
+def test_no_place_for_a_textfile(
+    server: Server, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["probe", "--url", server.url, *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_login_confirms_shows_and_remembers(server: Server, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["auth", "login", "ollama", "--base-url", server.url + "/"]) == 0
     out = capsys.readouterr().out
