@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from reaper_ops.core import measures
 from reaper_ops.core.measures import Measures, Room
+from reaper_ops.core.probe import Loaded, Model
 from reaper_ops.core.report import HostReport, Report, State, Tally
 
 PREFIX = "reaper_ops_"
@@ -32,10 +33,10 @@ GAUGES: tuple[tuple[str, str, Number], ...] = (
         lambda host, seen: _seconds(seen) if host.version else None,
     ),
     ("host_models", "Models on disk.", lambda host, seen: _count(seen.models)),
-    ("host_models_bytes", "Size of the models on disk.", lambda host, seen: _sum(m.size for m in seen.models or ())),
+    ("host_models_bytes", "Size of the models on disk.", lambda host, seen: _sum(seen.models)),
     ("host_models_loaded", "Models that are loaded.", lambda host, seen: _count(seen.loaded)),
-    ("host_loaded_bytes", "Memory of loaded models.", lambda host, seen: _sum(m.size for m in seen.loaded or ())),
-    ("host_loaded_vram_bytes", "Part of it on GPUs.", lambda host, seen: float(seen.vram) if seen.loaded else None),
+    ("host_loaded_bytes", "Memory of loaded models.", lambda host, seen: _sum(seen.loaded)),
+    ("host_loaded_vram_bytes", "Part of it on GPUs.", lambda host, seen: None if seen.loaded is None else seen.vram),
     ("host_memory_size_bytes", "Memory of the host.", lambda host, seen: _total(seen.memory)),
     ("host_memory_available_bytes", "Memory to be had.", lambda host, seen: _free(seen.memory)),
     ("host_swap_size_bytes", "Swap of the host.", lambda host, seen: _total(seen.swap)),
@@ -179,6 +180,7 @@ def _count(rows: tuple[object, ...] | None) -> float | None:
     return None if rows is None else float(len(rows))
 
 
-def _sum(sizes: Iterable[int | None]) -> float | None:
-    known = [size for size in sizes if size is not None]
-    return float(sum(known)) if known else None
+def _sum(rows: Sequence[Model | Loaded] | None) -> float | None:
+    """0 where there are none; None where nothing was read, or no size is known."""
+    known = [row.size for row in rows or () if row.size is not None]
+    return float(sum(known)) if known or rows == () else None

@@ -83,6 +83,15 @@ def test_nothing_is_measured_of_a_host_that_did_not_answer() -> None:
     }
 
 
+def test_no_model_is_no_byte_and_no_gap() -> None:
+    empty = replace(WELL, facts={"models": [], "loaded": []})
+    unknown = replace(WELL, host="gpu2", facts={"models": [{"name": "cloud"}]})
+    found = samples(as_prometheus.render(Report("probe", (empty, unknown), 1.0)))
+    sizes = {key: value for key, value in found.items() if key[0].endswith("_bytes")}
+    names = ("host_models_bytes", "host_loaded_bytes", "host_loaded_vram_bytes")
+    assert sizes == {(f"reaper_ops_{name}", "gpu1"): 0 for name in names}
+
+
 def test_a_cause_is_an_id_of_the_catalogue_or_empty() -> None:
     known = RULES[0].id
     rows = (replace(SICK, cause=known), replace(SICK, host="x", cause="what a server said"), LOST)
