@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reaper_ops.core import server_env
 from reaper_ops.core.rules.case import Case
 
 
@@ -37,11 +38,18 @@ GENERIC = {
     "restart": "sudo systemctl restart ollama",
     "start": "sudo systemctl enable --now ollama",
     "log": "journalctl -u ollama -n 100 --no-pager",
+    "all_log": "journalctl -u ollama --no-pager",
+    "recent_log": "journalctl -u ollama --no-pager --since -10min",
     "host": "HOST",
     "source": "-i INVENTORY",
     "port": "11434",
     "models_dir": "/var/lib/ollama/models",
+    "ollama": "ollama",
 }
+
+
+DEFAULT = "127.0.0.1:11434"
+"""Where Ollama's program asks when it is told nothing."""
 
 
 def places(case: Case) -> dict[str, str]:
@@ -55,12 +63,38 @@ def places(case: Case) -> dict[str, str]:
         "up": case.ours(),
         "restart": bare,
         "start": start,
-        "log": case.look().removeprefix(f"on {case.host}: "),
+        **_logs(case),
         "host": case.host,
         "source": case.source or "-i INVENTORY",
         "port": str(settings.ollama_port),
         "models_dir": case.models_dir,
+        "ollama": _client(case),
     }
+
+
+def _client(case: Case) -> str:
+    """Ollama's own program where this host has it, told the address where that is not the default."""
+    settings = case.settings
+    if settings.ollama_runtime == "docker":
+        return "docker exec ollama ollama"
+    log = case.look().rpartition(" ")[2]
+    program = (
+        f"{log.removesuffix('/ollama.log')}/current/bin/ollama" if settings.ollama_runtime == "process" else "ollama"
+    )
+    address = server_env.listen(server_env.reachable(settings.ollama_bind), settings.ollama_port)
+    return program if address == DEFAULT else f"OLLAMA_HOST={address} {program}"
+
+
+def _logs(case: Case) -> dict[str, str]:
+    """The last lines, and for a pipe all of them and those of some minutes: a container says them on standard error."""
+    log = case.look().removeprefix(f"on {case.host}: ")
+    file = log.rpartition(" ")[2]
+    piped = {
+        "systemd": (GENERIC["all_log"], GENERIC["recent_log"]),
+        "docker": ("docker logs ollama 2>&1", "docker logs --since 10m ollama 2>&1"),
+        "process": (f"cat {file}", log),
+    }
+    return {"log": log, **dict(zip(("all_log", "recent_log"), piped[case.settings.ollama_runtime], strict=True))}
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

@@ -52,7 +52,7 @@ PATHS = (
                     *("listening-loopback-only", "container-port-not-published", "container-binds-loopback"),
                     *("unit-config-not-applied", "second-instance", "wrong-service-on-port"),
                 ),
-                "ss -ltnp 'sport = :11434'",
+                "sudo ss -ltnp 'sport = :11434'",
             ),
             Check(
                 "Does the client ask there?",
@@ -65,7 +65,7 @@ PATHS = (
             Check(
                 "Does something on the way refuse or swallow it?",
                 ("firewall-reject", "firewall-drop"),
-                "nft list ruleset",
+                "sudo nft list ruleset",
             ),
             Check("It connects, and nothing comes?", ("starting-up", "server-hung", "gpu-discovery-slow")),
         ),
@@ -81,7 +81,7 @@ PATHS = (
                     *("kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom", "systemd-oomd-kill"),
                     *("oompolicy-stops-service", "ram-preflight-refused", "runner-crash-other"),
                 ),
-                "journalctl -k --since -1h | grep -i -e 'killed process' -e oom",
+                "sudo journalctl -k --since -1h | grep -i -e 'killed process' -e oom",
             ),
             Check(
                 "Did the graphics card run out?",
@@ -104,7 +104,7 @@ PATHS = (
                     *("container-free-underestimated", "wsl2-memory-cap", "overcommit-or-ulimit"),
                     *("ram-preflight-absent",),
                 ),
-                "free -h; ulimit -v",
+                "free -h; sysctl vm.overcommit_memory; systemctl show ollama -p LimitAS -p MemoryMax",
             ),
         ),
     ),

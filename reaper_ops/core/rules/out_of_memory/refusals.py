@@ -55,7 +55,7 @@ def ram_preflight_refused(case: Case) -> Finding | None:
     summary = f"Ollama refused a model: it needs {room.gib(need)}, and {room.gib(have)} were free{also}"
     if names:
         return Finding(summary, verdict.evidence, values={"model": names[0]}, steps=(_UNLOAD, *_REFUSED))
-    return Finding(summary, verdict.evidence)
+    return Finding(summary, verdict.evidence, steps=_REFUSED)
 
 
 def container_free_underestimated(case: Case) -> Finding | None:
@@ -166,7 +166,7 @@ _MEMLOCK = Step(
     "`systemctl edit ollama`: `[Service]` with `LimitMEMLOCK=infinity`; or leave out `use_mlock`; then", "{restart}"
 )
 
-_UNLOAD = Step("Unload {model}, which is loaded too.", "ollama stop {model}", Automate.SAFE, "unload")
+_UNLOAD = Step("Unload {model}, which is loaded too.", "{ollama} stop {model}", Automate.SAFE, "unload")
 _REFUSED = (
     Step("Choose a smaller model or quantization, or lower `ollama_context_length`; then", "{up}"),
     Step("Or add swap: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
@@ -176,7 +176,7 @@ RULES = (
     Rule(
         ram_preflight_refused,
         Severity.ERROR,
-        steps=_REFUSED,
+        steps=(_UNLOAD, *_REFUSED),
         explains=("out-of-memory",),
         needs=("journal.log",),
     ),

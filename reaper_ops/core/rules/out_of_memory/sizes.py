@@ -261,7 +261,7 @@ _SHORTER = (
     Step("`ollama_kv_cache_type: q8_0` with `ollama_flash_attention: true` halves the cache; then", "{up}"),
     Step("Where a client asks for it, lower `num_ctx` there."),
 )
-_UNLOAD = Step("Unload {model}, if it is idle.", "ollama stop {model}", Automate.ASK, "unload")
+_UNLOAD = Step("Unload {model}, if it is idle.", "{ollama} stop {model}", Automate.ASK, "unload")
 _FEWER = (
     Step("Set `ollama_max_loaded_models: 1` and a shorter `ollama_keep_alive` in the inventory; then", "{up}"),
     Step("Where a client pins a model with `keep_alive: -1`, let it stop that."),
@@ -283,7 +283,7 @@ RULES = (
     Rule(
         models_overcommitted,
         Severity.ERROR,
-        steps=_FEWER,
+        steps=(_UNLOAD, *_FEWER),
         explains=HARM,
         needs=("http", "journal.log"),
     ),

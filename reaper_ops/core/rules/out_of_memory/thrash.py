@@ -102,7 +102,7 @@ def swap_thrashing(case: Case) -> Finding | None:
         used = memory.swap_total - memory.swap_free
         shown.append(Evidence("meminfo", f"available {room.gib(memory.available)}, swap used {room.gib(used)}"))
     names = [row.name for row in case.seen.loaded or ()]
-    values, steps = ({"model": names[0]}, (_UNLOAD, *_SMALLER)) if names else ({}, None)
+    values, steps = ({"model": names[0]}, (_UNLOAD, *_SMALLER)) if names else ({}, _SMALLER)
     what = f"{', '.join(names)} is loaded" if names else "a model is loaded"
     return Finding(
         f"the host is busy moving memory to swap and back while {what}", tuple(shown), values=values, steps=steps
@@ -144,7 +144,7 @@ def swapfile_unsupported_fs(case: Case) -> Finding | None:
     return None
 
 
-_UNLOAD = Step("Unload {model}.", "ollama stop {model}", Automate.SAFE, "unload")
+_UNLOAD = Step("Unload {model}.", "{ollama} stop {model}", Automate.SAFE, "unload")
 _SMALLER = (
     Step("Choose a smaller model, or set a smaller `ollama_context_length`; then", "{up}"),
     Step("To fail fast instead, set `ollama_memory_max`, which forbids swap to the service; then", "{up}"),
@@ -160,7 +160,7 @@ RULES = (
     Rule(
         swap_thrashing,
         Severity.ERROR,
-        steps=_SMALLER,
+        steps=(_UNLOAD, *_SMALLER),
         explains=(
             "load-timeout",
             "server-hung",
@@ -179,7 +179,7 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step("Put it elsewhere with `swap_path`, or ask for `swap_kind: zram`; then", "{up}"),
-            Step("Where the kernel speaks of holes: remove the old file, and let `up` make it anew.", "rm {path}"),
+            Step("Where the kernel speaks of holes: remove the old file, and let `up` make it anew.", "sudo rm {path}"),
         ),
     ),
 )

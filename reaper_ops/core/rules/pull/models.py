@@ -109,7 +109,7 @@ def corrupt_manifest(case: Case) -> Finding | None:
 
 
 def _steps(damage: Damage) -> tuple[Step, ...]:
-    again = Step("Pull it again.", "ollama pull {model}", Automate.ASK, "pull")
+    again = Step("Pull it again.", "{ollama} pull {model}", Automate.ASK, "pull")
     restart = Step("Restart the server, which remembers what it could not read.", "{restart}", Automate.ASK, "restart")
     if not damage.blob:
         remove = Step("Remove the manifest.", "sudo rm {path}", Automate.ASK, "remove-model")
@@ -139,7 +139,7 @@ def _logged(case: Case) -> Finding | None:
         (Evidence("server log", excerpt(hit.line, 240)),),
         Confidence.CERTAIN if promised else Confidence.LIKELY,
         {"model": model if name else "MODEL"},
-        steps=(Step("Remove it and pull it again.", "ollama rm {model}; ollama pull {model}"),),
+        steps=(Step("Remove it and pull it again.", "{ollama} rm {model}; {ollama} pull {model}"),),
     )
 
 
@@ -178,7 +178,7 @@ RULES = (
         model_incompatible,
         Severity.ERROR,
         steps=(
-            Step("Pull it again: the registry may have a newer file.", "ollama pull {model}", Automate.ASK, "pull"),
+            Step("Pull it again: the registry may have a newer file.", "{ollama} pull {model}", Automate.ASK, "pull"),
             Step("Raise `ollama_version` in the inventory; look first whether the GPU driver suits it.", "{up}"),
         ),
         needs=("journal.log",),
@@ -186,7 +186,7 @@ RULES = (
     Rule(
         corrupt_manifest,
         Severity.ERROR,
-        steps=(Step("Pull it again.", "ollama pull {model}", Automate.ASK, "pull"),),
+        steps=(Step("Pull it again.", "{ollama} pull {model}", Automate.ASK, "pull"),),
         explains=("orphaned-blobs", "model-not-found", "model-missing"),
         needs=("store.txt",),
     ),

@@ -156,14 +156,14 @@ RULES = (
     Rule(
         pull_rate_limited,
         Severity.ERROR,
-        steps=(Step("Wait some minutes, then pull again.", "ollama pull {model}", Automate.SAFE, "pull"),),
+        steps=(Step("Wait some minutes, then pull again.", "{ollama} pull {model}", Automate.SAFE, "pull"),),
         explains=("pull-max-retries", "model-not-found", "model-missing"),
     ),
     Rule(
         pull_digest_mismatch,
         Severity.ERROR,
         steps=(
-            Step("Pull once more.", "ollama pull {model}", Automate.SAFE, "pull"),
+            Step("Pull once more.", "{ollama} pull {model}", Automate.SAFE, "pull"),
             Step(
                 "Where it fails so again: go around the proxy or scanner; look for bad memory or disk.",
                 "sudo dmesg -T | grep -i -e 'i/o error' -e mce",

@@ -167,7 +167,7 @@ RULES = (
         pull_lost_on_restart,
         Severity.WARNING,
         steps=(
-            Step("Finish the pull before any restart; `ollama list` shows what is missing.", "ollama pull MODEL"),
+            Step("Finish the pull before any restart; `ollama list` shows what is missing.", "{ollama} pull MODEL"),
             Step("Or keep it over a restart: `ollama_env: {OLLAMA_NOPRUNE: true}` in the inventory for that time."),
             Step("Or leave it to the next start, where nobody wants that model."),
         ),

@@ -83,7 +83,10 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Stop the pull and begin it again; it goes on from there.", "ollama pull {model}", Automate.SAFE, "pull"
+                "Stop the pull and begin it again; it goes on from there.",
+                "{ollama} pull {model}",
+                Automate.SAFE,
+                "pull",
             ),
         ),
         explains=("model-not-found", "model-missing"),
@@ -93,7 +96,7 @@ RULES = (
         pull_max_retries,
         Severity.ERROR,
         steps=(
-            Step("Pull again; it goes on from there.", "ollama pull {model}", Automate.SAFE, "pull"),
+            Step("Pull again; it goes on from there.", "{ollama} pull {model}", Automate.SAFE, "pull"),
             Step("Where it ends so again: another network, or without the VPN."),
         ),
         explains=("model-not-found", "model-missing"),

@@ -57,6 +57,6 @@ RULES = (
         ),
         explains=("starting", "starting-up"),
         needs=("journal.log",),
-        verify="{log} | grep -e discovering -e 'inference compute'",
+        verify="{all_log} | grep -e discovering -e 'inference compute' | tail -n 4",
     ),
 )

@@ -88,7 +88,7 @@ RULES = (
         steps=(
             Step(
                 "Look for the reason that the server gave at its start.",
-                "{log} | grep -i -e discover -e compute -e driver",
+                "{all_log} | grep -i -e discover -e compute -e driver | tail -n 20",
             ),
             Step("Set `ollama_debug: true` in the inventory and apply it; the next start says more.", "{up}"),
         ),

@@ -201,7 +201,7 @@ RULES = (
             Step("For one model alone, write it into the model: a Modelfile with `PARAMETER num_ctx {context}`."),
         ),
         needs=("journal.log",),
-        verify="{log} | grep -c -e 'starting llama-server' -e 'starting runner' -e 'starting llama server'",
+        verify="{recent_log} | grep -c -e 'starting llama-server' -e 'starting runner' -e 'starting llama server'",
     ),
     Rule(
         model_swap_thrash,
@@ -213,6 +213,6 @@ RULES = (
         ),
         explains=("queue-full-503",),
         needs=("journal.log",),
-        verify="{log} | grep -c evicting",
+        verify="{recent_log} | grep -c evicting",
     ),
 )

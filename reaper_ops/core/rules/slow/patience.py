@@ -132,6 +132,6 @@ RULES = (
             Step("Keep models loaded: `ollama_keep_alive: 24h` in the inventory, then apply it.", "{up}"),
         ),
         needs=("journal.log",),
-        verify="{log} | grep -c -e 'connection closed before' -e '| 499 |'",
+        verify="{recent_log} | grep -c -e 'connection closed before' -e '| 499 |'",
     ),
 )

@@ -45,6 +45,7 @@ def thermal_or_power_throttle(case: Case) -> Finding | None:
         return Finding(
             f"GPU {card.uuid} holds itself back because of {HELD[active[0]]}: {heat}{power}",
             (Evidence("nvidia-smi", f"{', '.join(active)}: active; {heat}{power}"),),
+            steps=(_LOOK, _COOL),
         )
     return _hot_cpu(case)
 
@@ -103,13 +104,14 @@ def _quota(case: Case) -> Finding | None:
     if limit is None or not cores or limit >= cores / 2:
         return None
     docker = case.settings.ollama_runtime == "docker"
-    command = f"docker update --cpus {cores} ollama" if docker else "sudo systemctl edit ollama   # CPUQuota="
+    where = "" if docker else ": raise `CPUQuota=`, or take it out"
+    command = f"docker update --cpus {cores} ollama" if docker else "sudo systemctl edit ollama"
     return Finding(
         f"the server may use {limit:g} of {cores} cores, and computes on the CPU",
         (Evidence("docker inspect" if docker else "cgroup cpu.max", f"{limit:g} cores; the host has {cores}"),),
         Confidence.LIKELY,
         steps=(
-            Step(f"Give it more cores, up to {cores}.", command),
+            Step(f"Give it more cores, up to {cores}{where}.", command),
             Step(f'Or let it use as few threads as cores: `"options": {{"num_thread": {max(1, int(limit))}}}`.'),
         ),
     )
@@ -133,13 +135,17 @@ def _without_avx(case: Case) -> Finding | None:
     )
 
 
+_LOOK = Step("Look at heat, fans and power while it works.", "nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE")
+_COOL = Step("Clean and cool it; a lower power limit makes less heat, and stays steady.")
+
 RULES = (
     Rule(
         thermal_or_power_throttle,
         Severity.WARNING,
         steps=(
-            Step("Look at heat, fans and power while it works.", "nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE"),
-            Step("Clean and cool it; a lower power limit makes less heat, and stays steady."),
+            _LOOK,
+            Step("Where the CPU computes, look at its heat and clocks.", "sensors; grep MHz /proc/cpuinfo"),
+            _COOL,
         ),
         verify="nvidia-smi -q -d PERFORMANCE",
     ),
@@ -147,7 +153,8 @@ RULES = (
         cpu_quota_or_no_avx,
         Severity.WARNING,
         steps=(
-            Step("Give the service or container all cores.", "docker update --cpus CORES ollama"),
+            Step("Give the container all cores.", "docker update --cpus CORES ollama"),
+            Step("Or the service: raise `CPUQuota=`, or take it out.", "sudo systemctl edit ollama"),
             Step("Give a virtual machine the CPU type `host`."),
         ),
         needs=("cgroup.txt",),

@@ -68,8 +68,10 @@ RULES = (
         runaway_generation,
         Severity.ERROR,
         steps=(
-            Step("See which client waits for it, and end that.", "ss -tnp state established '( sport = :{port} )'"),
-            Step("Unload the model; its answer is cut.", "ollama stop {model}", Automate.ASK, "unload"),
+            Step(
+                "See which client waits for it, and end that.", "sudo ss -tnp state established '( sport = :{port} )'"
+            ),
+            Step("Unload the model; its answer is cut.", "{ollama} stop {model}", Automate.ASK, "unload"),
             Step("Where it stays, restart the server.", "{restart}", Automate.ASK, "restart"),
             Step("Have clients set `num_predict` and stop tokens, and a time-out of their own."),
         ),

@@ -170,7 +170,7 @@ RULES = (
             Step("Pull it, as the inventory promises.", "{up}", Automate.ASK, "apply"),
             Step(
                 "If the name is wrong, correct it under `ollama_models`; `ollama list` shows what is there.",
-                "ollama list",
+                "{ollama} list",
             ),
         ),
         explains=("model-missing",),
@@ -180,7 +180,7 @@ RULES = (
         cloud_model_error,
         Severity.ERROR,
         steps=(
-            Step("Sign the server in, as its user.", "ollama signin"),
+            Step("Sign the server in, as its user.", "{ollama} signin"),
             Step(
                 "Where the cloud is switched off (`ollama_no_cloud`), use a local model, or switch it on; then", "{up}"
             ),

@@ -223,7 +223,7 @@ RULES = (
         steps=(
             Step("See whether Ollama answers on its host.", "curl -s http://127.0.0.1:{port}/api/version"),
             Step("If so, let the proxy ask there: nginx `proxy_pass http://127.0.0.1:{port};`, not `localhost`."),
-            Step("Read the proxy's error log.", "tail -n 50 /var/log/nginx/error.log"),
+            Step("Read the proxy's error log.", "sudo tail -n 50 /var/log/nginx/error.log"),
         ),
         explains=("http-error",),
     ),
