@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from reaper_ops.core import signatures
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
@@ -109,20 +110,9 @@ def corrupt_manifest(case: Case) -> Finding | None:
 
 
 def _steps(damage: Damage) -> tuple[Step, ...]:
-    again = Step("Pull it again.", "{ollama} pull {model}", Automate.ASK, "pull")
-    restart = Step("Restart the server, which remembers what it could not read.", "{restart}", Automate.ASK, "restart")
     if not damage.blob:
-        remove = Step("Remove the manifest.", "sudo rm {path}", Automate.ASK, "remove-model")
-        return (remove, again)
-    if damage.has is None:
-        return (again, restart)
-    remove = Step(
-        "Remove the blob; a pull leaves one that is there.",
-        "sudo rm {models_dir}/blobs/{blob}",
-        Automate.ASK,
-        "remove-blob",
-    )
-    return (remove, again, restart)
+        return (Step("Remove the manifest.", "sudo rm {path}", Automate.ASK, "remove-model"), _AGAIN)
+    return (_AGAIN, _RESTART) if damage.has is None else (_REMOVE, _AGAIN, _RESTART)
 
 
 def _logged(case: Case) -> Finding | None:
@@ -173,6 +163,15 @@ def orphaned_blobs(case: Case) -> Finding | None:
     return Finding(f"{count} of {human_bytes(size)} in {case.models_dir} {belong} to no model", tuple(shown))
 
 
+_REMOVE = Step(
+    "Remove the blob; a pull leaves one that is there.",
+    "sudo rm {models_dir}/blobs/{blob}",
+    Automate.ASK,
+    "remove-blob",
+)
+_AGAIN = Step("Pull it again.", "{ollama} pull {model}", Automate.ASK, "pull")
+_RESTART = Step("Restart the server, which remembers what it could not read.", "{restart}", Automate.ASK, "restart")
+
 RULES = (
     Rule(
         model_incompatible,
@@ -186,7 +185,11 @@ RULES = (
     Rule(
         corrupt_manifest,
         Severity.ERROR,
-        steps=(Step("Pull it again.", "{ollama} pull {model}", Automate.ASK, "pull"),),
+        steps=(
+            replace(_REMOVE, text="Where a blob is cut: remove it; a pull leaves one that is there."),
+            _AGAIN,
+            _RESTART,
+        ),
         explains=("orphaned-blobs", "model-not-found", "model-missing"),
         needs=("store.txt",),
     ),

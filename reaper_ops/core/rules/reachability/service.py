@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.rules import memory, service
@@ -155,7 +157,7 @@ RULES = (
     Rule(
         service_crash_looping,
         Severity.ERROR,
-        steps=(_LOOK, _AGAIN),
+        steps=(_LOOK, replace(_AGAIN, command="sudo systemctl reset-failed ollama && {restart}")),
         explains=("connection-refused", "starting-up"),
         needs=("systemctl-show.txt", "docker-inspect.json", "journal.log"),
     ),
