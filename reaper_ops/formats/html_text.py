@@ -16,4 +16,8 @@ def shown(text: str, limit: int) -> str:
 
 
 def moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else "–"
+    """A time that is not known, or of no year that is written in four digits, is a dash."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else "–"
+    except (ValueError, OverflowError, OSError):
+        return "–"

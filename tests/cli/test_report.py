@@ -55,6 +55,16 @@ def test_kept_reports_alone_ask_nobody(everyday: str, tmp_path: Path, monkeypatc
     assert "timeout → " in page.read_text()
 
 
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999+00:00"]
+)
+def test_a_time_that_utc_has_not_is_a_dash(time: str, tmp_path: Path) -> None:
+    kept, page = tmp_path / "kept.json", tmp_path / "fleet.html"
+    kept.write_text(json.dumps({"schema": "reaper-ops/report/1", "time": time, "hosts": []}))
+    assert run(["report", "--html", str(page), "--from", str(kept)]) == 0
+    assert "0 hosts · – UTC" in page.read_text()
+
+
 def test_a_kept_diagnosis_shows_causes_memory_and_digests_on_one_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
