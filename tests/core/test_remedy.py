@@ -54,3 +54,4 @@ def test_commands_can_be_typed_as_they_are(name: str, command: str) -> None:
     assert "{log} |" not in command
     assert not re.match(r"ollama (stop|pull|rm|list|signin)", command)
     assert not ROOT.search(command), name
+    assert not command.endswith(";"), "a line of a configuration"

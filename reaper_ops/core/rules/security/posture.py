@@ -182,7 +182,10 @@ RULES = (
         steps=(
             Step("Give the server a proxy that needs no password, or allow it by its address; then", "{up}"),
             Step("Change the password: everyone who may read the log has it."),
-            Step("Remove the old lines.", "sudo journalctl --rotate && sudo journalctl --vacuum-time=1s"),
+            Step(
+                "Remove the old lines. The journal has no way to remove some: those of all services go.",
+                "sudo journalctl --rotate && sudo journalctl --vacuum-time=1s",
+            ),
         ),
         needs=("journal.log",),
     ),

@@ -200,8 +200,8 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "nginx: send a Host that it accepts, in the location; then `nginx -s reload`.",
-                "proxy_set_header Host localhost:{port};",
+                "nginx: send a Host that it accepts, `proxy_set_header Host localhost:{port};` in the location; then",
+                "sudo nginx -t && sudo nginx -s reload",
             ),
             Step("ngrok: `--host-header=localhost:{port}`; cloudflared: `--http-host-header=localhost:{port}`."),
         ),
@@ -232,8 +232,8 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "nginx: wait longer, and pass bytes on at once; then `nginx -s reload`.",
-                "proxy_read_timeout 600s; proxy_buffering off;",
+                "nginx: wait longer, and pass bytes on at once: `proxy_read_timeout 600s; proxy_buffering off;`; then",
+                "sudo nginx -t && sudo nginx -s reload",
             ),
             Step("Keep models loaded: a longer `ollama_keep_alive` in the inventory; then", "{up}"),
         ),
