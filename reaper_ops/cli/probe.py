@@ -30,6 +30,8 @@ def command(output: str, out: str | None, watch: float | None, **kwargs: Any) ->
     if watch is not None:
         if out:
             raise ReaperError("--out", "goes with one probe, not with --watch", "leave one of them out")
+        if output == "prometheus":
+            raise ReaperError("-o prometheus", "goes with one probe, not with --watch", "`watch --metrics` serves them")
         from reaper_ops.cli.watch import follow
 
         return follow(look_from(kwargs, "probe"), watch, output)

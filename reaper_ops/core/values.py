@@ -175,7 +175,7 @@ ModelName = Annotated[str, AfterValidator(model_name)]
 def human_bytes(count: int | float) -> str:
     """Decimal units as Ollama prints them: 4.7 GB."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(count) < 1000 or unit == "TB":
+        if abs(round(count, 1)) < 1000 or unit == "TB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")

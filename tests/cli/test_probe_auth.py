@@ -76,6 +76,10 @@ def test_a_textfile_is_replaced_in_one_step_also_for_a_sick_host(server: Server,
     [
         (["--out", "/dev/null"], "/dev/null: is no file that could be replaced"),
         (["--out", "x", "--watch", "1"], "--out: goes with one probe"),
+        (
+            ["-o", "prometheus", "--watch", "1"],
+            "-o prometheus: goes with one probe, not with --watch; `watch --metrics`",
+        ),
     ],
 )
 def test_no_place_for_a_textfile(

@@ -126,3 +126,11 @@ def test_settings_are_frozen():
 )
 def test_lists_that_come_as_text(text, found):
     assert values.items(text) == found
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (999_949, "999.9 kB"), (999_999_999, "1.0 GB"), (10**16, "10000.0 TB")],
+)
+def test_a_size_for_people(count, text):
+    assert values.human_bytes(count) == text
