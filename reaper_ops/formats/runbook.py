@@ -18,6 +18,14 @@ from reaper_ops.formats.runbook_paths import PATHS, Path
 NOTE = "<!-- Generated from the rules by docs/generate.py. -->"
 ROOM = "docs/runbooks"
 WIDTH = 100
+EXAMPLES = {
+    "right": "SCHEME://HOST:PORT",
+    "like": "10.3.0",
+    "origins": "https://app.example.org",
+    "user": "ollama",
+    "wanted": "false",
+}
+"""What a page says for places that only a host can fill, where their name alone would tell nobody what to write."""
 WHO = {
     Automate.SAFE: "`reaper-ops doctor --fix` does it",
     Automate.ASK: "`reaper-ops doctor --fix` does it after a yes",
@@ -62,7 +70,7 @@ def _step(step: Step) -> tuple[str, str]:
 
 
 def _generic(text: str) -> str:
-    return remedy.fill(text, remedy.GENERIC)
+    return remedy.fill(text, {**remedy.GENERIC, **EXAMPLES})
 
 
 def group(rule: Rule) -> str:

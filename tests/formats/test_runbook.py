@@ -51,6 +51,11 @@ def test_a_page_tells_cause_remedy_and_check(rule) -> None:
     assert ("doctor --fix" in page) == by_itself
 
 
+def test_a_page_says_what_to_write_in_a_place_of_a_host() -> None:
+    pages = "\n".join(map(runbook.page, RULES))
+    assert re.findall(r"\b(?:RIGHT|LIKE|ORIGINS|(?<!-)USER|WANTED)\b", pages) == []
+
+
 def test_consequences_are_linked_both_ways() -> None:
     assert "- [`queue-full-503`](queue-full-503.md)" in runbook.page(BY_ID["model-swap-thrash"])
     assert "- [`model-swap-thrash`](model-swap-thrash.md)" in runbook.page(BY_ID["queue-full-503"])

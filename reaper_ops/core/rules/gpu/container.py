@@ -264,7 +264,7 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Set it right, then restart Docker, which restarts all containers.",
+                "Set it right (true only for Docker without root), then restart Docker, which restarts all containers.",
                 "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups={wanted} --in-place"
                 " && sudo systemctl restart docker",
             ),
