@@ -31,7 +31,7 @@ PATHS = (
             Check(
                 "Is it installed, and does it run?",
                 ("service-not-installed", "service-not-running"),
-                "systemctl status ollama || docker ps -a",
+                "curl -sS http://localhost:11434/api/tags; systemctl status ollama || docker ps -a",
             ),
             Check(
                 "Was it killed for memory?",

@@ -45,7 +45,8 @@ def service_not_running(case: Case) -> Finding | None:
     """Ollama is installed, and stopped.
 
     The service was stopped by hand, or never enabled, or masked, or the machine has no systemd, where the vendor's
-    installer only warns.
+    installer only warns. A container is started with `docker start ollama`, a program without systemd with
+    `ollama serve`.
 
     Seen as:
     - `Error: could not connect to ollama server, run 'ollama serve' to start it`
