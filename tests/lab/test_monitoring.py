@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,13 @@ def firing(url: str) -> set[tuple[str, str]]:
         answer = json.load(urllib.request.urlopen(f"{url}/api/v1/alerts", timeout=5))
     except OSError:
         return set()
-    alerts = [alert for alert in answer["data"]["alerts"] if alert["state"] == "firing"]
-    return {(alert["labels"]["alertname"], alert["labels"].get("host", "")) for alert in alerts}
+    return of_hosts(alert for alert in answer["data"]["alerts"] if alert["state"] == "firing")
+
+
+def of_hosts(alerts: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Without those of the watch itself, which a busy machine scrapes too late for a `--for` of a second."""
+    labels = [alert["labels"] for alert in alerts]
+    return {(one["alertname"], one["host"]) for one in labels if one["alertname"] != "ReaperOpsDown"}
 
 
 def received(server: Server) -> list[dict[str, Any]]:
@@ -78,11 +83,7 @@ def received(server: Server) -> list[dict[str, Any]]:
 
 
 def told(server: Server) -> set[tuple[str, str]]:
-    return {
-        (alert["labels"]["alertname"], alert["labels"].get("host", ""))
-        for group in received(server)
-        for alert in group["alerts"]
-    }
+    return of_hosts(alert for group in received(server) for alert in group["alerts"])
 
 
 def test_alerts_of_the_lab_reach_their_receiver(lab: dict[str, str], tmp_path: Path) -> None:
@@ -128,9 +129,10 @@ def test_alerts_of_the_lab_reach_their_receiver(lab: dict[str, str], tmp_path: P
             time.sleep(0.5)
         assert firing(f"http://{scraper}") == SICK, (tmp_path / "watch.log").read_text()
         groups = received(receiver)
-    assert {group["groupLabels"]["host"] for group in groups} == {"lab-refused", "lab-oom"}
+    assert {group["groupLabels"].get("host") for group in groups} - {None} == {"lab-refused", "lab-oom"}
     assert told(receiver) == SICK
-    memory = next(alert for group in groups for alert in group["alerts"] if alert["labels"]["host"] == "lab-oom")
+    alerts = [alert for group in groups for alert in group["alerts"]]
+    memory = next(alert for alert in alerts if alert["labels"].get("host") == "lab-oom")
     assert memory["labels"]["cause"] in {rule.id for rule in RULES}
     assert memory["annotations"]["runbook"] == f"reaper-ops runbook {memory['labels']['cause']}"
     log = (tmp_path / "watch.log").read_text()
