@@ -45,7 +45,10 @@ def read(place: Path) -> Bundle:
     """Everything fits together but for the bytes of blobs, which `verify` reads."""
     try:
         pieces = dict(_directory(place) if place.is_dir() else _archive(place))
-        small = {member: _whole(place, member, piece) for member, piece in pieces.items() if pack.is_small(member)}
+        texts = {member: piece for member, piece in pieces.items() if pack.is_small(member)}
+        if sum(piece.size for piece in texts.values()) > pack.MOST_TEXT:
+            raise ReaperError(str(place), f"has more than {pack.MOST_TEXT >> 20} MiB of lock and manifests", AGAIN)
+        small = {member: _whole(place, member, piece) for member, piece in texts.items()}
     except OSError as error:
         at = str(error.filename or place)
         raise ReaperError(at, f"cannot be read ({error.strerror})", "check the path and the disk") from None

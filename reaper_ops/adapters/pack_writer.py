@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import tarfile
@@ -51,6 +52,22 @@ def on_disk(place: Path) -> Iterator[None]:
     except OSError as error:
         hint = HINTS.get(error.errno or 0, "check the place and its rights")
         raise CommandError(str(error.filename or place), f"cannot be written ({error.strerror})", hint) from None
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """One program at a time has the directory; the lock goes with its process, however that ends."""
+    with on_disk(place):
+        place.mkdir(parents=True, exist_ok=True)
+        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        step = "wait for its end, or push to all hosts by one command"
+        raise ReaperError(str(place), "another push of the same models runs here", step) from None
+    finally:
+        os.close(directory)
 
 
 def writer(place: Path, lock: Lock, manifests: Mapping[str, bytes], at: str) -> Writer:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reaper_ops.adapters import ansible, lockfile, manifests, pack, pulled
+from reaper_ops.adapters import ansible, lockfile, manifests, pack, pack_writer, pulled
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.adapters.pack import Bundle
 from reaper_ops.core.delivery import pushing, request, traffic, wanted, ways
@@ -59,13 +59,31 @@ def push(
     every = {name for host in asked for name in chosen[host.name]}
     lock = lockfile.needed(path)
     models_change.all_locked(lock, every, path)
-    place = _place(lock.only(every))
-    models_bundle.create(place, lock_path=path, source=source, only=tuple(sorted(every)), on_event=_here(on_event))
     order = Order(chosen, request.locked(lock, every), True, options or {}, models_change.owner())
+    place = _place(lock.only(every))
+    with pack_writer.alone(place):
+        only = tuple(sorted(every))
+        models_bundle.create(place, lock_path=path, source=source, only=only, on_event=_here(on_event))
+        return _delivered(source, path, place, asked, order, lock, via, here or From(), on_event)
+
+
+def _delivered(
+    source: Source,
+    path: Path,
+    place: Path,
+    asked: Sequence[Host],
+    order: Order,
+    lock: Lock,
+    via: Way | None,
+    here: From,
+    on_event: OnEvent | None,
+) -> Outcome:
+    """What this machine has by now goes to the hosts; when all have it, it leaves this machine."""
+    chosen = order.wanted
     tell = models_change.marked(on_event, chosen) if on_event else None
     models_change.announce(tell, chosen, lock)
     choices = models_api.chosen(asked, via)
-    found, unreached = _by_api(source, order, _of_way(asked, choices, "api"), pack.read(place), here or From(), tell)
+    found, unreached = _by_api(source, order, _of_way(asked, choices, "api"), pack.read(place), here, tell)
     if via is None:
         choices |= dict.fromkeys(unreached, UNREACHED)
     rest = [host.name for host in _of_way(asked, choices, "host")]

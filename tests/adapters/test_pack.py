@@ -120,6 +120,14 @@ def edited(place: Path, member: str, **fields: object) -> None:
 
 
 MANIFEST = "manifests/registry.ollama.ai/library/tiny/latest"
+
+
+def sparse(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.truncate(path, rules.LARGEST_TEXT)
+
+
 HARM = {
     "a newer version": (lambda p: edited(p, rules.INDEX, schema="reaper-ops/models.bundle/2"), "or a newer one"),
     "no index": (lambda p: (p / rules.INDEX).unlink(), "this is no bundle, or an unfinished one"),
@@ -139,6 +147,7 @@ HARM = {
     "sums that lead away": (lambda p: (p / rules.SUMS).write_text(f"{'0' * 64}  ../../etc/passwd\n"), "is no line of"),
     "binary sums": (lambda p: (p / rules.SUMS).write_bytes(b"\xff\xfe"), "is no text"),
     "a large text": (lambda p: os.truncate(p / rules.LOCK, rules.LARGEST_TEXT + 1), "too many for what it is"),
+    "many large texts": (lambda p: [sparse(p / f"manifests/h/n/m/{at}") for at in range(33)], "MiB of lock and manif"),
     "a longer blob": (lambda p: os.truncate(max((p / "blobs").iterdir()), 10**7), "its manifest says"),
 }
 

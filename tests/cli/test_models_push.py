@@ -166,3 +166,14 @@ def test_options_of_another_strategy_are_refused_and_not_ignored(kept, capfd, wo
     assert run(["models", "pull", "-i", kept.inventory, *words]) == 2
     assert f"{words[0]}: means nothing without --strategy" in capfd.readouterr().err
     assert run(["models", "pull", "-i", kept.inventory, "--strategy", "push", "--push-port", "70000"]) == 2
+
+
+def test_a_second_push_of_the_same_models_from_here_is_refused(one, capfd):
+    from reaper_ops.adapters import lockfile, pack_writer
+    from reaper_ops.flows import models_push
+
+    with pack_writer.alone(models_push._place(lockfile.needed(one.lock))):
+        code = run(["models", "pull", "-i", one.inventory, "--strategy", "push"])
+    assert code == 2
+    assert "another push of the same models runs here; wait for its end" in capfd.readouterr().err
+    assert one.listed("one") == {}

@@ -18,6 +18,7 @@ SCHEMA = "reaper-ops/models.bundle/1"
 FAMILY = "reaper-ops/models.bundle/"
 INDEX, LOCK, SUMS = "reaper-bundle.json", "models.lock", "SHA256SUMS"
 LARGEST_TEXT = 8 << 20
+MOST_TEXT = 256 << 20
 MOST_MEMBERS = 100_000
 UNFINISHED = ".part"
 AGAIN = "get it anew from where it was made, or run `reaper-ops models bundle create` again"
