@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from ansible.module_utils.reaper_host import MAX_BYTES, beside, chosen, contents, kill, reason, redact
+from ansible.module_utils.reaper_host import MAX_BYTES, beside, chosen, contents, kill, reason, redact, redact_words
 
 SAFE_ENV = re.compile(
     r"^(OLLAMA_|REAPER_OPS_|LLAMA_ARG_|CUDA_|ROCR_|HIP_|HSA_|GGML_|NVIDIA_(VISIBLE|DRIVER)_|GPU_DEVICE_ORDINAL$|HOME$"
@@ -91,7 +91,7 @@ def read_process(host, ask):
         return {"found": False}
     if "name" in ask and ask["name"] not in [os.path.basename(word) for word in argv[:3]]:
         return {"found": False, "other": argv[:1]}
-    answer = {"found": True, "pid": pid, "argv": [redact(word) for word in argv], "unread": {}}
+    answer = {"found": True, "pid": pid, "argv": redact_words(argv), "unread": {}}
     for key, read in (
         ("exe", exe_of),
         ("environ", environ_of),

@@ -4,7 +4,7 @@ import json
 import re
 
 from ansible.module_utils.reaper_command import SAFE_ENV, run_command
-from ansible.module_utils.reaper_host import redact
+from ansible.module_utils.reaper_host import redact, redact_words
 from ansible.module_utils.reaper_traces import said
 
 TOOLS = ("docker", "podman")
@@ -15,7 +15,7 @@ HOST_CONFIG = (
     *("Runtime", "GroupAdd", "NetworkMode", "ExtraHosts", "RestartPolicy", "Privileged", "ReadonlyRootfs", "ShmSize"),
     *("OomKillDisable", "Dns", "SecurityOpt", "IpcMode"),
 )
-CONFIG = ("Image", "Cmd", "Entrypoint", "User", "Healthcheck")
+CONFIG = ("Image", "Cmd", "Entrypoint", "User")
 MOUNT = ("Type", "Name", "Source", "Destination", "RW")
 TOP = ("Id", "Name", "Created", "Image", "Path", "RestartCount")
 
@@ -56,8 +56,9 @@ def slim(row):
     networks = row.get("NetworkSettings") or {}
     labels = config.get("Labels") or {}
     kept = {name: row.get(name) for name in TOP}
-    kept["Args"] = [redact(str(word)) for word in row.get("Args") or []]
-    kept["Config"] = {name: config.get(name) for name in CONFIG}
+    kept["Args"] = redact_words(row.get("Args"))
+    kept["Config"] = {name: worded(config.get(name)) for name in CONFIG}
+    kept["Config"]["Healthcheck"] = checked(config.get("Healthcheck"))
     kept["Config"]["Env"] = [redact(item) for item in config.get("Env") or [] if told(item)]
     kept["Config"]["Labels"] = {k: v for k, v in labels.items() if k.startswith(("com.docker.compose.", "reaper_ops"))}
     kept["HostConfig"] = {name: host.get(name) for name in HOST_CONFIG}
@@ -70,6 +71,14 @@ def slim(row):
     }
     kept["State"] = dict(state, Health=health(state.get("Health")))
     return kept
+
+
+def worded(value):
+    return redact_words(value) if isinstance(value, list) else value
+
+
+def checked(found):
+    return dict(found, Test=worded(found.get("Test"))) if isinstance(found, dict) else found
 
 
 def told(item):

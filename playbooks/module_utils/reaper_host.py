@@ -11,12 +11,22 @@ MAX_BYTES = 256 * 1024
 MAX_NAMES = 20000
 MAX_EARLY = 400
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib"
-SECRETS = (
-    (re.compile(r"(://[^/\s:@\"']*:)[^/\s\"']+@"), r"\1***@"),
-    (re.compile(r"(://)[^/\s:@\"']+@"), r"\1***@"),
-    (re.compile(r"\b([A-Z][A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY)=)[^\s\"']+"), r"\1***"),
-    (re.compile(r"((?:^|[\s,;&?])(?:password|passwd|token|secret|api_?key)=)[^\s,;&\"']+", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+)[^\s\"']+", re.IGNORECASE), r"\1***"),
+NAMED = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|signature|(?:api|access|secret|private)[-_]?key)"
+VALUE = r"[^\s\0,;&\"'\])}]+"
+SECRETS = tuple(
+    (re.compile(pattern, re.IGNORECASE), r"\1***" + after)
+    for pattern, after in (
+        (r"(://[^/\s:\"'\[]{0,99}:)(?!\d{1,5}[/?#])[^\s\0\"']{1,299}@", "@"),
+        (r"(://)[^/\s:@\"']{1,299}@", "@"),
+        (r"(_proxy[=:][\"']?[^/\s:@\"'=]{1,99}:)[^\s\0\"'/]{1,299}@", "@"),
+        (r"(authorization[\"']?\s?[:=]\s{0,9}[\[\"']{0,2}(?:(?:bearer|basic|digest|token)\s)?)[^\s\0\"'\]]+", ""),
+        (r"(\bbearer\s)(?=\S{0,99}\d)[\w.~+/=-]{8,}", ""),
+        (r"(" + NAMED + r"(?:=[\"']?|[\"']\s{0,9}:\s{0,9}[\"']))(?:(?<=[\"'])[^\"'\0\n]+|" + VALUE + ")", ""),
+        (r"(\"auth\"\s{0,9}:\s{0,9}\")[^\"]+", ""),
+        (r"((?:[-_](?:token|secret)|api[-_]key|password):\s?)" + VALUE, ""),
+        (r"(--(?:\w[\w-]{0,30}?)?" + NAMED + r"[\s\0])" + VALUE, ""),
+        (r"\b(hf_|gh[opsu]_|github_pat_|glpat-|sk-|nvapi-)[\w-]{16,}", ""),
+    )
 )
 
 
@@ -58,17 +68,22 @@ def redact(text):
     return text
 
 
+def redact_words(words):
+    """A command line, where a word may say what the next one is."""
+    return redact("\0".join(map(str, words))).split("\0") if words else []
+
+
 def chosen(ask, raw):
-    """Text of `raw` with secrets replaced, cut to the lines that were asked for."""
-    text = redact(raw.decode("utf-8", "replace"))
+    """Text of `raw` cut to the lines that were asked for, with secrets replaced."""
+    text = raw.decode("utf-8", "replace")
     if not ("grep" in ask or "lines" in ask):
-        return text
+        return redact(text)
     lines = text.splitlines()
     if "grep" in ask:
         lines = [line for line in lines if re.search(ask["grep"], line)]
     first = max(0, len(lines) - int(ask.get("lines", MAX_NAMES)))
     early = [line for line in lines[:first] if re.search(ask["also"], line)] if "also" in ask else []
-    return "".join(line + "\n" for line in early[-MAX_EARLY:] + lines[first:])
+    return redact("".join(line + "\n" for line in early[-MAX_EARLY:] + lines[first:]))
 
 
 def contents(place, ask):

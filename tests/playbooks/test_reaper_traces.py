@@ -172,7 +172,14 @@ ROWS = [
     {
         "Id": "a",
         "Name": "/ollama",
-        "Config": {"Image": "ollama/ollama:1.0.0", "Env": ["OLLAMA_API_KEY=geheim", "OLLAMA_HOST=0.0.0.0", "OTHER=1"]},
+        "Args": ["serve", "--api-key", "geheim"],
+        "Config": {
+            "Image": "ollama/ollama:1.0.0",
+            "Env": ["OLLAMA_API_KEY=geheim", "OLLAMA_HOST=0.0.0.0", "OTHER=1"],
+            "Cmd": ["serve", "--api-key", "geheim"],
+            "Entrypoint": None,
+            "Healthcheck": {"Test": ["CMD-SHELL", "curl -H 'Authorization: Bearer geheim' http://localhost"]},
+        },
         "State": {"Status": "running"},
     },
     {"Id": "b", "Name": "/db", "Config": {"Image": "postgres", "Env": ["POSTGRES_PASSWORD=x"]}, "State": {}},
