@@ -198,8 +198,10 @@ def answer_all(host, asks):
 def bounded(pairs):
     answers, total = {}, 0
     for name, answer in pairs:
-        total += len(json.dumps(answer))
-        answers[name] = answer if total <= MAX_TOTAL else {"error": "more than 2 MiB in all; not sent"}
+        size = len(json.dumps(answer))
+        fits = total + size <= MAX_TOTAL
+        total += size if fits else 0
+        answers[name] = answer if fits else {"error": "more than 2 MiB in all; not sent"}
     return answers
 
 

@@ -1,6 +1,7 @@
 """Where reaper_read looks, and how text leaves the host: bounded and without secrets."""
 
 import errno
+import json
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ import time
 MAX_BYTES = 256 * 1024
 MAX_NAMES = 20000
 MAX_EARLY = 400
+MAX_LINE = 4000
+MAX_LINES = 640 * 1024
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib"
 NAMED = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|signature|(?:api|access|secret|private)[-_]?key)"
 VALUE = r"[^\s\0,;&\"'\])}]+"
@@ -83,7 +86,20 @@ def chosen(ask, raw):
         lines = [line for line in lines if re.search(ask["grep"], line)]
     first = max(0, len(lines) - int(ask.get("lines", MAX_NAMES)))
     early = [line for line in lines[:first] if re.search(ask["also"], line)] if "also" in ask else []
-    return redact("".join(line + "\n" for line in early[-MAX_EARLY:] + lines[first:]))
+    found = redact("\n".join(early[-MAX_EARLY:] + lines[first:]))
+    return "".join(line + "\n" for line in fitting(found.splitlines()))
+
+
+def fitting(lines):
+    """The last lines that an answer has room for, as JSON writes them; of a long line the beginning."""
+    kept, room = [], MAX_LINES
+    for line in reversed(lines):
+        line = line[:MAX_LINE]
+        room -= len(json.dumps(line))
+        if room < 0:
+            break
+        kept.append(line)
+    return kept[::-1]
 
 
 def contents(place, ask):

@@ -263,6 +263,22 @@ def test_the_whole_answer_is_bounded(module: Callable[..., Any], tmp_path: Path)
     assert "2 MiB" in answers["3"]["error"]
 
 
+@pytest.mark.parametrize("line", [b"p" * 9000, bytes(range(128, 256)) * 70])
+def test_long_lines_leave_room_for_the_rest(module: Callable[..., Any], tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "log").write_bytes((line + b"\n") * 500 + b"the last\n")
+    ask = {"kind": "file", "path": str(tmp_path / "log"), "max_bytes": 8 << 20, "lines": 300}
+    answers = module(asks=[*({"id": str(n), **ask} for n in range(3)), {"id": "who", "kind": "identity"}])["answers"]
+    assert answers["0"]["content"].endswith("\nthe last\n")
+    assert all("error" not in answer for answer in answers.values())
+
+
+def test_what_is_too_large_does_not_displace_what_is_not(module: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "big").write_text("x" * 3_000_000)
+    ask = {"id": "big", "kind": "file", "path": str(tmp_path / "big"), "max_bytes": 4 << 20}
+    answers = module(asks=[ask, {"id": "who", "kind": "identity"}])["answers"]
+    assert ("error" in answers["big"], "error" in answers["who"]) == (True, False)
+
+
 @pytest.mark.parametrize("ask", [{"kind": "nonsense"}, {}, {"kind": "file"}, {"kind": "command", "argv": []}])
 def test_a_bad_question_is_an_answer_with_an_error(read: Read, ask: dict[str, Any]) -> None:
     assert read(**ask)["error"]
