@@ -97,6 +97,8 @@ def _cause(case: Case, finding: Finding, findings: Sequence[Finding]) -> Cause:
 
 def _blind(case: Case, found: set[str]) -> tuple[Blind, ...]:
     gaps = evidence.missing(case.settings, case.facts)
+    if case.seen.exchanges:
+        gaps.pop("http", None)
     blind = [
         Blind(part, why, tuple(rule.id for rule in RULES if part in rule.needs and rule.id not in found))
         for part, why in gaps.items()

@@ -56,3 +56,13 @@ def test_pasted_text_is_enough(
 def test_where_no_rule_speaks_the_missing_parts_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--from", pasted(tmp_path, journal_log=recorded("journal-main-killed.log"))]) == 5
     assert "not read: kernel.log (not there); it could show kernel-oom-kill" in capsys.readouterr().out
+
+
+def test_answers_that_were_pasted_are_not_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    host = Path(pasted(tmp_path, journal_log=""))
+    (host / "http").mkdir()
+    (host / "http" / "version.json").write_text('{"version": "0.32.14"}')
+    run(["doctor", "-v", "--from", str(host)])
+    said = capsys.readouterr().out
+    assert "not read: kernel.log" in said
+    assert "not read: http" not in said

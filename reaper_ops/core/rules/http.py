@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reaper_ops.core import signatures
+from reaper_ops.core import environment, signatures
 from reaper_ops.core import url as base_url
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.probe import error_text
@@ -12,6 +12,7 @@ from reaper_ops.core.rules.case import Case, Verdict, excerpt, heard
 from reaper_ops.errors import ReaperError
 
 RUNNING = "Ollama is running"
+PS_SINCE = "0.1.38"
 PLAIN_TO_TLS = ("HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port")
 
 
@@ -19,6 +20,8 @@ def odd_answer(case: Case) -> Verdict | None:
     """The first of version, tags and ps that was answered with something else than a 200."""
     failed = case.seen.failed
     if failed is None or failed.error or failed.status is None or failed.path == "/api/generate":
+        return None
+    if failed.path == "/api/ps" and failed.status == 404 and _before_ps(case.seen.version):
         return None
     text, status = error_text(failed), failed.status
     hit = signatures.match("api", text)
@@ -33,6 +36,10 @@ def odd_answer(case: Case) -> Verdict | None:
     if status == 404 or 300 <= status < 400:
         return _elsewhere(case, failed)
     return _http_error(case, failed)
+
+
+def _before_ps(version: str | None) -> bool:
+    return version is not None and environment.version_key(version) < environment.version_key(PS_SINCE)
 
 
 def overloaded(case: Case, failed: Exchange) -> Verdict:

@@ -66,6 +66,8 @@ def second_instance(case: Case) -> Finding | None:
     - https://github.com/ollama/ollama/issues/14963
     - https://github.com/ollama/ollama/issues/11503
     """
+    if not _looked_after(case):
+        return None
     held = {listener.pid for listener in port.holders(case) if listener.pid is not None}
     others = [p for p in case.traces.processes or () if _serves(p) and not _ours(case, p)]
     taker = next((p for p in others if p.pid in held), None)
@@ -125,9 +127,19 @@ def _ours(case: Case, process: Running) -> bool:
     facts = case.facts
     if facts is None or (facts.process is not None and process.pid == facts.process.pid):
         return True
+    if not process.cgroup and facts.process is None and facts.container is None and not case.unit:
+        return True  # nothing that was read tells whose it is
     if case.settings.ollama_runtime == "systemd":
-        return "/ollama.service" in process.cgroup
+        return "/ollama.service" in process.cgroup or case.unit.get("MainPID") == str(process.pid)
     return bool(facts.container and facts.container.id and facts.container.id[:12] in process.cgroup)
+
+
+def _looked_after(case: Case) -> bool:
+    """Whether there is a first one: a host that is only observed may run its server in any way, as a snap does."""
+    facts = case.facts
+    if case.settings.ollama_managed or facts is None or facts.process is not None:
+        return True
+    return case.unit.get("LoadState") == "loaded" or facts.container is not None
 
 
 def _by_hand(case: Case, process: Running) -> bool:

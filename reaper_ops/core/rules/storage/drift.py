@@ -61,7 +61,9 @@ def _unread(version: str, name: str, printed: str) -> str:
     table = assets.data("environment.json")
     row = table["variables"].get(name, {})
     newer = environment.version_key(version) > environment.version_key(table["newest"])
-    if row.get("reader") == "client" or (not row and newer and not printed):
+    older = environment.version_key(version) < environment.version_key(table["oldest"])
+    unknown = (not row and (newer or older)) or (older and row["since"] == table["oldest"])
+    if row.get("reader") == "client" or (unknown and not printed):
         return ""
     return environment.why_not(version, name)
 
