@@ -274,6 +274,8 @@ def _answers(texts: Mapping[str, str], by_hand: bool) -> dict[str, Any]:
         rows = (line.partition("=") for line in texts[ENVIRON].split("\n"))
         environ = {name: value for name, mark, value in rows if mark}
         found["process"] = {"found": True, "pid": 0, **found.get("process", {}), "environ": environ}
+    elif by_hand:
+        found.setdefault("process", {"error": "not there"})
     return found
 
 

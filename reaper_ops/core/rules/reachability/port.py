@@ -6,6 +6,7 @@ import ipaddress
 
 from reaper_ops.core import signatures
 from reaper_ops.core import url as base_url
+from reaper_ops.core.facts import places
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.facts.traces import DockerContainer, Listener, Running
 from reaper_ops.core.probe import went_well
@@ -125,7 +126,8 @@ def container(case: Case) -> DockerContainer | None:
     """Our container, with its ports and mounts."""
     facts = case.facts
     id_ = facts.container.id if facts and facts.container else ""
-    return next((c for c in case.traces.containers or () if c.id == id_), None)
+    boxes = case.traces.containers or ()
+    return next((c for c in boxes if (c.id == id_ if id_ else c.name == places.CONTAINER)), None)
 
 
 def stranger(case: Case) -> Listener | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core import signatures
+from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.facts.traces import DockerContainer, Running
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.report import Evidence
@@ -114,7 +115,7 @@ def _stopped(case: Case) -> bool:
         return case.unit.get("LoadState") == "loaded" and case.unit.get("ActiveState") != "active"
     if case.settings.ollama_runtime == "docker":
         return facts.container is not None and facts.container.state != "running"
-    return bool(facts.releases)
+    return bool(facts.releases) and not _hidden(facts)
 
 
 def _serves(process: Running) -> bool:
@@ -127,11 +128,16 @@ def _ours(case: Case, process: Running) -> bool:
     facts = case.facts
     if facts is None or (facts.process is not None and process.pid == facts.process.pid):
         return True
-    if not process.cgroup and facts.process is None and facts.container is None and not case.unit:
-        return True  # nothing that was read tells whose it is
+    if case.settings.ollama_runtime == "process" or not (process.cgroup or case.unit):
+        return _hidden(facts)
     if case.settings.ollama_runtime == "systemd":
         return "/ollama.service" in process.cgroup or case.unit.get("MainPID") == str(process.pid)
     return bool(facts.container and facts.container.id and facts.container.id[:12] in process.cgroup)
+
+
+def _hidden(facts: Facts) -> bool:
+    """Whether nothing that was read tells which process is ours."""
+    return facts.process is None and "process" in facts.unread
 
 
 def _looked_after(case: Case) -> bool:
