@@ -246,8 +246,9 @@ def _refused(parts: Mapping[str, str]) -> dict[str, Any]:
 
 def _settings(name: str, texts: Mapping[str, str]) -> Settings:
     where = f"{name}/{SETTINGS}"
-    guess = {"ollama_runtime": "docker"} if "docker-inspect.json" in texts and "systemctl-show.txt" not in texts else {}
-    found = _object(texts[SETTINGS]) if SETTINGS in texts else guess
+    docker = "docker-inspect.json" in texts and "systemctl-show.txt" not in texts
+    unknown = {"ollama_managed": False, "ollama_runtime": "docker" if docker else "systemd"}
+    found = _object(texts[SETTINGS]) if SETTINGS in texts else unknown
     if found is None:
         raise ReaperError(where, "is not a JSON object", "write settings as the inventory names them, or leave it out")
     settings, errors = parse_set(found)

@@ -32,5 +32,5 @@ def nagios_code(checkup: Checkup) -> int:
 
 def _said(host: Diagnosis) -> str:
     first = host.causes[0].finding if host.causes else None
-    text = f"{first.summary} [{first.id}]" if first else host.problem or f"{host.state}: {host.summary}"
+    text = f"{first.summary} [{first.id}]" if first else host.problem or f"{host.state or 'unknown'}: {host.summary}"
     return ascii_safe(f"{host.host}: {text}".replace("|", "/"))

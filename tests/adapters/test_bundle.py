@@ -87,7 +87,8 @@ def test_a_directory_with_nothing_but_a_journal(tmp_path: Path) -> None:
     (tmp_path / "gpu1").mkdir()
     (tmp_path / "gpu1" / "journal.log").write_bytes(b"a\r\nb\xff\n")
     (one,) = bundle.read(tmp_path / "gpu1")
-    assert (one.host, one.settings, one.url) == ("gpu1", Settings(), "http://gpu1:11434")
+    unknown = Settings(ollama_managed=False)
+    assert (one.host, one.settings, one.url) == ("gpu1", unknown, "http://gpu1:11434")
     assert facts.parse("gpu1", one.settings, one.answers or {}).journal == "a\nb�\n"
     assert bundle.read(tmp_path / "gpu1" / "journal.log") == (one,)
 

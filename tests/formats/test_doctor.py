@@ -109,6 +109,11 @@ def test_nagios_is_one_line_with_counts() -> None:
     )
 
 
+def test_nagios_says_unknown_where_nothing_was_asked() -> None:
+    pasted = Diagnosis("gpu1", None, "the API was not asked", explained=False)
+    assert "gpu1: unknown: the API was not asked" in doctor_nagios.render(Checkup((pasted,)))
+
+
 def test_json_is_as_its_schema_says() -> None:
     document = json.loads(doctor_json.render(Checkup((SICK, WELL, LOST, ODD))))
     jsonschema.validate(document, assets.data("diagnosis.schema.json"))
