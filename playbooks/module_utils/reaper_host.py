@@ -14,7 +14,10 @@ MAX_EARLY = 400
 MAX_LINE = 4000
 MAX_LINES = 640 * 1024
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib"
-NAMED = r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|signature|(?:api|access|secret|private)[-_]?key)"
+NAMED = (
+    r"(?:token|secret|passw(?:or)?d|passphrase|(?<![a-z])pass|credentials?|signature|(?<=[a-z0-9])_(?:key|pwd)"
+    r"|(?:api|access|secret|private)[-_]?key)"
+)
 VALUE = r"[^\s\0,;&\"'\])}]+"
 SECRETS = tuple(
     (re.compile(pattern, re.IGNORECASE), r"\1***" + after)

@@ -125,6 +125,8 @@ def test_lines_are_chosen_on_the_host(read: Read, tmp_path: Path) -> None:
         ("https_proxy=me:pass@proxy:3128", "https_proxy=me:***@proxy:3128"),
         ("http://host:5000/a@sha256:1 http://[::1]:11434/a@b", "http://host:5000/a@sha256:1 http://[::1]:11434/a@b"),
         ("EOS token = 2, n_tokens=5: token expired", "EOS token = 2, n_tokens=5: token expired"),
+        ("//nas/m /m cifs username=me,pass=abc,ro", "//nas/m /m cifs username=me,pass=***,ro"),
+        ("DB_PASS=abc S3_KEY=abc key=OLLAMA_X bypass=1", "DB_PASS=*** S3_KEY=*** key=OLLAMA_X bypass=1"),
         ("invalid token: unexpected EOF", "invalid token: unexpected EOF"),
         ('{"prompt_tokens": 12}', '{"prompt_tokens": 12}'),
         ("http://127.0.0.1:11434/ a@b", "http://127.0.0.1:11434/ a@b"),
