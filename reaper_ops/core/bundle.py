@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from reaper_ops.core import pasted
+from reaper_ops.core import facts, pasted
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.settings import Settings, parse_set
@@ -233,10 +233,16 @@ def read(name: str, given: Mapping[str, str], refused: Mapping[str, str] | None 
     settings = _settings(name, texts)
     outside = _outside(texts)
     was_read = by_hand or about.get("read") is not False
-    answers = {**_answers(texts, by_hand), **_refused(refused or {})} if was_read else None
+    found = {**_answers(texts, by_hand), **_refused(refused or {})}
+    answers = {**_absent(settings, found), **found} if was_read else None
     url, problem = (printable(str(about.get(key) or "")) for key in ("url", "problem"))
     default = settings.ollama_base_url or f"http://{name}:{settings.ollama_port}"
     return Saved(name, settings, url or default, outside, answers, problem)
+
+
+def _absent(settings: Settings, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """What a diagnosis asks and the folder does not hold was not read; that proves nothing."""
+    return {ask["id"]: {"error": "not there"} for ask in facts.asks(settings, traces=True) if ask["id"] not in answers}
 
 
 def _refused(parts: Mapping[str, str]) -> dict[str, Any]:
@@ -275,8 +281,6 @@ def _answers(texts: Mapping[str, str], by_hand: bool) -> dict[str, Any]:
         rows = (line.partition("=") for line in texts[ENVIRON].split("\n"))
         environ = {name: value for name, mark, value in rows if mark}
         found["process"] = {"found": True, "pid": 0, **found.get("process", {}), "environ": environ}
-    elif by_hand:
-        found.setdefault("process", {"error": "not there"})
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
@@ -49,3 +50,19 @@ def missing(settings: Settings, facts: Facts | None) -> dict[str, str]:
             why = next((facts.unread[ask] for ask in part.asks if ask in facts.unread), "")
             found[name] = why or "not there"
     return found
+
+
+def understood(facts: Facts, answers: Mapping[str, Any]) -> Facts:
+    """The facts, which now also say of which parts there is text that nobody can read."""
+    odd = {
+        ask: "is there, and cannot be understood"
+        for part in PARTS.values()
+        for ask in part.asks
+        if not part.read(facts) and ask not in facts.unread and _text(answers.get(ask))
+    }
+    return replace(facts, unread={**facts.unread, **odd}) if odd else facts
+
+
+def _text(answer: object) -> bool:
+    texts = [answer.get("stdout"), answer.get("content")] if isinstance(answer, Mapping) else []
+    return any(isinstance(text, str) and text.strip() for text in texts)

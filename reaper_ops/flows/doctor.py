@@ -9,8 +9,8 @@ from typing import Any
 
 from reaper_ops.adapters import bundle, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core import evidence, probe, timing, url
 from reaper_ops.core import facts as core_facts
-from reaper_ops.core import probe, timing, url
 from reaper_ops.core.bundle import Saved
 from reaper_ops.core.diagnose import diagnose, examined
 from reaper_ops.core.diagnosis import Checkup, Diagnosis
@@ -41,7 +41,8 @@ class Patient:
         if not said and self.facts is None:
             return None
         seen = probe.observe(self.host, self.url, said)
-        return examined(Case(self.settings, seen, self.facts, self.settings.models(), source))
+        facts = evidence.understood(self.facts, self.answers or {}) if self.facts else None
+        return examined(Case(self.settings, seen, facts, self.settings.models(), source))
 
     def saved(self) -> Saved:
         """For a bundle."""

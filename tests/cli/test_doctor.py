@@ -78,3 +78,13 @@ def test_answers_that_were_pasted_are_not_missing(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "not read: kernel.log" in said
     assert "not read: http" not in said
+
+
+def test_text_that_is_there_and_means_nothing_is_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = pasted(tmp_path, meminfo_txt="        gesamt  benutzt\nSpeicher:  32456212  4023416\n")
+    assert run(["doctor", "--from", host]) == 5
+    said = " ".join(capsys.readouterr().out.split())
+    assert "meminfo.txt (is there, and cannot be understood)" in said
+    assert "kernel.log (not there)" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from reaper_ops.core import bundle, facts, pasted
 from reaper_ops.core.bundle import Saved
 from reaper_ops.core.facts.exchange import Exchange
+from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.rules.gpu_chain import first_broken_link
 from reaper_ops.core.settings import Settings
 from reaper_ops.errors import ReaperError
 
@@ -22,6 +25,12 @@ RUNTIMES = ("systemd", "docker", "process")
 
 def again(saved: Saved) -> Saved:
     return bundle.read(saved.host, bundle.files(saved), by_hand=False)
+
+
+def parsed(saved: Saved) -> Facts:
+    """Of what was asked; the rest is not there."""
+    found = facts.parse("h", saved.settings, saved.answers or {})
+    return replace(found, unread={ask: why for ask, why in found.unread.items() if why != "not there"})
 
 
 def command(text: str, **more: Any) -> dict[str, Any]:
@@ -35,7 +44,7 @@ def test_a_host_that_was_read_gives_the_same_facts_from_its_bundle(path: Path) -
     answers = {"controller": {"before": 1.0, "after": 2.0}, **case["answers"]}
     kept = again(Saved("h", wish, "http://h:11434", answers=answers))
     assert kept.answers is not None
-    assert facts.parse("h", kept.settings, kept.answers) == facts.parse("h", wish, answers)
+    assert parsed(kept) == facts.parse("h", wish, answers)
 
 
 def test_what_a_diagnosis_asks_lies_in_plain_files() -> None:
@@ -93,7 +102,7 @@ def test_any_answers_come_back_as_the_same_facts(data: st.DataObject) -> None:
     answers["controller"] = {}
     kept = again(Saved("h", wish, answers=answers))
     assert kept.answers is not None
-    assert facts.parse("h", kept.settings, kept.answers) == facts.parse("h", wish, answers)
+    assert parsed(kept) == facts.parse("h", wish, answers)
 
 
 def _of(kind: str, answer: dict[str, Any]) -> bool:
@@ -137,10 +146,24 @@ def test_a_host_that_was_not_read_stays_so() -> None:
     assert kept.exchanges == (Exchange("/", "connect", "timeout"),)
 
 
+def test_what_a_bundle_that_ends_early_lacks_was_not_read() -> None:
+    wish = Settings(gpu_vendor="nvidia", gpu_require=True)
+    answers = {
+        "identity": {"arch": "x86_64"},
+        "modules": {"path": "/proc/modules", "content": "nvidia 1 0 - Live 0x0\n"},
+    }
+    found = facts.parse("h", wish, again(Saved("h", wish, answers=answers)).answers or {})
+    assert (found.gpu.modules, found.unread["nodes"]) == (("nvidia",), "not there")
+    assert first_broken_link(wish, found) is None
+
+
 def test_a_broken_part_is_not_read_and_says_so() -> None:
     kept = bundle.read("h", {"more/user.json": "{", "journal.log": "x\n"}, {"ss.txt": "is a link"}, by_hand=False)
     found = facts.parse("h", kept.settings, kept.answers or {})
-    assert found.unread == {"listeners": "ss.txt is a link", "user": "more/user.json is not a JSON object"}
+    assert {k: why for k, why in found.unread.items() if why != "not there"} == {
+        "listeners": "ss.txt is a link",
+        "user": "more/user.json is not a JSON object",
+    }
     assert found.journal == "x\n"
 
 
