@@ -132,7 +132,8 @@ def chosen(settings: Settings, facts: Facts) -> Link | None:
     if facts.gpu.nvidia is None:
         return None
     there = {gpu.uuid for gpu in facts.gpu.nvidia} | set(facts.gpu.mig) | {str(g.index) for g in facts.gpu.nvidia}
-    absent = [device for device in settings.gpu_devices if device not in there]
+    parts = "nvidia-list" not in facts.unread  # only that list names the parts of a card
+    absent = [device for device in settings.gpu_devices if device not in there and (parts or device[:4] != "MIG-")]
     if not absent:
         return None
     seen = ", ".join(gpu.uuid for gpu in facts.gpu.nvidia)
@@ -146,6 +147,8 @@ def toolkit(settings: Settings, facts: Facts) -> Link | None:
     if settings.ollama_runtime != "docker" or docker is None or not docker.running:
         return None
     if any(name.startswith("nvidia.com/gpu=") for name in facts.gpu.cdi or ()) or "nvidia" in docker.runtimes:
+        return None
+    if {"docker-info", "cdi-list", "cdi-specs"} & set(facts.unread):
         return None
     seen = (
         f"engine {docker.engine}, toolkit {facts.gpu.toolkit or 'not installed'}, runtimes {' '.join(docker.runtimes)}"

@@ -103,12 +103,16 @@ def _container(case: Case) -> Verdict | None:
         summary = f"the container is {facts.container.state or 'not running'}"
         return _refused(case, "service-not-running", summary, shown, "docker start ollama")
     if facts.docker is None or facts.docker.engine is None:
+        if "docker-version" in facts.unread:
+            return None
         shown = Evidence("docker version", "no Docker engine on this host")
         return _refused(case, "service-not-installed", "Docker is not installed", shown, "install Docker")
     if not facts.docker.running:
         shown = Evidence("docker version", "the engine does not answer")
         summary = "the Docker engine does not run"
         return _refused(case, "service-not-running", summary, shown, "sudo systemctl start docker")
+    if "container" in facts.unread:
+        return None
     shown = Evidence("docker ps", "there is no container of ours")
     return _refused(case, "service-not-installed", "there is no Ollama container", shown, "docker ps -a")
 
