@@ -16,6 +16,8 @@ from reaper_ops.core.rules.rule import Rule
 from reaper_ops.core.rules.storage.access import refused, weight
 from reaper_ops.core.values import full_model_name
 
+MADE_READ_ONLY = ("nfs", "cifs", "smb", "9p", "virtiofs", "squashfs", "erofs", "iso9660")
+"""Nothing but a wish mounts these read-only: a store that many hosts share, and one of them fills."""
 _ANONYMOUS = re.compile(r"^[0-9a-f]{64}\Z")
 
 
@@ -155,6 +157,7 @@ def filesystem_readonly_or_inodes(case: Case) -> Finding | None:
     - `no space left on device` while `df -h` shows room
 
     Told apart from:
+    - a store that many hosts share read-only over the network, while the models that are wished are there.
     - pull-disk-full: no bytes are free.
     - unit-sandbox-blocks: read-only for the server alone.
 
@@ -165,6 +168,8 @@ def filesystem_readonly_or_inodes(case: Case) -> Finding | None:
     path, room = disk.host_path(case), disk.of_store(case)
     mount, kernel = disk.mount_of(case, path), _kernel(case)
     if mount is not None and "ro" in mount.options:
+        if case.state is State.HEALTHY and not kernel and mount.fstype.startswith(MADE_READ_ONLY):
+            return None
         shown = (
             Evidence("/proc/mounts", f"{mount.source} {mount.target} {mount.fstype} {','.join(mount.options)}"),
             *kernel,
