@@ -48,7 +48,7 @@ TABLE = (
         "firewall-drops",
         "firewall",
         r"hook input .*policy drop|-P INPUT DROP|[Dd]efault: deny \(incoming\)|^\s*target: DROP"
-        r"|-A (?:INPUT|ufw\S*-input|DOCKER-USER) (?:.*--dports? (?P<ports>\S+) (?:.* )?)?-j DROP"
+        r"|-A (?:INPUT|ufw\S*-input|DOCKER-USER) (?:.*--(?:dports?|ctorigdstport) (?P<ports>\S+) (?:.* )?)?-j DROP"
         r"|dport (?P<dport>\d+) (?:.* )?drop$",
         ("firewall-drop",),
         "-P INPUT DROP",
@@ -57,7 +57,7 @@ TABLE = (
         "firewall-rejects",
         "firewall",
         r"^\s*reject(?: with .*)?$|[Dd]efault: reject \(incoming\)|^\s*target: (?:default|%%REJECT%%)"
-        r"|-A (?:INPUT|ufw\S*-input|DOCKER-USER) (?:.*--dports? (?P<ports>\S+) (?:.* )?)?-j REJECT"
+        r"|-A (?:INPUT|ufw\S*-input|DOCKER-USER) (?:.*--(?:dports?|ctorigdstport) (?P<ports>\S+) (?:.* )?)?-j REJECT"
         r"|dport (?P<dport>\d+) (?:.* )?reject",
         ("firewall-reject",),
         "-A INPUT -j REJECT --reject-with icmp-host-prohibited",

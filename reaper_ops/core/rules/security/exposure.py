@@ -213,7 +213,8 @@ RULES = (
             Step("Publish the port on loopback only, as `exposure: loopback` says.", "{up}", Automate.ASK, "apply"),
             Step(
                 "Or keep it open, and restrict it where Docker asks.",
-                "sudo iptables -I DOCKER-USER -p tcp --dport {port} ! -s 192.168.0.0/16 -j DROP",
+                "sudo iptables -I DOCKER-USER -p tcp -m conntrack --ctorigdstport {port} --ctdir ORIGINAL "
+                "! -s 192.168.0.0/16 -j DROP",
             ),
         ),
         explains=("exposed-unauthenticated",),
