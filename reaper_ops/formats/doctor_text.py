@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
 from reaper_ops.core.finding import Automate, Finding, Severity, Step
-from reaper_ops.core.report import Evidence
+from reaper_ops.core.report import Evidence, State
 from reaper_ops.formats.as_text import Paint, ascii_safe, colours, wrapped
 
 SHOWN = 6
@@ -108,10 +108,19 @@ def _unseen(host: Diagnosis, verbose: bool) -> Iterator[str]:
         yield from wrapped("not read: ", f"{gap.part} ({gap.why}); it could show {', '.join(gap.ids[:3])}{more}")
 
 
+def _word(host: Diagnosis) -> str:
+    """What the host counts as: its first cause, the state that none explains, or nothing where it is well."""
+    if host.problem:
+        return "not examined"
+    if host.state not in {None, State.HEALTHY} and not host.explained:
+        return f"{host.state} unexplained"
+    return host.causes[0].finding.id if host.causes else ""
+
+
 def _footer(checkup: Checkup, paint: Paint) -> list[str]:
-    causes = Counter(cause.finding.id for host in checkup.hosts for cause in host.causes[:1])
+    words = Counter(word for host in checkup.hosts if (word := _word(host)))
     hosts = f"{len(checkup.hosts)} host{'' if len(checkup.hosts) == 1 else 's'}"
-    listed = ", ".join(f"{number} {id_}" for id_, number in causes.most_common()) or "no findings"
+    listed = ", ".join(f"{number} {word}" for word, number in words.most_common()) or "no findings"
     kind = {"healthy": "good"}.get(checkup.status, checkup.status)
     lines = [f"{hosts}: {listed} -> {paint(checkup.status, kind)} (exit {checkup.exit_code})"]
     parts = dict.fromkeys(part for host in checkup.hosts for part in host.simulated)

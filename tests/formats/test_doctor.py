@@ -79,6 +79,13 @@ def test_a_state_that_nothing_explains_is_said_with_its_evidence() -> None:
     assert "- GET /api/tags: HTTP 500" in text
 
 
+def test_the_counts_leave_no_sick_host_out() -> None:
+    aside = replace(SICK, host="gpu2", state=State.CONNECTION_REFUSED, explained=False)
+    last = doctor_text.render(Checkup((SICK, WELL, LOST, ODD, aside))).splitlines()[-1]
+    counted = "1 kernel-oom-kill, 1 not examined, 1 http-error unexplained, 1 connection-refused unexplained"
+    assert last == f"5 hosts: {counted} -> error (exit 3)"
+
+
 def test_where_no_rule_speaks_what_was_not_read_is_said() -> None:
     pasted = Diagnosis("gpu1", None, "the API was not asked", explained=False, blind=SICK.blind)
     text = doctor_text.render(Checkup((pasted,)))
