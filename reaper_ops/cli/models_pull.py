@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 from reaper_ops.adapters import lockfile
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
-from reaper_ops.core.delivery.outcome import Outcome
+from reaper_ops.core.delivery.outcome import Interrupted, Outcome
 from reaper_ops.core.delivery.ways import Way
 from reaper_ops.core.values import size
 from reaper_ops.errors import ReaperError
@@ -86,7 +88,11 @@ def command(
     source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     options |= models_limits.soon(wait_window) | models_limits.cap(source, limit_rate, strategy, models)
-    with models_limits.in_window(wait_window, lambda text: click.echo(text, err=True)), choose(output) as progress:
+    with (
+        models_limits.in_window(wait_window, lambda text: click.echo(text, err=True)),
+        _told_when_stopped(FORMATS[output]),
+        choose(output) as progress,
+    ):
         more: dict[str, Any] = {"only": models, "via": via, "options": options, "on_event": progress}
         if strategy == "push":
             found = _pushed(source, path, here, more)
@@ -96,6 +102,16 @@ def command(
             found = models_change.pull(source, path, strategy=strategy, seed_address=seed_address, **more)
     click.echo(FORMATS[output](found))
     return found.exit_code
+
+
+@contextmanager
+def _told_when_stopped(render: Callable[[Outcome], str]) -> Iterator[None]:
+    """After Ctrl-C the table says what is there by now."""
+    try:
+        yield
+    except Interrupted as stopped:
+        click.echo(render(stopped.outcome))
+        raise
 
 
 def _of_strategy(strategy: str | None, given: dict[str, dict[str, Any]]) -> None:

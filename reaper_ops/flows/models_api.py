@@ -18,7 +18,7 @@ from reaper_ops.adapters.registry import Registry, RegistryError
 from reaper_ops.adapters.talks import Stopped, Talk, Talks
 from reaper_ops.core import url
 from reaper_ops.core.delivery import claim, lock, names, outcome, pushing, request, rules, ways
-from reaper_ops.core.delivery.outcome import Done
+from reaper_ops.core.delivery.outcome import Done, Interrupted, Outcome
 from reaper_ops.core.delivery.pushing import Push
 from reaper_ops.core.delivery.ways import Choice, Way
 from reaper_ops.core.inventory import Host
@@ -177,7 +177,7 @@ class Delivery:
     def end(self, value: Any, error: Exception | None) -> None:
         self.reached = value is not False
         if isinstance(error, Stopped):
-            self.problem = "stopped; what was downloaded stays for the next run"
+            self.problem = outcome.STOPPED
         elif error is not None:
             self.problem = str(error)
         bad = self.problem or any(row["error"] for row in self.rows)
@@ -211,8 +211,14 @@ def run(
     me = _me(owner)
     try:
         Talks(at_once).run([one.talk(me) for one in deliveries])
+    except KeyboardInterrupt:
+        raise Interrupted(Outcome("pull", *_ended(deliveries))) from None
     finally:
         _remember(record, deliveries)
+    return _ended(deliveries)
+
+
+def _ended(deliveries: Sequence[Delivery]) -> tuple[tuple[Done, ...], dict[str, str]]:
     problems = {one.host: one.problem for one in deliveries if one.problem}
     return tuple(done for one in deliveries for done in one.done()), problems
 

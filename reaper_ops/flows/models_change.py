@@ -13,7 +13,7 @@ from reaper_ops.adapters import ansible, lockfile, pulled
 from reaper_ops.adapters.ansible import Event, OnEvent, Run, Source
 from reaper_ops.core.delivery import names, outcome, request, traffic, wanted, ways
 from reaper_ops.core.delivery.lock import Lock
-from reaper_ops.core.delivery.outcome import Outcome
+from reaper_ops.core.delivery.outcome import Interrupted, Outcome
 from reaper_ops.core.delivery.ways import Way
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
@@ -95,8 +95,16 @@ def _by_both_ways(
     on_event: OnEvent | None,
 ) -> Outcome:
     record, at_once = pulled.place(source), order.options.get("reaper_at_once", AT_ONCE)
-    done, problems = models_api.pull(by_api, order, record=record, at_once=at_once, on_event=on_event)
-    found = change(source, "pull", rest, variables, on_event)
+    stopped = dict.fromkeys(rest, outcome.STOPPED)
+    try:
+        done, problems = models_api.pull(by_api, order, record=record, at_once=at_once, on_event=on_event)
+    except Interrupted as early:
+        known = early.outcome
+        raise Interrupted(replace(known, problems={**(known.problems or {}), **stopped})) from None
+    try:
+        found = change(source, "pull", rest, variables, on_event)
+    except KeyboardInterrupt:
+        raise Interrupted(Outcome("pull", done, {**problems, **stopped})) from None
     return Outcome("pull", done + found.done, {**problems, **(found.problems or {})})
 
 

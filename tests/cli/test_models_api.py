@@ -123,7 +123,8 @@ def test_ctrl_c_takes_the_lock_back_and_says_that_nothing_is_lost(empty):
         time.sleep(0.05)
     assert [claim.is_claim(name) for name in empty.listed("one")] == [True]
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+    table, said = running.communicate(timeout=60)
     assert running.returncode == 1
+    assert "one: stopped; what was downloaded stays for the next run" in table
     assert "stopped; nothing is lost" in said
     assert empty.listed("one") == {}

@@ -50,6 +50,17 @@ class Outcome:
         return 3 if self.failed or self.problems else 0
 
 
+STOPPED = "stopped; what was downloaded stays for the next run"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a pull; outcome: what had become of it by then."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 def rows(host: str, found: Iterable[Row], via: str = "host") -> tuple[Done, ...]:
     """Rows of our modules on a host."""
     return tuple(
