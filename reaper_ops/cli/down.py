@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.down import Removed
 
@@ -41,7 +42,7 @@ def _ask(hosts: int, purge_models: bool) -> bool:
     if not sys.stdin.isatty():
         raise ReaperError("down", "nobody is there to ask", "give --yes to remove what is shown")
     models = ", models included" if purge_models else "; models stay"
-    return click.confirm(f"remove this from {hosts} hosts{models}?", default=False, err=True)
+    return click.confirm(f"remove this from {counted(hosts, 'host')}{models}?", default=False, err=True)
 
 
 def _owned(owned: Mapping[str, Mapping[str, object]]) -> str:

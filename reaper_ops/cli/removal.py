@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import click
 
 from reaper_ops.core.delivery.outcome import Outcome
+from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
 
 
@@ -19,7 +20,7 @@ def consent(verb: str, todo: Mapping[str, tuple[str, ...]], *, yes: bool, check:
         return yes and not check
     if not sys.stdin.isatty():
         raise ReaperError(f"models {verb}", "nobody is there to ask", "give --yes to remove what is shown")
-    return click.confirm(f"remove these from {len(todo)} hosts?", default=False, err=True)
+    return click.confirm(f"remove these from {counted(len(todo), 'host')}?", default=False, err=True)
 
 
 def ended(found: Outcome, check: bool) -> int:

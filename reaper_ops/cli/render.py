@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def command(kind: str | None, directory: str | None, **kwargs: Any) -> int:
         _out(_monitoring(str(kind), given), directory, str(kind))
     else:
         rendered = _hosts(kind, given, kwargs)
-        _out(rendered, directory, f"{len({one.host for one in rendered})} hosts")
+        _out(rendered, directory, counted(len({one.host for one in rendered}), "host"))
     return 0
 
 
@@ -89,7 +90,7 @@ def _out(rendered: Sequence[Rendered], directory: str | None, whose: str) -> Non
 
     if directory:
         paths = render.write(rendered, directory)
-        click.echo(f"{len(paths)} file{'' if len(paths) == 1 else 's'} of {whose} in {directory}")
+        click.echo(f"{counted(len(paths), 'file')} of {whose} in {directory}")
     elif len(rendered) == 1:
         click.echo(rendered[0].text, nl=False)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from reaper_ops.cli.options import look_from, source_options, typed_places
+from reaper_ops.core.values import counted
 
 
 @click.command("report")
@@ -36,5 +37,5 @@ def command(path: str, files: tuple[str, ...], **kwargs: Any) -> int:
     asked = bool(kwargs["url"] or kwargs["inventories"])
     look = look_from(kwargs, "report", lambda: choose("text")) if asked or not files else None
     found = report.report(look, kept, path)
-    click.echo(f"{path}: {len(found.hosts)} host{'' if len(found.hosts) == 1 else 's'}, {found.status}")
+    click.echo(f"{path}: {counted(len(found.hosts), 'host')}, {found.status}")
     return found.exit_code

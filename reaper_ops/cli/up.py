@@ -10,6 +10,7 @@ import click
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.cli.plan import as_output
+from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.plan import Planned
 from reaper_ops.flows.up import Outcome
@@ -58,4 +59,4 @@ def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> Outcom
 def _ask(hosts: int) -> bool:
     if not sys.stdin.isatty():
         raise ReaperError("up", "nobody is there to ask", "give --yes to apply the plan as shown")
-    return click.confirm(f"apply this to {hosts} hosts?", default=False, err=True)
+    return click.confirm(f"apply this to {counted(hosts, 'host')}?", default=False, err=True)

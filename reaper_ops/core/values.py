@@ -181,6 +181,11 @@ def human_bytes(count: int | float) -> str:
     raise AssertionError("unreachable")
 
 
+def counted(number: int, word: str) -> str:
+    """``1 host``, ``2 hosts``."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def binary_size(count: int) -> str:
     """Bytes as one writes them in a setting: 8G, 512M, or the plain number."""
     for unit in ("T", "G", "M", "K"):

@@ -8,6 +8,7 @@ import textwrap
 from collections import Counter
 
 from reaper_ops.core.report import WARNINGS, Change, HostReport, Report, State
+from reaper_ops.core.values import counted
 
 WIDTH = 110
 SHOWN_MODELS = 6
@@ -105,7 +106,7 @@ def wrapped(label: str, text: str) -> list[str]:
 def _footer(report: Report, paint: Paint) -> list[str]:
     counts = Counter(host.word for host in report.hosts)
     listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items(), key=_order))
-    hosts = f"{len(report.hosts)} host{'' if len(report.hosts) == 1 else 's'}"
+    hosts = counted(len(report.hosts), "host")
     kind = {"healthy": "good"}.get(report.status, report.status)
     lines = [f"{hosts}: {listed} -> {paint(report.status, kind)} (exit {report.exit_code})"]
     parts = dict.fromkeys(part for host in report.hosts for part in host.simulated)

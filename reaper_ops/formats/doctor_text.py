@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
 from reaper_ops.core.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.report import Evidence, State
+from reaper_ops.core.values import counted
 from reaper_ops.formats.as_text import Paint, ascii_safe, colours, wrapped
 
 SHOWN = 6
@@ -119,7 +120,7 @@ def _word(host: Diagnosis) -> str:
 
 def _footer(checkup: Checkup, paint: Paint) -> list[str]:
     words = Counter(word for host in checkup.hosts if (word := _word(host)))
-    hosts = f"{len(checkup.hosts)} host{'' if len(checkup.hosts) == 1 else 's'}"
+    hosts = counted(len(checkup.hosts), "host")
     listed = ", ".join(f"{number} {word}" for word, number in words.most_common()) or "no findings"
     kind = {"healthy": "good"}.get(checkup.status, checkup.status)
     lines = [f"{hosts}: {listed} -> {paint(checkup.status, kind)} (exit {checkup.exit_code})"]

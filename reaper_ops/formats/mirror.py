@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from reaper_ops.core.mirror.status import Status
 from reaper_ops.core.mirror.work import Work
-from reaper_ops.core.values import human_bytes
+from reaper_ops.core.values import counted, human_bytes
 from reaper_ops.formats.as_prometheus import exposition, label
 
 SCHEMA = "reaper-ops/mirror/1"
@@ -101,7 +101,7 @@ FORMATS: Mapping[str, Callable[[Sequence[Status]], str]] = {
 def plan_text(work: Work, *, diffs: bool = True) -> str:
     lines: list[str] = []
     for host, actions in work.todo.items():
-        lines.append(f"{host}: {len(actions)} changes" if actions else f"{host}: as wished, nothing to do")
+        lines.append(f"{host}: {counted(len(actions), 'change')}" if actions else f"{host}: as wished, nothing to do")
         for action in actions:
             lines.append(f"  {action.id:<22} {action.target}: {action.reason}")
             lines += [f"      {line}" for line in action.diff.splitlines()] if diffs else []

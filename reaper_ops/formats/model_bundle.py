@@ -8,7 +8,7 @@ from typing import Protocol
 
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.lock import Lock
-from reaper_ops.core.values import human_bytes
+from reaper_ops.core.values import counted, human_bytes
 
 
 class Held(Protocol):
@@ -23,7 +23,9 @@ class Held(Protocol):
 def as_text(made: Held) -> str:
     width = max(len(names.short(one.name)) for one in made.lock.models)
     rows = [f"{names.short(one.name):{width}}  {one.digest[7:19]}  {human_bytes(one.size)}" for one in made.lock.models]
-    return "\n".join([*rows, f"{made.place}: {len(rows)} models, {human_bytes(made.bytes)}; every blob was checked"])
+    return "\n".join(
+        [*rows, f"{made.place}: {counted(len(rows), 'model')}, {human_bytes(made.bytes)}; every blob was checked"]
+    )
 
 
 def as_json(made: Held) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.contents import Checked, Store, Verified
-from reaper_ops.core.values import human_bytes
+from reaper_ops.core.values import counted, human_bytes
 
 SCHEMA = "reaper-ops/models.verify/1"
 
@@ -26,7 +26,7 @@ def as_text(found: Verified) -> str:
 def _said(one: Checked) -> str:
     if one.problem:
         return f"{one.state.upper()}: {one.problem}; {one.next_step}"
-    return f"{'ok' if one.state == 'ok' else 'ok, not locked'}  {one.digest[:12]}  {one.count} blobs"
+    return f"{'ok' if one.state == 'ok' else 'ok, not locked'}  {one.digest[:12]}  {counted(one.count, 'blob')}"
 
 
 def _besides(store: Store) -> list[str]:

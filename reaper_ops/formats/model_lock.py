@@ -9,7 +9,7 @@ from typing import Any
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.lock import Locked
 from reaper_ops.core.delivery.locking import LOUD, Change, Locking
-from reaper_ops.core.values import human_bytes
+from reaper_ops.core.values import counted, human_bytes
 
 SCHEMA = "reaper-ops/models.locking/1"
 
@@ -20,7 +20,7 @@ def as_text(found: Locking, place: str, written: bool) -> str:
     lines += [f"{kept} models are as locked"] if kept else []
     total = human_bytes(sum(one.size for one in found.lock.models))
     verb = "holds" if written else "would hold"
-    lines.append(f"{place} {verb} {len(found.lock.models)} models, {total}")
+    lines.append(f"{place} {verb} {counted(len(found.lock.models), 'model')}, {total}")
     if found.moved:
         lines.append(f"{len(found.moved)} tags have moved; `reaper-ops models update` lets the lock follow")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.outcome import Done, Outcome
-from reaper_ops.core.values import human_bytes
+from reaper_ops.core.values import counted, human_bytes
 
 SCHEMA = "reaper-ops/models.outcome/1"
 WORDS = {
@@ -48,7 +48,7 @@ def _sum(found: Outcome) -> str:
     bad = {one.host for one in found.failed} | set(found.problems or {})
     fetched = sum(one.bytes for one in found.done if one.changed)
     did = sum(one.changed for one in found.done)
-    text = f"{len(hosts) - len(bad)} of {len(hosts)} hosts are as asked; {did} models {WORDS[found.verb][0]}"
+    text = f"{len(hosts) - len(bad)} of {len(hosts)} hosts are as asked; {counted(did, 'model')} {WORDS[found.verb][0]}"
     return f"{text}, {human_bytes(fetched)} fetched{_networks(found)}" if fetched else text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reaper_ops.core.plan import Action, Plan
-from reaper_ops.core.values import human_bytes
+from reaper_ops.core.values import counted, human_bytes
 
 
 def render(plans: Sequence[Plan], problems: Mapping[str, str], *, note: str = "", diffs: bool = True) -> str:
@@ -22,7 +22,7 @@ def _host(plan: Plan, diffs: bool) -> list[str]:
     elif plan.is_empty:
         head = f"{plan.host}: as wished, nothing to do"
     else:
-        head = f"{plan.host}: {len(plan.actions)} change{'s' if len(plan.actions) != 1 else ''}"
+        head = f"{plan.host}: {counted(len(plan.actions), 'change')}"
     lines = [head, *(f"  error: {text}" for text in plan.blockers)]
     lines += [line for action in plan.actions for line in _action(action, diffs)]
     return lines + [f"  warning: {text}" for text in plan.warnings]
@@ -40,10 +40,10 @@ def _summary(plans: Sequence[Plan], problems: Mapping[str, str]) -> str:
     changes = sum(len(plan.actions) for plan in plans if not plan.blockers)
     downloads = sum(action.bytes or 0 for plan in plans if not plan.blockers for action in plan.actions)
     hosts = sum(1 for plan in plans if plan.actions and not plan.blockers)
-    text = f"plan: {changes} changes on {hosts} of {len(plans) + len(problems)} hosts"
+    text = f"plan: {counted(changes, 'change')} on {hosts} of {len(plans) + len(problems)} hosts"
     if downloads:
         text += f", {human_bytes(downloads)} to download"
     blocked = sum(1 for plan in plans if plan.blockers)
     if blocked or problems:
-        text += f"; {blocked + len(problems)} hosts cannot be changed"
+        text += f"; {counted(blocked + len(problems), 'host')} cannot be changed"
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from reaper_ops.core.values import counted
 from reaper_ops.core.verification import Check, Verification
 from reaper_ops.formats.as_text import ascii_safe, colours
 
@@ -19,7 +20,7 @@ def render(found: Verification) -> str:
     lines = [line for host in found.hosts for line in _host(found, host)]
     counts = Counter(check.outcome for check in found.checks)
     listed = ", ".join(f"{counts[outcome]} {outcome}" for outcome in WORDS if counts[outcome])
-    hosts = f"{len(found.hosts)} host{'' if len(found.hosts) == 1 else 's'}"
+    hosts = counted(len(found.hosts), "host")
     return "\n".join([*lines, "", f"{hosts}: {listed or 'nothing checked'} -> {found.status} (exit {found.exit_code})"])
 
 

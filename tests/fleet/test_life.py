@@ -5,16 +5,19 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fleet.command import Answer, argv, reaper
-from fleet.hosts import Host
+from fleet.hosts import ENVIRONMENT, Host
 from fleet.residue import Tree, tree
 from fleet.world import ENGINE, MACHINE, SUITES, Fleet, wait_booted
 
 NATIVE = ("deb12", "deb13")
 FAULTS = "/var/lib/ollama/faults.json"
+STORE = "/var/lib/ollama/models"
 FAULT_DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
 
 
@@ -151,13 +154,32 @@ def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
     assert reaper(fleet.inventory, "plan", *wish).hosts[MACHINE]["actions"] == []
 
 
+@contextmanager
+def pulling(fleet: Fleet, host: Host) -> Iterator[subprocess.Popen[str]]:
+    """A pull by Ansible that does not come to its end, as the registry sends a quarter of it."""
+    model = f"{fleet.services.registry.name}/stall/small:latest"
+    wish = ("-e", json.dumps({"ollama_models": [model]}), "--lock", str(fleet.directory / "no.lock"))
+    command = argv(fleet.inventory, "models pull", "-l", host.name, "--via", "host", "--retries", "0", *wish)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
+    ) as process:
+        host.ssh(f"timeout 240 sh -c 'until ls {STORE}/blobs/*-partial; do sleep 1; done'", timeout=300)
+        yield process
+
+
 @pytest.mark.vm
-def test_everything_is_up_again_after_a_reboot(fleet: Fleet, second: Answer) -> None:
+def test_everything_is_up_again_after_a_reboot_that_cuts_a_pull(fleet: Fleet, second: Answer) -> None:
     host = fleet.host(MACHINE)
     before = host.ssh("cat /proc/sys/kernel/random/boot_id").stdout
-    host.ssh("systemctl reboot", check=False)
+    listed = host.ssh(f"ls {STORE}/manifests/*/*/*/*").stdout
+    with pulling(fleet, host) as pull:
+        host.ssh("systemctl reboot", check=False)
+        said = json.loads(pull.communicate(timeout=600)[0])
     time.sleep(5)
+    assert pull.returncode == 3
+    assert said["problems"][host.name] or said["models"][0]["error"], said
     wait_booted(host, 600)
+    assert host.ssh(f"ls {STORE}/manifests/*/*/*/*; rm -f {STORE}/blobs/*-partial*").stdout == listed
     assert host.ssh("cat /proc/sys/kernel/random/boot_id").stdout != before
     assert {"/dev/zram0", "/swapfile"} <= set(host.ssh("swapon --show=NAME --noheadings").stdout.split())
     wish = ("-l", MACHINE, "-e", "swap_kind=zram")

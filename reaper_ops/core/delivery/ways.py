@@ -10,6 +10,7 @@ from typing import Literal
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.inventory import Host
+from reaper_ops.core.values import counted
 
 Way = Literal["api", "host"]
 REQUEST = Request("/api/tags", timeout=10.0)
@@ -60,7 +61,7 @@ def _against(answer: Exchange) -> str:
 def told(choices: Mapping[str, Choice]) -> tuple[str, ...]:
     """Which way was taken, in a line for each reason."""
     by_api = sum(choice.way == "api" for choice in choices.values())
-    lines = [f"by the API of {by_api} host{'' if by_api == 1 else 's'}"] if by_api else []
+    lines = [f"by the API of {counted(by_api, 'host')}"] if by_api else []
     reasons: dict[str, list[str]] = {}
     for host, choice in choices.items():
         if choice.way == "host":

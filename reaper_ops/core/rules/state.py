@@ -12,6 +12,7 @@ from reaper_ops.core.report import HostReport, State
 from reaper_ops.core.rules import content, gpu_chain, http, memory, transport
 from reaper_ops.core.rules.case import Case, Rule, Verdict, excerpt
 from reaper_ops.core.settings import Settings
+from reaper_ops.core.values import counted
 
 LADDER: tuple[Rule, ...] = (
     transport.no_answer,
@@ -69,7 +70,7 @@ def _healthy(case: Case) -> Verdict:
     if case.seen.answer is not None and case.seen.answer.done:
         return Verdict(State.HEALTHY, "answers, and a loaded model gives tokens")
     loaded = len(case.seen.loaded or ())
-    return Verdict(State.HEALTHY, f"answers; {loaded} model{'' if loaded == 1 else 's'} loaded")
+    return Verdict(State.HEALTHY, f"answers; {counted(loaded, 'model')} loaded")
 
 
 def notes(case: Case) -> tuple[str, ...]:
