@@ -136,12 +136,11 @@ def status_of(pid):
 
 
 def started_of(pid):
-    """Seconds since 1970."""
+    """Seconds since 1970, never before a file of that moment: `btime` of /proc/stat has lost its part of a second."""
     with open("/proc/%d/stat" % pid, "rb") as handle:
         ticks = int(handle.read().decode("utf-8", "replace").rpartition(")")[2].split()[19])
-    with open("/proc/stat", "rb") as handle:
-        boot = int(re.search(rb"^btime (\d+)", handle.read(), re.M).group(1))
-    return boot + ticks // os.sysconf("SC_CLK_TCK")
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return int(boot + (ticks + 1) / os.sysconf("SC_CLK_TCK"))
 
 
 def memory_of(pid):

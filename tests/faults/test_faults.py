@@ -125,9 +125,8 @@ def shorter(answer: Answer) -> str:
     """What was found, without the evidence's length."""
     (host,) = answer.document["hosts"]
     causes = [(c["finding"]["id"], c["finding"]["summary"], [f["id"] for f in c["also"]]) for c in host["causes"]]
-    return json.dumps(
-        {"state": host["state"], "summary": host["summary"], "causes": causes, "evidence": host["evidence"]}
-    )
+    seen = {"state": host["state"], "summary": host["summary"], "causes": causes, "evidence": host["evidence"]}
+    return json.dumps({**seen, "fixes": answer.document.get("fixes", []), "stderr": answer.stderr[-1000:]})
 
 
 def test_the_right_cause_is_named_first(named: list[tuple[str, str]], capfd: pytest.CaptureFixture[str]) -> None:

@@ -150,8 +150,6 @@ def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
     assert answer.rc == 0, answer.stdout
     assert {"swap/package", "swap/zram", "swap/zram-start"} <= set(answer.changed()[MACHINE]), answer.stdout
     assert "/dev/zram0" in fleet.host(MACHINE).ssh("swapon --show=NAME --noheadings").stdout
-    assert reaper(fleet.inventory, "verify", *wish).rc == 0
-    assert reaper(fleet.inventory, "plan", *wish).hosts[MACHINE]["actions"] == []
 
 
 @contextmanager
@@ -177,7 +175,7 @@ def test_everything_is_up_again_after_a_reboot_that_cuts_a_pull(fleet: Fleet, se
         said = json.loads(pull.communicate(timeout=600)[0])
     time.sleep(5)
     assert pull.returncode == 3
-    assert said["problems"][host.name] or said["models"][0]["error"], said
+    assert host.name in said["problems"] or said["models"][0]["error"], said
     wait_booted(host, 600)
     assert host.ssh(f"ls {STORE}/manifests/*/*/*/*; rm -f {STORE}/blobs/*-partial*").stdout == listed
     assert host.ssh("cat /proc/sys/kernel/random/boot_id").stdout != before

@@ -61,14 +61,15 @@ class Kills:
         self._threads: list[threading.Thread] = []
 
     def at(self, kind: str, space: str, device: str, after: int, kill: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._one, args=(kind, space, device, after, kill))
+        with wires.within(space):
+            due = sum(wires.passed(device)) + after
+        thread = threading.Thread(target=self._one, args=(kind, space, device, due, kill))
         self._threads.append(thread)
         thread.start()
 
-    def _one(self, kind: str, space: str, device: str, after: int, kill: Callable[[], None]) -> None:
+    def _one(self, kind: str, space: str, device: str, due: int, kill: Callable[[], None]) -> None:
         with wires.within(space):
-            start = sum(wires.passed(device))
-            while sum(wires.passed(device)) - start < after:
+            while sum(wires.passed(device)) < due:
                 if self._over.wait(0.02):
                     return
         kill()
@@ -204,8 +205,8 @@ def test_nothing_wrong_is_listed_and_the_next_run_completes(seed: int, fleet: Sp
     before, sent = received(fleet), fleet.internet.bytes_sent
     watch, kills = Watch(fleet.hosts), Kills(fleet, seed)
     try:
-        controller = fleet.pull("--stall-timeout", "10", "--retries", "6")
         kills.plan(lambda: kill_controller(controller.pid, bool(seed % 2)))
+        controller = fleet.pull("--stall-timeout", "10", "--retries", "6")
         controller.wait(timeout=300)
         kills.end()
         again = fleet.pull("--stall-timeout", "10", "--retries", "6")

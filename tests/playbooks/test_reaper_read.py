@@ -227,6 +227,19 @@ def test_the_server_by_its_pid_file(read: Read, tmp_path: Path) -> None:
     assert gone == {"found": False}
 
 
+def test_a_server_did_not_start_before_the_file_that_it_was_started_from(read: Read, tmp_path: Path) -> None:
+    """By the clock of files: the time of the boot that the kernel tells has no parts of a second."""
+    for pause in (0.0, 0.3, 0.3, 0.3):
+        time.sleep(pause)
+        (tmp_path / "compose.yaml").write_text("services: {}\n")
+        with subprocess.Popen(["sleep", "60"]) as server:
+            (tmp_path / "pid").write_text(f"{server.pid}\n")
+            answer = read(kind="process", pid_file=str(tmp_path / "pid"), name="sleep")
+            server.kill()
+        written = (tmp_path / "compose.yaml").stat().st_mtime
+        assert int(written) <= answer["started"] <= time.time()
+
+
 @pytest.mark.parametrize("content", ["", "not a number", "99999999999999", "-1", "é"])
 def test_a_broken_pid_file_finds_nothing(read: Read, tmp_path: Path, content: str) -> None:
     (tmp_path / "pid").write_text(content)
