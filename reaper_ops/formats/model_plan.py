@@ -34,6 +34,8 @@ def _host(one: HostPlan, giver: str) -> list[str]:
         parts.append(f"{human_bytes(one.bytes)} to fetch")
     if one.seconds is not None:
         parts.append(f"about {_time(one.seconds)} at the rate of its last pulls")
+    elif one.bytes:
+        parts.append("no time is known, as no pull of it is on record")
     if one.free_after is not None:
         parts.append(f"{human_bytes(max(one.free_after, 0))} free after")
     lines = [f"{one.host}: {', '.join(parts)}", *_items(one, giver)]

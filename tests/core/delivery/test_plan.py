@@ -70,6 +70,8 @@ def test_too_little_room_and_the_time_at_the_measured_rate_are_said():
     assert "error: too little room" in text
     assert "gpu2: cannot be reached: no route" in text
     assert found.exit_code == 3
+    unknown = model_plan.as_text(plan.plan([host("gpu1", free=90_000_000_000)], LOCK, {}))
+    assert "40.0 GB to fetch, no time is known, as no pull of it is on record, " in unknown
 
 
 def test_weights_larger_than_the_memory_are_said_and_nothing_is_guessed_besides():
