@@ -145,9 +145,11 @@ def test_a_runner_killed_in_mid_answer(started: Started, model: str) -> None:
     subject = started.subject
     with opened(subject.url, "POST", "/api/generate", {"model": model, "prompt": "x", "options": LONG}) as response:
         lines = [json.loads(response.readline()) for _ in range(3)]
-        os.kill(started.runners()[0], signal.SIGKILL)
+        os.kill(runner := started.runners()[0], signal.SIGKILL)
         lines += [json.loads(line) for line in response]
     assert lines[-1] == {"error": DIED}
+    while runner in started.runners():
+        time.sleep(0.01)
     assert [row["name"] for row in subject.ask("GET", "/api/ps").json()["models"]] == [model]
     assert subject.generate(model, prompt="x", stream=False, options={"num_predict": 1}).status == 200
     assert 'msg="llama-server process no longer running" sys=9 string="signal: killed"' in started.log
