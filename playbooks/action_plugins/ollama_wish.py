@@ -16,14 +16,12 @@ try:
     from reaper_ops.adapters import reader
     from reaper_ops.core import facts, settings, wish
     from reaper_ops.core.inventory import CONNECTION
+    from reaper_ops.core.mirror.site import Site
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
         "run the ansible-playbook of the environment in which reaper-ops is installed"
     ) from problem
-
-
-SITE = ("ollama_mirror", "ollama_mirror_sources")
 
 
 class ActionModule(ActionBase):
@@ -36,12 +34,11 @@ class ActionModule(ActionBase):
         ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
         ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
         variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
-        site = task_vars.get("reaper_site_mirror") or {}
-        if host in site.get("hosts", ()):
-            variables |= {name: site[name] for name in SITE if not variables.get(name)}
         wanted, errors = settings.parse(host, variables)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
+        if "reaper_site_mirror" in task_vars:
+            wanted = Site(**task_vars["reaper_site_mirror"]).settings(host, wanted)
         evidence, before = bool(self._task.args.get("evidence")), time.time()
         answers = self._read(facts.asks(wanted, traces=evidence), wanted.lab_facts_root or "", task_vars)
         if answers.get("failed") or "answers" not in answers:

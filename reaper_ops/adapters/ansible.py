@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.adapters import process
+from reaper_ops.adapters import beside, process
 from reaper_ops.core import complaint
 from reaper_ops.core import inventory as core_inventory
 from reaper_ops.core.inventory import Inventory
@@ -29,9 +29,6 @@ BOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 15)" if sys.platform == "linu
 PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
 
-
-KEPT = ("models.lock", "models.pulled.json")
-"""What we keep beside an inventory."""
 
 LONGEST_WORD = 100_000
 """Linux takes no word of 128 KiB on a command line."""
@@ -124,19 +121,11 @@ def check_source(source: Source) -> None:
             raise ReaperError("--inventory", "is empty", "name a file, a directory, or a list of hosts with a comma")
         if "," not in path and not Path(path).exists():
             raise ReaperError(path, "there is no such file or directory", "check --inventory")
-        for name in KEPT:
-            if "," not in path and (Path(path) / name).is_file():
-                step = f"mv {Path(path) / name} {outside(Path(path), name)}"
-                raise ReaperError(str(Path(path) / name), "Ansible reads it as an inventory of hosts", step)
+        if "," not in path:
+            beside.check(Path(path))
     for item in source.extra_vars:
         if item.startswith("@") and not Path(item[1:]).is_file():
             raise ReaperError("--extra-vars", f"there is no file {item[1:]}")
-
-
-def outside(directory: Path, name: str) -> Path:
-    """A file of ours beside an inventory that is a directory."""
-    whole = directory if directory.name not in {"", ".."} else directory.resolve()
-    return whole.with_name(f"{whole.name}.{name}") if whole.name else directory / name
 
 
 def _check_hosts(source: Source, found: Mapping[str, Any], unmatched: tuple[str, ...]) -> None:

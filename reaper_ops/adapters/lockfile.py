@@ -5,27 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from reaper_ops.adapters import ansible
+from reaper_ops.adapters import beside
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.delivery import lock
 from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.errors import CommandError, ReaperError
 
-NAME = "models.lock"
-
 
 def place(source: Source, chosen: str | None = None) -> Path:
-    """The chosen file, or `models.lock` beside the first inventory that is a file or directory."""
-    return Path(chosen) if chosen else beside(source, NAME)
-
-
-def beside(source: Source, name: str) -> Path:
-    """A directory's file has its name in front: Ansible reads every file inside as an inventory."""
-    for item in source.inventory:
-        path = Path(item)
-        if "," not in item and path.exists():
-            return ansible.outside(path, name) if path.is_dir() else path.parent / name
-    return Path(name)
+    """The chosen file, or `models.lock` beside the inventory."""
+    return Path(chosen) if chosen else beside.place(source.inventory, beside.LOCK)
 
 
 def read(path: Path) -> Lock | None:

@@ -61,11 +61,12 @@ def alone(place: Path) -> Iterator[None]:
         place.mkdir(parents=True, exist_ok=True)
         directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            step = "wait for its end, or push to all hosts by one command"
+            raise ReaperError(str(place), "another push of the same models runs here", step) from None
         yield
-    except BlockingIOError:
-        step = "wait for its end, or push to all hosts by one command"
-        raise ReaperError(str(place), "another push of the same models runs here", step) from None
     finally:
         os.close(directory)
 

@@ -8,20 +8,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.adapters import lockfile
+from reaper_ops.adapters import beside
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.delivery import names
 from reaper_ops.core.facts import store
 from reaper_ops.core.facts.model import Fetched
 from reaper_ops.errors import CommandError
 
-NAME = "models.pulled.json"
 SCHEMA = "reaper-ops/models.pulled/1"
 Kept = dict[str, dict[str, Any]]
 
 
 def place(source: Source) -> Path:
-    return lockfile.beside(source, NAME)
+    return beside.place(source.inventory, beside.RECORD)
 
 
 def _read(path: Path) -> Kept:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reaper_ops.cli.options import source_from, source_options, typed_places
+from reaper_ops.cli.options import source_from, source_options, typed_places, unheeded
 from reaper_ops.errors import ReaperError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _check(source: Source, **kwargs: Any) -> None:
         )
     for name, needed in (("yes", "fix"), ("accept", "fix"), ("load", "slow")):
         if kwargs[name] and not kwargs[needed]:
-            raise ReaperError(f"--{name}", f"means nothing without --{needed}", f"add --{needed}, or leave it out")
+            raise unheeded(f"--{name}", f"--{needed}")
 
 
 def _places(source: Source, *, url: str | None, from_: Path | None, **_: Any) -> dict[str, bool]:

@@ -11,7 +11,7 @@ import click
 
 from reaper_ops.adapters import lockfile
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
+from reaper_ops.cli.options import lock_option, output_option, source_from, source_options, unheeded
 from reaper_ops.core.delivery.outcome import Interrupted, Outcome
 from reaper_ops.core.delivery.ways import Way
 from reaper_ops.core.values import size
@@ -117,9 +117,9 @@ def _told_when_stopped(render: Callable[[Outcome], str]) -> Iterator[None]:
 def _of_strategy(strategy: str | None, given: dict[str, dict[str, Any]]) -> None:
     """What another strategy would not heed is refused."""
     for needed, values in given.items():
-        unheeded = [name for name, value in values.items() if value and strategy != needed]
-        if unheeded:
-            raise ReaperError(unheeded[0], f"means nothing without --strategy {needed}", "leave it out, or add that")
+        for option, value in values.items():
+            if value and strategy != needed:
+                raise unheeded(option, f"--strategy {needed}")
 
 
 def _pushed(source: Source, path: Path, here: dict[str, Any], more: dict[str, Any]) -> Outcome:

@@ -99,3 +99,8 @@ def look_from(kwargs: dict[str, Any], verb: str, on_event: Callable[[], Any] | N
             return probe.probe(source, inventory, deep=deep, direct=direct, on_event=progress)
 
     return look
+
+
+def unheeded(option: str, needed: str) -> ReaperError:
+    """An option that nothing would heed."""
+    return ReaperError(option, f"means nothing without {needed}", f"add {needed}, or leave it out")

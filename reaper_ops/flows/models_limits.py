@@ -31,7 +31,7 @@ def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str,
         return {"reaper_limit_rate": most}
     known = ansible.inventory(source)
     hosts = wanted.managed(site_mirror.choose(source, known, strategy).inventory(known))
-    everybody = ansible.inventory(replace(source, limit=None)).hosts
+    everybody = (known if source.limit is None else ansible.inventory(replace(source, limit=None))).hosts
     caps.check(most, hosts, everybody, direct=strategy == "direct", only=only)
     return {}
 

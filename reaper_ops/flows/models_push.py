@@ -62,34 +62,19 @@ def push(
     order = Order(chosen, request.locked(lock, every), True, options or {}, models_change.owner())
     place = _place(lock.only(every))
     with pack_writer.alone(place):
-        only = tuple(sorted(every))
-        models_bundle.create(place, lock_path=path, source=source, only=only, on_event=_here(on_event))
-        return _delivered(source, path, place, asked, order, lock, via, here or From(), on_event)
-
-
-def _delivered(
-    source: Source,
-    path: Path,
-    place: Path,
-    asked: Sequence[Host],
-    order: Order,
-    lock: Lock,
-    via: Way | None,
-    here: From,
-    on_event: OnEvent | None,
-) -> Outcome:
-    """What this machine has by now goes to the hosts; when all have it, it leaves this machine."""
-    chosen = order.wanted
-    tell = models_change.marked(on_event, chosen) if on_event else None
-    models_change.announce(tell, chosen, lock)
-    choices = models_api.chosen(asked, via)
-    found, unreached = _by_api(source, order, _of_way(asked, choices, "api"), pack.read(place), here, tell)
-    if via is None:
-        choices |= dict.fromkeys(unreached, UNREACHED)
-    rest = [host.name for host in _of_way(asked, choices, "host")]
-    found = _together(found, _by_host(source, rest, place, path, tell))
-    if found.exit_code == 0:
-        shutil.rmtree(place)
+        names = tuple(sorted(every))
+        models_bundle.create(place, lock_path=path, source=source, only=names, on_event=_here(on_event))
+        tell = models_change.marked(on_event, chosen) if on_event else None
+        models_change.announce(tell, chosen, lock)
+        choices = models_api.chosen(asked, via)
+        by_api, bundle = _of_way(asked, choices, "api"), pack.read(place)
+        found, unreached = _by_api(source, order, by_api, bundle, here or From(), tell)
+        if via is None:
+            choices |= dict.fromkeys(unreached, UNREACHED)
+        rest = [host.name for host in _of_way(asked, choices, "host")]
+        found = _together(found, _by_host(source, rest, place, path, tell))
+        if found.exit_code == 0:
+            shutil.rmtree(place)
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), chosen)
     notes = ways.told(choices) if via is None else ()
     return models_change.in_order(replace(found, notes=notes, traffic=moved), [host.name for host in asked])

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import wish
 from reaper_ops.core.inventory import Inventory
+from reaper_ops.core.mirror.site import Chosen
 from reaper_ops.core.plan import Plan
 from reaper_ops.core.plan.download import Download
 from reaper_ops.flows import site_mirror
 from reaper_ops.flows.gather import Gathered, survey
-from reaper_ops.flows.site_mirror import Chosen
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class Planned:
 
 def plan(source: Source, on_event: OnEvent | None = None) -> Planned:
     inventory, gathered = survey(source, on_event)
-    chosen = site_mirror.choose(source, inventory)
-    return replace(compute(chosen.inventory(inventory), gathered), mirror=chosen)
+    planned = compute(inventory, gathered)
+    pulls = any("models/pull" in plan.todo for plan in planned.plans)
+    return replace(planned, mirror=site_mirror.choose(source, inventory)) if pulls else planned
 
 
 def compute(inventory: Inventory, gathered: Gathered) -> Planned:

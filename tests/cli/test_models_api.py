@@ -12,7 +12,7 @@ import time
 import pytest
 from models_fleet import fleet
 
-from reaper_ops.adapters import pulled
+from reaper_ops.adapters import beside, pulled
 from reaper_ops.cli.program import run
 from reaper_ops.core.delivery import claim
 
@@ -58,7 +58,7 @@ def test_a_host_gets_the_bytes_of_the_lock_without_ansible(empty, capfd):
         ("one", True, "", "api")
     }
     assert empty.listed("one") == empty.promised()
-    record = pulled.fetched(empty.root / pulled.NAME)
+    record = pulled.fetched(empty.root / beside.RECORD)
     assert {name: row.digest for name, row in record["one"].items()} == empty.promised()
     served = empty.registry.bytes_sent
     assert run(["models", "pull", "-i", empty.inventory, "-l", "one"]) == 0
@@ -84,7 +84,7 @@ def test_prune_knows_what_came_by_the_api(empty, capfd):
     code, found = answer(capfd, "prune", "-i", str(fewer), "-l", "one", "--yes")
     assert code == 0
     assert [(row["name"], row["changed"]) for row in found["models"]] == [(empty.name("small"), True)]
-    assert list(pulled.fetched(empty.root / pulled.NAME)["one"]) == [empty.name("tiny")]
+    assert list(pulled.fetched(empty.root / beside.RECORD)["one"]) == [empty.name("tiny")]
 
 
 def test_another_controller_is_kept_away_and_told_who_holds_the_host(empty, capfd):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from reaper_ops.core.inventory import LOCAL_NAMES, Host
+from reaper_ops.core.inventory import LOCAL_NAMES, Host, Inventory
 from reaper_ops.core.settings import Settings
 from reaper_ops.core.settings.mirror import OFFLINE
+from reaper_ops.errors import ReaperError
+
+MANY = 2
+UP = "`reaper-ops models mirror up` brings it up, `ollama_mirror` names another"
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,8 @@ class Site:
 
     host: str
     url: str
-    serves: frozenset[str]
+    serves: tuple[str, ...]
     ports: Mapping[str, int]
-
-    def variables(self) -> dict[str, Any]:
-        """What ollama_wish takes for the settings of a host that names no mirror."""
-        return {"hosts": sorted(self.serves), "ollama_mirror": self.url, "ollama_mirror_sources": dict(self.ports)}
 
     def settings(self, host: str, known: Settings) -> Settings:
         """Those of the host, with the mirror where it gets it."""
@@ -32,6 +32,45 @@ class Site:
             return known
         ports = known.ollama_mirror_sources or dict(self.ports)
         return known.model_copy(update={"ollama_mirror": self.url, "ollama_mirror_sources": ports})
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """site: None where every host keeps its own way. note: for the user."""
+
+    site: Site | None = None
+    note: str = ""
+
+    def settings(self, host: str, known: Settings) -> Settings:
+        return self.site.settings(host, known) if self.site else known
+
+    def inventory(self, known: Inventory) -> Inventory:
+        return Inventory(tuple(replace(one, settings=self.settings(one.name, one.settings)) for one in known.hosts))
+
+    def variables(self) -> dict[str, Any]:
+        """What ollama_wish takes, which makes a Site of it again."""
+        return {"reaper_site_mirror": asdict(self.site)} if self.site else {}
+
+
+def needed(hosts: Iterable[Host], strategy: str | None) -> bool:
+    """More than one host without a mirror; who asks for the mirror gets it for one host too."""
+    return strategy in {None, "mirror"} and len(without(hosts)) >= _least(strategy)
+
+
+def _least(strategy: str | None) -> int:
+    return 1 if strategy == "mirror" else MANY
+
+
+def chosen(found: Site, strategy: str | None, *, serves: bool) -> Chosen:
+    """A mirror that does not answer is waited for by nobody, and is an error for who asked for it."""
+    count = len(found.serves)
+    if count < _least(strategy):
+        return Chosen()
+    if serves:
+        return Chosen(found, f"hosts that name no mirror ({count}) use that of the inventory, {found.url}")
+    if strategy == "mirror":
+        raise ReaperError(found.host, f"is the site mirror, and does not answer at {found.url}", UP)
+    return Chosen(None, f"the site mirror does not answer at {found.url}, so each host pulls by itself: {UP}")
 
 
 def without(hosts: Iterable[Host]) -> tuple[Host, ...]:
@@ -56,7 +95,7 @@ def of(everybody: Iterable[Host], pulling: Iterable[Host]) -> Site | None:
         return None
     port = "" if one.mirror_port == 80 else f":{one.mirror_port}"
     url = f"http://{f'[{address}]' if ':' in address else address}{port}"
-    return Site(mirrors[0].name, url, frozenset(host.name for host in lacking), one.mirror_sources)
+    return Site(mirrors[0].name, url, tuple(host.name for host in lacking), one.mirror_sources)
 
 
 def _lower(names: Iterable[str]) -> set[str]:

@@ -42,7 +42,9 @@ def test_ollama_itself_keeps_none_and_who_does_is_said() -> None:
 def test_models_that_are_not_asked_for_are_no_matter() -> None:
     both = host("gpu1", **{**MIRRORED, "ollama_models": ["llama3", "hf.co/a/b:q4"]})
     other = host("gpu2", ollama_models=["hf.co/a/b:q4"])
-    caps.check(RATE, [both, other], [site(mirror_rate="10M")], direct=False, only=("llama3:latest",))
+    asked = {"direct": False, "only": ("llama3:latest",)}
+    assert caps.check(RATE, [both, other], [site(mirror_rate="10M")], **asked) is None
+    assert "hf.co/a/b:q4" in refused([both, other], [site(mirror_rate="10M")])
 
 
 def test_a_mirror_keeps_its_own_cap_and_no_other() -> None:

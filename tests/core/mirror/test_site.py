@@ -32,7 +32,7 @@ FLEET = (ONE, TWO, NAMES_ONE, EMPTY, OUTSIDE, OWN)
 )
 def test_hosts_that_want_models_and_name_no_mirror_get_the_only_one(mirror, url):
     found = site.of((*FLEET, mirror), FLEET)
-    assert (found.host, found.url, found.serves) == ("m", url, frozenset({"gpu1", "gpu2"}))
+    assert (found.host, found.url, found.serves) == ("m", url, ("gpu1", "gpu2"))
     assert found.settings("gpu1", ONE.settings).ollama_mirror == url
     assert found.settings("gpu3", NAMES_ONE.settings) is NAMES_ONE.settings
 
