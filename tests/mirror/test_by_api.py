@@ -94,10 +94,13 @@ def test_hosts_that_name_no_mirror_use_the_one_of_their_inventory(short, resolve
         inventory = unnamed(short, ollamas, mirror, digest, upstream)
         one = run(["models", "plan", "-i", inventory, "-o", "json", "-l", "h0"]), json.loads(capfd.readouterr().out)
         many = run(["models", "plan", "-i", inventory, "-o", "json", "-l", "h0,h1"]), json.loads(capfd.readouterr().out)
+        run(["plan", "-i", inventory, "-o", "json", "-l", "h0,h1"])
+        brings = json.loads(capfd.readouterr().out)["note"]
         code = run(["models", "pull", "-i", inventory, "-l", "h*", "--via", via, "-o", "json"])
     found = json.loads(capfd.readouterr().out)
     assert code == 0, found
     assert (one[1]["lan_bytes"], one[1]["note"]) == (0, "")
+    assert brings == many[1]["note"] != ""
     assert many[1]["wan_bytes"] == many[1]["lan_bytes"] / 2 >= SIZE
     note = f"hosts that name no mirror ({HOSTS}) use that of the inventory, http://127.0.0.1:{wanted.mirror_port}"
     assert note in found["notes"]
