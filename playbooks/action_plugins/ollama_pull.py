@@ -14,6 +14,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from reaper_ops.core import framed
+
 LIMIT = 2 * 24 * 3600
 EVERY = 1.0
 GRACE = 60
@@ -66,31 +68,37 @@ class ActionModule(ActionBase):
     def _follow(self, host: str, progress: str, heartbeat: str, results_file: str) -> None:
         """Returns when the job has written its result, or can no longer be alive."""
         snapshot, silent, shown = shlex.quote(progress), 0, Shown(host)
-        command = (
-            f"touch -c {shlex.quote(heartbeat)}; cat {snapshot} 2>/dev/null || echo; "
-            f"kill -0 $(sed -n 's/.*\"pid\": \\([0-9]*\\).*/\\1/p' {snapshot} 2>/dev/null) 2>/dev/null "
-            f"&& echo lives || echo gone; head -c 4096 {shlex.quote(results_file)} 2>/dev/null"
+        pid = f"$(sed -n 's/.*\"pid\": \\([0-9]*\\).*/\\1/p' {snapshot} 2>/dev/null)"
+        asked = (
+            f"touch -c {shlex.quote(heartbeat)}; cat {snapshot} 2>/dev/null",
+            f"kill -0 {pid} 2>/dev/null && echo lives",
+            f"cat {shlex.quote(results_file)} 2>/dev/null",
         )
         while silent < GRACE:
-            answer = self._low_level_execute_command(command)
-            first, lives, job = (*str(answer.get("stdout", "")).split("\n", 2), "", "")[:3]
-            event = _parsed(first)
+            written, lives, job = self._asked(*asked) or ("", "", "")
+            event = _parsed(written)
             if event:
                 shown.event(event)
             state = _parsed(job)
-            if job.strip() and (state is None or not ("finished" in state and not state["finished"])):
+            if job and (state is None or not ("finished" in state and not state["finished"])):
                 return
             silent = 0 if lives == "lives" else silent + 1
             time.sleep(EVERY)
 
     def _collect(self, results_file: str) -> dict[str, Any]:
         path = shlex.quote(results_file)
-        answer = self._low_level_execute_command(f"cat {path}; rm -f {path}")
-        result = _parsed(str(answer.get("stdout", "")))
+        result = _parsed("".join(self._asked(f"cat {path}")))
         if result is None or ("finished" in result and not result["finished"]):
             return {"failed": True, "msg": "the work was interrupted on the host; run again, it goes on from there"}
+        self._low_level_execute_command(f"rm -f {path}")
         ours = ("changed", "failed", "msg", "models", "diff", "exception", "module_stdout", "module_stderr")
         return {key: value for key, value in result.items() if key in (*ours, *self.kept)}
+
+    def _asked(self, *parts: str) -> tuple[str, ...]:
+        """What each part printed on the host; empty when the answer did not come whole."""
+        token = secrets.token_hex(8)
+        answer = self._low_level_execute_command(framed.command(token, parts))
+        return framed.parts(token, str(answer.get("stdout", "")), len(parts))
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

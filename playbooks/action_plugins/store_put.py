@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from reaper_ops.core import framed
 
 UNIT = 1 << 16
 PIECE = 512 * UNIT
@@ -78,10 +81,12 @@ class ActionModule(ActionBase):
         directory, name = (shlex.quote(part) for part in os.path.split(target))
         write = f"umask 077; dd of=./{name} ibs={UNIT} obs={UNIT} seek={unit} conv=notrunc"
         command = f"{{ cd -P {directory} && if test -O .; then {write}; else echo {FOREIGN}; false; fi; }} 2>&1"
-        done = self._low_level_execute_command(command, in_data=data)
+        token = secrets.token_hex(8)
+        done = self._low_level_execute_command(framed.command(token, [command]), in_data=data)
         if done.get("rc") != 0:
-            said = (str(done.get("stdout", "")) + str(done.get("stderr", ""))).strip().splitlines() or ["no reason"]
-            raise AnsibleError(f"{target}: cannot be written: {said[0]}")
+            printed = framed.parts(token, str(done.get("stdout", "")), 1) or (str(done.get("stderr", "")),)
+            lines = printed[0].strip().splitlines() or ["no reason"]
+            raise AnsibleError(f"{target}: cannot be written: {lines[0]}")
 
 
 class Told:
