@@ -1,0 +1,48 @@
+"""docs/security.md has a row for whatever root runs on a host, and none for what is gone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = ROOT / "playbooks"
+RUN_AS_ROOT = (
+    "library/*.py",
+    "action_plugins/*.py",
+    "roles/*/tasks/*.yml",
+    "roles/*/handlers/*.yml",
+    "fixes/*.yml",
+    "contents/*.yml",
+    "*.yml",
+)
+
+
+def rows(section: str) -> list[list[str]]:
+    text = (ROOT / "docs/security.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_module_plugin_task_file_and_remedy_has_a_row_and_every_row_a_file() -> None:
+    there = {str(path.relative_to(PLAYBOOKS)) for pattern in RUN_AS_ROOT for path in PLAYBOOKS.glob(pattern)}
+    named = [row[0].strip("`") for row in rows("Root operations")]
+    assert sorted(named) == sorted(set(named)), "a file has two rows"
+    assert set(named) - there == set(), "rows of docs/security.md without a file"
+    assert there - set(named) == set(), "root runs these; docs/security.md must say how"
+
+
+@pytest.mark.parametrize("row", rows("Root operations"), ids=lambda row: row[0].strip("`"))
+def test_each_row_says_who_can_write_there_and_how_it_is_done(row: list[str]) -> None:
+    assert len(row) == 5
+    assert all(row)
+
+
+def test_each_class_of_attempts_names_a_test_that_is_there() -> None:
+    for name, count, where in rows("Attempts by class"):
+        assert re.fullmatch(r"\d+", count), f"{name}: {count} is no number of attempts"
+        files = re.findall(r"`(tests/[^`:]+)", where)
+        assert files, f"{name} names no test"
+        assert all((ROOT / file).is_file() for file in files), where
