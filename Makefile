@@ -9,7 +9,7 @@ PYTEST := $(RUN)/python -m pytest
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test lint types layers playbooks unit prepare fleet bench clean
+.PHONY: help install dev up test lint types layers playbooks unit prepare fleet shapes bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ prepare: dev ## as root on Debian: install what the real-host tests need
 
 fleet: prepare ## only the tests on real systemd hosts
 	$(PYTEST) --fleet -m "fleet or vm" $(ARGS)
+
+shapes: prepare ## hosts as people have them, every shape of tests/fleet/shapes; make shapes ARGS="--shape NAME" for one
+	$(PYTEST) --shapes tests/fleet/test_shapes.py tests/test_shape_folders.py $(ARGS)
 
 bench: dev ## measure speed against the yardsticks
 	$(RUN)/python -m bench $(ARGS)

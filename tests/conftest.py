@@ -11,3 +11,5 @@ settings.load_profile("repeatable")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fleet", action="store_true", help="as root on Debian: run the tests on real systemd hosts too")
+    parser.addoption("--shapes", action="store_true", help="as root on Debian: every shape of tests/fleet/shapes")
+    parser.addoption("--shape", action="append", default=[], metavar="NAME", help="as root on Debian: this shape alone")

@@ -19,18 +19,26 @@ BOOT = (
 
 
 def start(
-    client: docker.DockerClient, name: str, image: str, keys: Keys, *, volumes: dict[str, str] | None = None
+    client: docker.DockerClient,
+    name: str,
+    image: str,
+    keys: Keys,
+    *,
+    volumes: dict[str, str] | None = None,
+    tmpfs: dict[str, str] | None = None,
+    label: str = "",
 ) -> Container:
-    """Boots a host; `volumes` maps a volume's short name to its place on the host."""
+    """Boots a host; `volumes` maps a volume's short name to its place on the host, `tmpfs` a place to its options."""
+    labels = {label or LABEL: name}
     mounts = {}
     for short, place in (volumes or {}).items():
-        volume = client.volumes.create(f"reaper-fleet-{name}-{short}", labels={LABEL: name})
+        volume = client.volumes.create(f"reaper-fleet-{name}-{short}", labels=labels)
         mounts[volume.name] = {"bind": place, "mode": "rw"}
     host_config = client.api.create_host_config(
         cap_add=["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYSLOG"],
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         cgroupns="private",
-        tmpfs={"/run": "", "/run/lock": ""},
+        tmpfs={"/run": "", "/run/lock": "", **(tmpfs or {})},
         binds=mounts,
     )
     host_config |= {"MaskedPaths": [], "ReadonlyPaths": []}
@@ -39,7 +47,7 @@ def start(
         ["/bin/sh", "-c", BOOT],
         name=f"reaper-fleet-{name}",
         hostname=name,
-        labels={LABEL: name},
+        labels=labels,
         environment={"container": "docker"},
         volumes=[mount["bind"] for mount in mounts.values()],
         host_config=host_config,

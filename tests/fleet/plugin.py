@@ -2,14 +2,16 @@
 
 import shutil
 import tempfile
-from concurrent.futures import Future
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fleet import prepare, standin
+from fleet import prepare, standin, story
 from fleet.command import Answer, reaper
 from fleet.hosts import Host
 from fleet.residue import Tree, tree
+from fleet.stage import Stage
 from fleet.world import ENGINE, MACHINE, Fleet
 
 from reaper_ops.adapters import ansible
@@ -18,14 +20,17 @@ from reaper_ops.flows.up import changes
 
 HERE = Path(__file__).parent
 ROOMS = (HERE, HERE.parent / "faults")
-ORDER = ("test_hosts.py", "test_life.py", "test_mirror.py", "test_faults.py", "test_removal.py")
+SHAPES = "test_shapes.py"
+ORDER = ("test_hosts.py", "test_life.py", "test_mirror.py", "test_faults.py", "test_removal.py", SHAPES)
+HOSTS_AT_ONCE = 3
 FLEET = pytest.StashKey[Fleet]()
 WALK = pytest.StashKey[Future[tuple[Tree, Answer]]]()
 
 
-def unfit(config: pytest.Config) -> str:
+def unfit(config: pytest.Config, *, shapes: bool = False) -> str:
     """Why there are no real hosts in this session; empty when there are."""
-    if not config.getoption("--fleet"):
+    asked = config.getoption("--fleet") or (shapes and (config.getoption("--shape") or config.getoption("--shapes")))
+    if not asked:
         return "not asked for; `make test` asks, or give --fleet"
     missing = [program for program in prepare.PACKAGES.values() if shutil.which(program) is None]
     return prepare.reason_to_skip() or (f"not installed: {', '.join(missing)}; run `make prepare`" if missing else "")
@@ -35,8 +40,8 @@ def unfit(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks these tests, and puts them last so that hosts have time to boot."""
     ours = [item for item in items if item.path.parent in ROOMS]
-    reason = unfit(config) if ours else ""
     for item in ours:
+        reason = unfit(config, shapes=item.path.name == SHAPES)
         item.add_marker(pytest.mark.fleet)
         item.add_marker(pytest.mark.timeout(1800))
         if reason:
@@ -45,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = any(item.path.parent in ROOMS for item in session.items)
+    wanted = any(item.path.parent in ROOMS and item.path.name != SHAPES for item in session.items)
     if wanted and not session.config.option.collectonly and not unfit(session.config):
         directory = Path(tempfile.mkdtemp(prefix="reaper-fleet-"))
         fleet = session.config.stash[FLEET] = Fleet(directory)
@@ -103,3 +108,16 @@ def second(fleet: Fleet, first: Answer, walk: tuple[Tree, Answer]) -> Answer:
     standin.build(fleet.client, fleet.image("trixie"))
     standin.load(ENGINE)
     return reaper(fleet.inventory, "up", "--yes")
+
+
+@pytest.fixture(scope="session")
+def told(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[tuple[list[str], float]]]]:
+    """The stories of the chosen shapes, told a few at a time beside each other."""
+    wanted = [item.callspec.params["shape"] for item in request.session.items if item.path.name == SHAPES]  # type: ignore[attr-defined]
+    directory = Path(tempfile.mkdtemp(prefix="reaper-shapes-"))
+    stage = Stage(directory)
+    with ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE) as pool:
+        yield {name: pool.submit(story.tell, name, stage) for name in wanted}
+        pool.shutdown(wait=True, cancel_futures=True)
+    stage.close()
+    shutil.rmtree(directory, ignore_errors=True)

@@ -12,6 +12,7 @@ from reaper_ops.lab import release
 from reaper_ops.lab.ollama import VERSION
 
 IMAGE = f"ollama/ollama:{VERSION}"
+ALIASES = (f"docker.io/{IMAGE}", "ollama/ollama:latest")
 NAME = f"reaper-fleet/ollama-stand-in:{VERSION}"
 MIRROR = "reaper-fleet/mirror-stand-in:latest"
 INSTALL = (
