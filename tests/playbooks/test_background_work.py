@@ -18,7 +18,8 @@ AROUND = "[sudo via ansible, key=abc] password: \nWe trust you have received the
 
 def plugin(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"action_{name}", PLUGINS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
