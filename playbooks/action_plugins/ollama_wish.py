@@ -3,6 +3,9 @@
 
 Gives ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host,
 with ``evidence: true`` also those that only a diagnosis needs.
+
+Where the variable ``reaper_confirmed`` says what was confirmed for each host, anything beyond that is withheld:
+nothing is left to do, and ``withheld`` tells the difference. ``again: true``: what follows from an engine may be done.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from ansible.plugins.action import ActionBase
 
 try:
     from reaper_ops.adapters import reader
-    from reaper_ops.core import facts, settings, wish
+    from reaper_ops.core import choices, confirmed, facts, settings, wish
     from reaper_ops.core.inventory import CONNECTION
     from reaper_ops.core.mirror.site import Site
+    from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
@@ -26,7 +30,7 @@ except ImportError as problem:
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"read_only", "for_removal", "evidence"})
+    _VALID_ARGS = frozenset({"read_only", "for_removal", "evidence", "again"})
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -50,9 +54,28 @@ class ActionModule(ActionBase):
             return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
         found = facts.parse(host, wanted, answers["answers"])
         intent = wish.derive(wanted, found)
-        if intent.plan.blockers and not self._task.args.get("for_removal"):
+        if self._task.args.get("for_removal"):
+            return {**result, "changed": False, "reaper": intent.for_roles()}
+        given = task_vars.get("reaper_confirmed")
+        if intent.plan.blockers and given is None:
             return {**result, "failed": True, "msg": "; ".join(intent.plan.blockers)}
-        return {**result, "changed": False, "reaper": intent.for_roles()}
+        try:
+            withheld = [] if given is None else self._beyond(confirmed.parse(host, given.get(host, {})), intent)
+        except ReaperError as error:
+            return {**result, "failed": True, "msg": f"reaper_confirmed: {error}"}
+        role = intent.for_roles()
+        if withheld:
+            role |= {"todo": [], "roles": []}
+        return {**result, "changed": False, "reaper": role, "withheld": withheld}
+
+    def _beyond(self, given, intent):
+        """What this reading has beyond what was confirmed; a later one may take a choice, for roles still to come."""
+        again = bool(self._task.args.get("again"))
+        now = choices.confirm(intent)
+        if again:
+            now = confirmed.Confirmed(now.machine, confirmed.of_roles(now.steps, choices.LATER))
+        blockers = [f"cannot be changed any more: {text}" for text in intent.plan.blockers]
+        return [*blockers, *given.differences(now, later=again)]
 
     def _read(self, asks, root, task_vars):
         """By one program through a pipe where the connection can do that, else as a module."""

@@ -1,7 +1,9 @@
 #!/usr/bin/python
 """Answers a list of read-only questions about a host in one pass. Standard library only, Python 3.6 or newer."""
 
+import contextlib
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -113,6 +115,16 @@ def read_which(host, ask):
     return {"names": {name: shutil.which(name, path=host.path) for name in ask["names"]}}
 
 
+def machine():
+    """Tells one machine from another without giving its id away, as machine-id(5) asks."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            known = file.read(64).strip()
+            if known:
+                return hashlib.sha256(b"reaper_ops machine " + known).hexdigest()[:32]
+    return ""
+
+
 def read_identity(_host, _ask):
     kernel = os.uname()
     return {
@@ -120,6 +132,7 @@ def read_identity(_host, _ask):
         "gid": os.getgid(),
         "home": os.path.expanduser("~"),
         "python": sys.version.split()[0],
+        "machine": machine(),
         "hostname": kernel.nodename,
         "kernel": kernel.release,
         "arch": kernel.machine,

@@ -26,5 +26,13 @@ def command(output: str, no_diff: bool, **kwargs: Any) -> int:
 
 def as_output(planned: Planned, output: str, *, diffs: bool = True) -> str:
     if output == "json":
-        return plan_json.render(planned.plans, planned.problems, planned.mirror.note)
-    return plan_text.render(planned.plans, planned.problems, note=planned.mirror.note, diffs=diffs)
+        return plan_json.render(
+            planned.plans,
+            planned.problems,
+            planned.mirror.note,
+            confirmed=planned.confirmed,
+            choices=planned.choices,
+        )
+    return plan_text.render(
+        planned.plans, planned.problems, note=planned.mirror.note, diffs=diffs, choices=planned.choices
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _PARSER = re.compile(r"Failed to parse (?:inventory|\S+) with '?(\w+)'? plugin: (.+)")
 _SOURCE = re.compile(r"Completely failed to parse inventory source (.+)")
@@ -19,6 +21,8 @@ PLAIN = (
     ("Attempting to decrypt but no vault secrets found", "is encrypted, and no vault password is given"),
     ("Decryption failed", "the vault password given does not decrypt it"),
 )
+MOST_ITEMS = 3
+LAST_LINES = 3
 VAULT_HINT = "give the right --vault-password-file"
 
 
@@ -53,6 +57,41 @@ def of_host(text: str) -> str:
     if missing:
         return f"there is no Python at {missing[1]}; install python3 on the host, or set ansible_python_interpreter"
     return text
+
+
+def of_result(result: Mapping[str, Any]) -> str:
+    """Why a task failed, from its result: items of a loop by name, commands with what they wrote."""
+    rows = result.get("results")
+    items = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    broken = [row for row in items if row.get("failed") or row.get("unreachable")]
+    if broken:
+        texts = [f"{_label(row)}{_of_one(row)}" for row in broken[:MOST_ITEMS]]
+        more = [f"and {len(broken) - MOST_ITEMS} more"] if len(broken) > MOST_ITEMS else []
+        return "; ".join([*texts, *more])
+    return _of_one(result)
+
+
+def _of_one(result: Mapping[str, Any]) -> str:
+    text = str(result.get("msg") or result.get("exception") or "").strip()
+    if died := str(result.get("module_stderr") or "").strip():
+        text = f"{text.splitlines()[0].rstrip('.') if text else 'the module died'}: {died.splitlines()[-1]}"
+    elif result.get("rc") and (not text or text == "non-zero return code"):
+        text = _of_command(result)
+    return of_host(text or str(result.get("stderr") or "").strip() or "no message")
+
+
+def _of_command(result: Mapping[str, Any]) -> str:
+    """`sysctl: permission denied on key "vm.swappiness" (rc 255)`: the last lines that the program wrote."""
+    words = result.get("cmd")
+    program = str(words[0]) if isinstance(words, list) and words else str(words or "the command").split(" ")[0]
+    wrote = [line.strip() for line in str(result.get("stderr") or result.get("stdout") or "").splitlines()]
+    reason = " | ".join([line for line in wrote if line][-LAST_LINES:]) or "it wrote no reason"
+    return f"{program} failed with exit code {result['rc']}: {reason}"
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    label = row.get("_ansible_item_label", row.get("item"))
+    return f"{label}: " if isinstance(label, str | int) and label != "" else ""
 
 
 def _hint(stderr: str) -> str:

@@ -40,7 +40,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class HostReport:
-    """state is None when the host could not be checked; problem then says why."""
+    """state is None when the host could not be checked; problem then says why.
+
+    withheld: what `up` did not do, because the host had changed since the plan was confirmed.
+    """
 
     host: str
     state: State | None
@@ -53,6 +56,7 @@ class HostReport:
     url: str = ""
     models: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     simulated: tuple[str, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
@@ -76,15 +80,19 @@ class Report:
 
     @property
     def status(self) -> str:
-        """healthy, warning, error, or unknown when a host could not be checked and none is in error."""
-        states = [host.state for host in self.hosts]
+        """healthy, warning, error, or unknown when a host could not be checked and none is in error.
+
+        A host that was not brought to its desired state because the plan is out of date is a warning as it is.
+        """
+        judged = [host for host in self.hosts if not host.withheld]
+        states = [host.state for host in judged]
         if any(s is not None and s is not State.HEALTHY and s not in WARNINGS for s in states):
             return "error"
-        if any(host.problem and host.state is not None for host in self.hosts):
+        if any(host.problem and host.state is not None for host in judged):
             return "error"
         if any(s is None for s in states):
             return "unknown"
-        return "warning" if any(s in WARNINGS for s in states) else "healthy"
+        return "warning" if len(judged) < len(self.hosts) or any(s in WARNINGS for s in states) else "healthy"
 
     @property
     def exit_code(self) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.core import ownership, release, render, repositories
+from reaper_ops.core import arguments, ownership, release, render, repositories
+from reaper_ops.core.confirmed import Steps
 from reaper_ops.core.delivery import request as delivery
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.plan import Desired, Plan, Wish, plan
@@ -43,6 +44,10 @@ class Intent:
             "archives": self.archives(),
             "sources": repositories.for_roles(system, self.context["arch"], self.context["gpu"]["form"]),
         }
+
+    def steps(self) -> Steps:
+        """The actions as they are confirmed."""
+        return arguments.steps(self.plan, self.for_roles(), {file.id: file for file in self.files}, self.facts)
 
     def archives(self) -> list[dict[str, str]]:
         """Arguments of the module ollama_release; `source` is a file on the controller that is copied first."""

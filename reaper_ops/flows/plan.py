@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reaper_ops.adapters.ansible import OnEvent, Source
-from reaper_ops.core import wish
+from reaper_ops.core import choices, wish
+from reaper_ops.core.choices import Choice
+from reaper_ops.core.confirmed import Confirmed
 from reaper_ops.core.inventory import Inventory
 from reaper_ops.core.mirror.site import Chosen
 from reaper_ops.core.plan import Plan
@@ -17,12 +19,17 @@ from reaper_ops.flows.gather import Gathered, survey
 
 @dataclass(frozen=True)
 class Planned:
-    """plans of the hosts that could be read, in inventory order; problems of the others."""
+    """plans of the hosts that could be read, in inventory order; problems of the others.
+
+    choices: what may follow on a host, once engine and tools are installed; confirmed: what goes along with the run.
+    """
 
     inventory: Inventory
     gathered: Gathered
     plans: tuple[Plan, ...]
     mirror: Chosen = field(default_factory=Chosen)
+    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+    confirmed: Mapping[str, Confirmed] = field(default_factory=dict)
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -62,7 +69,10 @@ def compute(inventory: Inventory, gathered: Gathered) -> Planned:
         wish.derive(inventory.by_name[name].settings, gathered.facts[name], known).plan if known else intent.plan
         for name, intent in intents.items()
     )
-    return Planned(inventory, gathered, plans)
+    doing = {name: intent for name, intent in intents.items() if intent.plan.actions}
+    found = {name: choices.of(intent) for name, intent in doing.items()}
+    confirmed = {name: choices.confirm(intent, found[name]) for name, intent in doing.items()}
+    return Planned(inventory, gathered, plans, choices=found, confirmed=confirmed)
 
 
 def _sizes(wanted: set[Download]) -> Mapping[str, int]:

@@ -46,11 +46,12 @@ def up(source: Source, *, confirm: Confirm, on_event: OnEvent | None = None) -> 
 
 
 def _delivery(source: Source, planned: Planned) -> dict[str, object]:
-    """The lock beside the inventory, where there is one, for the models of these hosts."""
+    """What was confirmed, and the lock beside the inventory, where there is one, for the models of these hosts."""
     lock = lockfile.read(lockfile.place(source)) or Lock()
     wanted = {name for host in planned.inventory.hosts for name in host.settings.models()}
     known = {"reaper_locked": request.locked(lock, wanted), "reaper_owner": owner()}
-    return {**known, **planned.mirror.variables()}
+    confirmed = {host: planned.confirmed[host].as_json() for host in planned.to_apply}
+    return {**known, **planned.mirror.variables(), "reaper_confirmed": confirmed}
 
 
 def changes(run: Run) -> dict[str, tuple[str, ...]]:
@@ -70,8 +71,14 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     failed = dict(run.failed) | dict(run.unreachable) if run else {}
     changed = changes(run) if run else {}
     hosts = [_with(host, blocked, failed, changed) for host in judged.hosts]
-    noted = tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ()))) for h in hosts)
+    kept = withheld(run) if run else {}
+    noted = tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ())), withheld=kept.get(h.host, ())) for h in hosts)
     return Report("up", noted, judged.time)
+
+
+def withheld(run: Run) -> dict[str, tuple[str, ...]]:
+    """What was not done, because the host was no more as the plan showed it."""
+    return {e["host"]: tuple(e["result"]["withheld"]) for e in run.results if e.get("result", {}).get("withheld")}
 
 
 def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:

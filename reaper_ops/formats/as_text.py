@@ -51,6 +51,8 @@ def rank(host: HostReport) -> int:
 
 
 def kind_of(host: HostReport) -> str:
+    if host.withheld:
+        return "warning"
     if host.state is None:
         return "unknown"
     if host.problem:
@@ -67,7 +69,10 @@ def _host(host: HostReport, width: int, paint: Paint) -> list[str]:
         facts.append(host.summary)
     state = paint(f"{host.word:<18}", kind)
     lines = [f"{ascii_safe(host.host):<{width}}  {state}  {ascii_safe('  '.join(facts))}".rstrip()]
-    lines += _why(host, paint) if kind != "good" else []
+    for text in host.withheld:
+        lines += wrapped("changed since the plan: ", text)
+    lines += wrapped("next: ", "nothing of that was done; `reaper-ops up` shows the new plan") if host.withheld else []
+    lines += _why(host, paint) if kind != "good" and not host.withheld else []
     lines += wrapped("changed: ", ", ".join(host.changed)) if host.changed else []
     return lines + [line for note in host.notes for line in wrapped("note: ", note)]
 

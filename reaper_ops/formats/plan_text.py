@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 
+from reaper_ops.core.choices import Choice
 from reaper_ops.core.plan import Action, Plan
 from reaper_ops.core.values import counted, human_bytes
 
 
-def render(plans: Sequence[Plan], problems: Mapping[str, str], *, note: str = "", diffs: bool = True) -> str:
+def render(
+    plans: Sequence[Plan],
+    problems: Mapping[str, str],
+    *,
+    note: str = "",
+    diffs: bool = True,
+    choices: Mapping[str, tuple[Choice, ...]] | None = None,
+) -> str:
     lines: list[str] = []
     for plan in plans:
-        lines += _host(plan, diffs)
+        lines += _host(plan, diffs) + _choices(plan, (choices or {}).get(plan.host, ()), diffs)
     lines += [f"{host}: could not be read: {text}" for host, text in problems.items()]
     return "\n".join([*lines, "", _summary(plans, problems), *([note] if note else [])])
 
@@ -26,6 +35,30 @@ def _host(plan: Plan, diffs: bool) -> list[str]:
     lines = [head, *(f"  error: {text}" for text in plan.blockers)]
     lines += [line for action in plan.actions for line in _action(action, diffs)]
     return lines + [f"  warning: {text}" for text in plan.warnings]
+
+
+def _choices(plan: Plan, choices: Sequence[Choice], diffs: bool) -> list[str]:
+    """What may follow instead, once engine and tools are there: only what differs from the plan above."""
+    if not choices or plan.blockers:
+        return []
+    shown = {(action.id, action.target): _added(action) for action in plan.actions}
+    lines = ["  or one of these, as engine and tools turn out to be once they are installed:"]
+    for choice in choices:
+        lines.append(f"    {choice.name}: {choice.reason}")
+        for action in choice.actions:
+            before, after = shown.get((action.id, action.target)), _added(action)
+            if before != after:
+                lines.append(f"      {action.id:<20} {action.target}: {action.reason}")
+                lines += [f"          {line}" for line in _changed(before or [], after)] if diffs else []
+    return lines
+
+
+def _added(action: Action) -> list[str]:
+    return [line[1:] for line in action.diff.splitlines() if line.startswith("+") and not line.startswith("+++ ")]
+
+
+def _changed(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    return [line for line in difflib.ndiff(before, after) if line[:1] in "+-"]
 
 
 def _action(action: Action, diffs: bool) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from reaper_ops.core import complaint
 from reaper_ops.core.values import human_bytes
 
 Event = Mapping[str, Any]
@@ -35,6 +36,10 @@ def _so_far(event: Event) -> tuple[int, int]:
     if event.get("model_total"):
         return int(event.get("model_completed") or 0), int(event["model_total"])
     return int(event.get("completed") or 0), int(event.get("total") or 0)
+
+
+def _why(event: Event) -> str:
+    return " ".join(complaint.of_result(event.get("result", {})).split())
 
 
 class _Quiet:
@@ -70,7 +75,7 @@ class Plain(_Quiet):
         if kind == "changed":
             self._line(event["host"], f"{event['task']}: changed")
         elif kind in {"failed", "unreachable"}:
-            self._line(event["host"], f"{kind}: {' '.join(str(event.get('result', {}).get('msg', '')).split())}")
+            self._line(event["host"], f"{kind}: {_why(event)}")
         elif kind == "progress":
             self._progress(event)
 
@@ -138,4 +143,4 @@ class Live:
         elif event["event"] == "start":
             self._bars.update(row, description=event["task"], total=None)
         elif event["event"] in {"failed", "unreachable"}:
-            self._bars.update(row, description=f"{event['event']}: {event.get('result', {}).get('msg', '')}"[:100])
+            self._bars.update(row, description=f"{event['event']}: {_why(event)}"[:100])

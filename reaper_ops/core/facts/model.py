@@ -12,7 +12,10 @@ from reaper_ops.core.facts.traces import Traces
 
 @dataclass(frozen=True)
 class System:
-    """os_id/version_id/like from /etc/os-release; arch as uname prints it; init is the name of process 1."""
+    """os_id/version_id/like from /etc/os-release; arch as uname prints it; init is the name of process 1.
+
+    machine: the machine as one, a digest of its machine-id; empty when it has none.
+    """
 
     os_id: str = ""
     version_id: str = ""
@@ -29,6 +32,7 @@ class System:
     home: str = ""
     jetpack: int | None = None
     python: str = ""
+    machine: str = ""
 
     @property
     def family(self) -> str:

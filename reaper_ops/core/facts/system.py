@@ -49,6 +49,7 @@ def parse(answers: Answers) -> System:
         home=text(me.get("home")) or "",
         jetpack=jetpack(answers.content("tegra")),
         python=text(me.get("python")) or "",
+        machine=text(me.get("machine")) or "",
     )
 
 
