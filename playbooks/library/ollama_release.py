@@ -64,6 +64,26 @@ bytes: {description: Bytes downloaded., type: int, returned: always}
 WITNESSES = ("table", "user", "release-file")
 
 
+STEPS = {
+    "user": "compare ollama_release_sha256 with the checksum that Ollama publishes for %(name)s: if the setting is "
+    "wrong, correct it; if it is right, the archive is damaged or foreign: bring it again to %(place)s",
+    "table": "the archive is not what Ollama published as %(name)s: bring it again to %(place)s; for a build of your "
+    "own, set ollama_release_sha256 to its SHA-256",
+    "release-file": "%(place)s and its checksum file disagree: bring both again from the same release, or set "
+    "ollama_release_sha256 to the SHA-256 that you trust",
+}
+
+
+class Refused(Trouble):
+    """An archive that is not what was expected; what helps depends on who expected it."""
+
+    def __init__(self, archive, got, want, witness):
+        place = archive["source"] or archive["path"] or archive["url"]
+        text = "%s: SHA-256 is %s, expected %s (%s); nothing was unpacked: the file is damaged or foreign"
+        super().__init__(text % (place, got, want, witness))
+        self.next_step = STEPS[witness] % {"name": archive_name(archive), "place": place}
+
+
 def archive_name(archive):
     return archive["name"] or os.path.basename((archive["path"] or archive["url"].split("?")[0]).rstrip("/"))
 
@@ -141,10 +161,7 @@ def obtain(archive, dest, version):
     if got != want:
         if not archive["path"]:
             os.unlink(path)
-        raise Trouble(
-            "%s: SHA-256 is %s, expected %s (%s); nothing was unpacked: the file is damaged or foreign"
-            % (archive["path"] or archive["url"], got, want, witness)
-        )
+        raise Refused(archive, got, want, witness)
     return path, want, witness, received
 
 
@@ -274,7 +291,7 @@ def main():
     try:
         module.exit_json(**(present(module) if params["state"] == "present" else absent(params, module.check_mode)))
     except Trouble as trouble:
-        module.fail_json(msg=str(trouble))
+        module.fail_json(msg=str(trouble), next_step=getattr(trouble, "next_step", ""))
     except OSError as error:
         place = error.filename or params["dest"]
         module.fail_json(msg="%s: %s; see the free space and permissions there" % (place, error.strerror))

@@ -65,11 +65,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Run:
-    """One playbook run: results per host in order, and which hosts could not be reached or failed."""
+    """One playbook run: results per host in order, and which hosts could not be reached or failed.
+
+    broken: host and id of each action that was not finished; steps: what a module says to do about its failure.
+    """
 
     results: tuple[Event, ...]
     unreachable: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    broken: frozenset[tuple[str, str]] = frozenset()
+    steps: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, host: str) -> tuple[Event, ...]:
         return tuple(event for event in self.results if event["host"] == host)
@@ -296,15 +301,17 @@ def _event(line: str) -> Event | None:
 
 def _collect(events: list[Event]) -> Run:
     results = tuple(event for event in events if event["event"] in {"ok", "changed", "skipped", "failed"})
-    failed = {e["host"]: _message(e) for e in events if e["event"] == "failed" and not e.get("ignored")}
-    unreachable = {e["host"]: _message(e) for e in events if e["event"] == "unreachable"}
-    return Run(results, unreachable, failed)
+    broken = [e for e in events if e["event"] == "failed" and not e.get("ignored")]
+    lost = [e for e in events if e["event"] == "unreachable"]
+    return Run(
+        results,
+        {e["host"]: _message(e) for e in lost},
+        {e["host"]: _message(e) for e in broken},
+        frozenset((e["host"], e.get("id") or e["task"]) for e in (*broken, *lost)),
+        {e["host"]: str(e["result"]["next_step"]) for e in broken if e.get("result", {}).get("next_step")},
+    )
 
 
 def _message(event: Event) -> str:
-    result = event.get("result", {})
-    text = str(result.get("msg") or result.get("stderr") or result.get("exception") or "no message").strip()
-    if died := str(result.get("module_stderr") or "").strip():
-        text = f"{text.splitlines()[0].rstrip('.')}: {died.splitlines()[0]}"
-    text = complaint.of_host(text)
+    text = complaint.of_result(event.get("result", {}))
     return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text

@@ -74,7 +74,9 @@ def of_result(result: Mapping[str, Any]) -> str:
 def _of_one(result: Mapping[str, Any]) -> str:
     text = str(result.get("msg") or result.get("exception") or "").strip()
     if died := str(result.get("module_stderr") or "").strip():
-        text = f"{text.splitlines()[0].rstrip('.') if text else 'the module died'}: {died.splitlines()[-1]}"
+        lines = died.splitlines()
+        said = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        text = f"{text.splitlines()[0].rstrip('.') if text else 'the module died'}: {said}"
     elif result.get("rc") and (not text or text == "non-zero return code"):
         text = _of_command(result)
     return of_host(text or str(result.get("stderr") or "").strip() or "no message")

@@ -18,12 +18,13 @@ from reaper_ops.core.inventory import Inventory
 class Gathered:
     """facts of the hosts that answered; problems of those that did not, in a sentence each.
 
-    answers: what facts were parsed from, for a bundle; only where evidence was asked for.
+    answers: what facts were parsed from, for a bundle; only where evidence was asked for. lost: could not be reached.
     """
 
     facts: Mapping[str, Facts] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
 
 
 def survey(source: Source, on_event: OnEvent | None = None, *, evidence: bool = False) -> tuple[Inventory, Gathered]:
@@ -71,4 +72,4 @@ def _gathered(inventory: Inventory, run: Run, evidence: bool = False) -> Gathere
     said = {event["host"]: event["result"]["answers"] for event in _read(run)}
     found = {host: core_facts.parse(host, inventory.by_name[host].settings, answers) for host, answers in said.items()}
     unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
-    return Gathered(found, {**unreachable, **run.failed}, said if evidence else {})
+    return Gathered(found, {**unreachable, **run.failed}, said if evidence else {}, frozenset(run.unreachable))

@@ -9,7 +9,7 @@ from reaper_ops.adapters import ansible, lockfile
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
 from reaper_ops.core.delivery import request
 from reaper_ops.core.delivery.lock import Lock
-from reaper_ops.core.report import HostReport, Report
+from reaper_ops.core.report import Evidence, HostReport, Report, State
 from reaper_ops.flows import plan as planning
 from reaper_ops.flows import probe
 from reaper_ops.flows.gather import Gathered, gather
@@ -17,7 +17,8 @@ from reaper_ops.flows.models_change import owner
 from reaper_ops.flows.plan import Planned
 
 Confirm = Callable[[Planned], bool]
-WAIT = "Wait until the API answers"
+MEND = "see the problem above; once it is mended, `reaper-ops up` goes on where it stopped"
+LOST = "bring the host back (power, network); then `reaper-ops up` goes on where it stopped"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,13 @@ def up(source: Source, *, confirm: Confirm, on_event: OnEvent | None = None) -> 
         "site.yml", source, on_event=on_event, limit=",".join(planned.to_apply), variables=_delivery(source, planned)
     )
     again = gather(source, planned.inventory, planned.to_apply, on_event)
-    merged = Gathered({**planned.gathered.facts, **again.facts}, {**planned.gathered.problems, **again.problems})
-    return Outcome(planned, prove(source, planned, merged, run), changes(run), applied=True)
+    return Outcome(planned, prove(source, planned, _renewed(planned, again), run), changes(run), applied=True)
+
+
+def _renewed(planned: Planned, again: Gathered) -> Gathered:
+    """What is known after the run: nothing from before it of a host that was to be changed."""
+    old = {host: facts for host, facts in planned.gathered.facts.items() if host not in planned.to_apply}
+    return Gathered({**old, **again.facts}, {**planned.gathered.problems, **again.problems}, lost=again.lost)
 
 
 def _delivery(source: Source, planned: Planned) -> dict[str, object]:
@@ -55,11 +61,12 @@ def _delivery(source: Source, planned: Planned) -> dict[str, object]:
 
 
 def changes(run: Run) -> dict[str, tuple[str, ...]]:
-    """Ids of the actions that changed something, per host, in order."""
+    """Ids of the actions that changed something, per host, in order; one that failed on the way is not among them."""
     found: dict[str, dict[str, None]] = {}
     for event in run.results:
-        if event["event"] == "changed":
-            found.setdefault(event["host"], {})[event.get("id") or event["task"]] = None
+        host, id_ = event["host"], event.get("id") or event["task"]
+        if event["event"] == "changed" and (host, id_) not in run.broken:
+            found.setdefault(host, {})[id_] = None
     return {host: tuple(ids) for host, ids in found.items()}
 
 
@@ -68,9 +75,8 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     judged = probe.probe(source, planned.inventory, known=gathered)
     unproven = integrity_only(run) if run else {}
     blocked = {plan.host: "; ".join(plan.blockers) for plan in planned.plans if plan.blockers}
-    failed = dict(run.failed) | dict(run.unreachable) if run else {}
     changed = changes(run) if run else {}
-    hosts = [_with(host, blocked, failed, changed) for host in judged.hosts]
+    hosts = [replace(_with(host, blocked, run, gathered), changed=changed.get(host.host, ())) for host in judged.hosts]
     kept = withheld(run) if run else {}
     noted = tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ())), withheld=kept.get(h.host, ())) for h in hosts)
     return Report("up", noted, judged.time)
@@ -87,14 +93,24 @@ def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:
     return {e["host"]: (note,) for e in run.results if e.get("result", {}).get("verified_by") == "release-file"}
 
 
-def _with(
-    host: HostReport, blocked: Mapping[str, str], failed: Mapping[str, str], changed: Mapping[str, tuple[str, ...]]
-) -> HostReport:
+def _with(host: HostReport, blocked: Mapping[str, str], run: Run | None, gathered: Gathered) -> HostReport:
+    """The state with what went wrong on the way, and a next step that is not to do the same again."""
     name = host.host
     if name in blocked:
         return replace(host, problem=f"was not touched: {blocked[name]}")
-    if name in failed:
-        waited = failed[name].startswith(f"{WAIT}:")
-        problem = "the API did not answer within ollama_start_timeout after the start" if waited else failed[name]
-        return replace(host, problem=problem, changed=changed.get(name, ()))
-    return replace(host, changed=changed.get(name, ()))
+    if run is None:
+        return host
+    if name in gathered.lost and host.state is not State.HEALTHY:
+        return _lost(host, run, gathered)
+    if name not in run.failed and name not in run.unreachable:
+        return host
+    problem = run.failed.get(name) or f"could not be reached: {run.unreachable[name]}"
+    return replace(host, problem=problem, next_step=run.steps.get(name) or MEND if host.state else host.next_step)
+
+
+def _lost(host: HostReport, run: Run, gathered: Gathered) -> HostReport:
+    """A host that died on the way: nothing is known of it but that."""
+    during = next((id_ for name, id_ in sorted(run.broken) if name == host.host), "")
+    summary = f"was lost during {during}" if during else "was lost after its changes"
+    said = Evidence("ssh", gathered.problems.get(host.host, ""))
+    return HostReport(host.host, State.UNREACHABLE, summary, (said,), None, LOST, url=host.url)

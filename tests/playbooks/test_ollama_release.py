@@ -184,6 +184,23 @@ def test_wrong_checksum_unpacks_nothing(module: Any, server: Server, dest: Path,
     assert os.listdir(dest) == []
 
 
+@pytest.mark.parametrize(
+    ("witness", "step"),
+    [("user", "if the setting is wrong, correct it"), ("table", "is not what Ollama published"), (None, "disagree")],
+)
+def test_a_wrong_checksum_says_what_helps_by_who_expected_it(
+    module: Any, server: Server, dest: Path, witness: str | None, step: str
+) -> None:
+    archive = server.put("a.tar.zst", zst(base())) | {"sha256": "0" * 64, "proof": witness}
+    if witness is None:
+        server.put("sha256sum.txt", f"{'0' * 64}  a.tar.zst\n".encode())
+        archive = {"url": archive["url"], "checksum_url": f"{server.url}/sha256sum.txt"}
+    answer = module(version="1.0.0", archives=[archive], dest=str(dest))
+    assert answer["failed"]
+    assert step in answer["next_step"]
+    assert archive["url"] in answer["next_step"]
+
+
 def test_archive_without_any_checksum_is_refused(module: Any, server: Server, dest: Path) -> None:
     url = server.put("a.tar.zst", zst(base()))["url"]
     said = module.fails(version="1.0.0", archives=[{"url": url}], dest=str(dest))
