@@ -8,9 +8,9 @@ import json
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.reaper_files import Trouble, write_atomic
+from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import read
-from ansible.module_utils.reaper_removal import Removal
+from ansible.module_utils.reaper_removal import Removal, rmdir
 
 DOCUMENTATION = r"""
 module: reaper_uninstall
@@ -49,17 +49,16 @@ def finish(path, manifest, removal):
             write_atomic(path, json.dumps(rest, indent=1, sort_keys=True) + "\n")
         return rest != manifest
     if not removal.check:
-        os.unlink(path)
+        unlink(path)
         for name in ("pulls.json", "pull.lock"):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(os.path.dirname(path), name))
+                unlink(os.path.join(os.path.dirname(path), name))
         ours = [os.path.dirname(path)]
         ours += sorted(manifest.get("directories", []) + manifest.get("homes", []), key=lambda p: -p.count("/"))
         ours += {os.path.dirname(path) for path in ours if os.path.basename(os.path.dirname(path)) == SHARED}
         for directory in ours:
             if not {"directories %s" % directory, "homes %s" % directory} & removal.existed:
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+                rmdir(directory)
     return True
 
 

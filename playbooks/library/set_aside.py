@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import glob
 import os
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: set_aside
 short_description: Move a file of a model store aside, put it back, or throw it away
 description:
-  - Only a regular file below I(store)C(/manifests) or I(store)C(/blobs) is touched; links are not followed.
+  - Only a regular file below I(store)C(/manifests) or I(store)C(/blobs) is touched. No link is followed in the store,
+    neither on the way to the file nor on the way to where it is kept, and no mount is crossed.
   - What is set aside lies in I(store)C(/set-aside), which Ollama does not read, on the same file system.
 options:
   store: {description: The model store., type: path, required: true}
@@ -27,7 +31,7 @@ EXAMPLES = r"""
 RETURN = r"""
 kept: {description: Where it lies while it is aside., type: str, returned: always}
 """
-ROOMS = ("manifests", "blobs")
+ROOMS, KEPT = ("manifests", "blobs"), "set-aside"
 
 
 class Refused(Exception):
@@ -35,53 +39,76 @@ class Refused(Exception):
 
 
 def places(store, path):
-    """The file, and where it lies while it is aside."""
-    store = os.path.realpath(store)
-    place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-    inside = os.path.relpath(place, store)
-    if inside.split(os.sep)[0] not in ROOMS or inside in ROOMS:
+    """The store without links, and the names that lead from it to the directory of the file."""
+    store = tree.resolved(store)
+    place = os.path.join(tree.resolved(os.path.dirname(path)), os.path.basename(path))
+    parts = os.path.relpath(place, store).split(os.sep)
+    if parts[0] not in ROOMS or len(parts) < 2 or parts[-1] in ("", ".", ".."):
         raise Refused("%s: is no file of the model store %s" % (path, store))
-    return place, os.path.join(store, "set-aside", inside)
+    return store, parts[:-1], parts[-1]
 
 
 def step(params, check):
-    place, kept = places(params["store"], params["path"])
-    start, end = {"aside": (place, kept), "back": (kept, place), "discarded": (kept, None)}[params["state"]]
-    found = matching(start)
-    answer = {"changed": bool(found), "kept": kept}
-    for source in found:
-        target = os.path.join(os.path.dirname(end), os.path.basename(source)) if end else None
-        if os.path.islink(source) or not os.path.isfile(source):
-            raise Refused("%s: is no regular file" % source)
-        if params["state"] == "back" and os.path.lexists(target):
-            raise Refused("%s: is there again; the old one stays in %s" % (target, source))
+    store, parts, name = places(params["store"], params["path"])
+    aside = [KEPT, *parts]
+    start, end = {"aside": (parts, aside), "back": (aside, parts), "discarded": (aside, None)}[params["state"]]
+    with tree.directory(store) as top:
+        found = moved(top, store, (start, end), name, check)
+        if found and not check:
+            tidy(top, store, aside)
+    return {"changed": bool(found), "kept": os.path.join(store, *aside, name)}
+
+
+def moved(top, store, ends, name, check):
+    """The names of what fits, moved from one directory to the other, or removed where there is no other."""
+    start, end = ends
+    try:
+        with tree.inside(top, start, store) as source:
+            found = matching(source, name)
+            for one in found:
+                judge(source, one, os.path.join(store, *start, one))
+            if found and end is not None:
+                carry(top, store, (source, end), found, check)
+            for one in found if end is None and not check else ():
+                os.unlink(one, dir_fd=source)
+            return found
+    except FileNotFoundError:
+        return []
+
+
+def matching(source, name):
+    if not name.endswith("*"):
+        return [name] if tree.lstat(source, name) else []
+    pattern = glob.escape(name[:-1]) + "*"
+    return sorted(one for one in os.listdir(source) if fnmatch.fnmatchcase(one, pattern))
+
+
+def judge(source, name, path):
+    info = tree.lstat(source, name)
+    if info is None or not tree.is_file(info):
+        raise Refused("%s: is no regular file" % path)
+
+
+def carry(top, store, ends, names, check):
+    source, end = ends
+    try:
+        with tree.inside(top, end, store, make=None if check else 0o755) as target:
+            for name in names if end[0] != KEPT else ():
+                if tree.lstat(target, name):
+                    path, old = os.path.join(store, *end, name), os.path.join(store, KEPT, *end, name)
+                    raise Refused("%s: is there again; the old one stays in %s" % (path, old))
+            for name in names if not check else ():
+                os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
+    except FileNotFoundError:
         if not check:
-            move(source, target)
-    if found and not check:
-        tidy(os.path.dirname(kept), os.path.realpath(params["store"]))
-    return answer
+            raise
 
 
-def matching(path):
-    if path.endswith("*"):
-        return sorted(glob.glob(glob.escape(path[:-1]) + "*"))
-    return [path] if os.path.lexists(path) else []
-
-
-def move(source, target):
-    """To nowhere when there is no target."""
-    if target is None:
-        os.unlink(source)
-        return
-    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-    os.replace(source, target)
-
-
-def tidy(directory, top):
+def tidy(top, store, parts):
     """Removes directories that became empty."""
-    while directory != top and os.path.isdir(directory) and not os.listdir(directory):
-        os.rmdir(directory)
-        directory = os.path.dirname(directory)
+    for depth in range(len(parts), 0, -1):
+        with contextlib.suppress(OSError), tree.inside(top, parts[: depth - 1], store) as above:
+            os.rmdir(parts[depth - 1], dir_fd=above)
 
 
 def main():
@@ -95,7 +122,7 @@ def main():
     )
     try:
         module.exit_json(**step(module.params, module.check_mode))
-    except Refused as error:
+    except (Refused, tree.Refused) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename, error.strerror))

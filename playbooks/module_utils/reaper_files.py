@@ -1,51 +1,50 @@
-"""Small things on disk that our modules share: atomic writes, durable renames, trouble with a next step."""
+"""Small things on disk that our modules share: atomic writes, durable renames, trouble with a next step.
+
+They reach their files as `reaper_tree` does, so that root follows no link that somebody else has laid.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
+import stat
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_rules import Trouble as Trouble
 
 
 def sync_directory(path):
-    handle = os.open(path or ".", os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with tree.directory(path or ".") as fd:
+        os.fsync(fd)
 
 
 def write_atomic(path, text, mode=None):
     """Replaces `path` in one step; keeps owner and mode of the old file unless `mode` is given."""
-    temporary = "%s.tmp-%d" % (path, os.getpid())
-    old = os.stat(path) if os.path.exists(path) else None
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        if old:
-            with contextlib.suppress(PermissionError):
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-        os.fchmod(file.fileno(), mode if mode is not None else (old.st_mode & 0o7777 if old else 0o644))
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync_directory(os.path.dirname(path))
+    name = os.path.basename(path)
+    with tree.directory(os.path.dirname(path)) as above:
+        old = tree.lstat(above, name)
+        if old is not None and tree.is_link(old) and tree.may_follow(os.fstat(above), old):
+            old = os.stat(path) if os.path.exists(path) else None
+        kept = old if old is not None and tree.is_file(old) else None
+        if mode is None:
+            mode = stat.S_IMODE(kept.st_mode) if kept else 0o644
+        tree.replace(above, name, text.encode("utf-8"), mode, (kept.st_uid, kept.st_gid) if kept else None)
 
 
 def read_json(path):
     """The document in `path`; None when there is no such file or it is not JSON."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
+        with tree.reading(path) as file:
+            return json.loads(file.read().decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
 
 
+def unlink(path):
+    """A file or a link; that in a directory which is reached by no link of somebody else."""
+    with tree.entry(os.path.dirname(path)) as place:
+        os.unlink(os.path.basename(path), dir_fd=place.fd)
+
+
 def remove(path):
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
+    tree.remove_path(path)

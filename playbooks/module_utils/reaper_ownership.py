@@ -8,8 +8,10 @@ import os
 import pwd
 import subprocess
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json
 from ansible.module_utils.reaper_swap import fstab_lines, fstab_text
+from ansible.module_utils.reaper_tree import beneath as beneath
 
 DICTS = ("files", "links", "projects", "json")
 LISTS = (
@@ -82,7 +84,7 @@ def foreign_file(path, manifest):
     if manifest["files"][path] is None or not os.path.lexists(path):
         return False
     try:
-        with open(path, "rb") as file:
+        with tree.reading(path) as file:
             return OUR_MARK not in file.read(1 << 20).lower()
     except OSError:
         return True
@@ -94,21 +96,22 @@ def foreign_link(path, manifest):
 
 def foreign_directory(path, manifest):
     """There, and holding something else than models that an earlier `down` left."""
-    return os.path.isdir(path) and (not os.listdir(path) or bool(files_beneath(path, manifest.get("models", []))))
+    try:
+        with tree.directory(path) as fd:
+            return not os.listdir(fd) or bool(files_beneath(path, manifest.get("models", [])))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def files_beneath(path, *left_out):
-    """Files and links in `path`, without those beneath one of `left_out`."""
-    tops = [top for group in left_out for top in group]
-    found = []
-    for directory, folders, files in os.walk(path):
-        links = [name for name in folders if os.path.islink(os.path.join(directory, name))]
-        found += [os.path.join(directory, name) for name in files + links]
+    """Files, links and mounts in `path`, without those beneath one of `left_out`."""
+    tops, mounts = [top for group in left_out for top in group], {}
+    try:
+        with tree.directory(path) as fd:
+            found = [at for _, _, info, at in tree.below(fd, path, mounts) if not tree.is_folder(info) or at in mounts]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     return [name for name in found if not any(beneath(name, top) for top in tops)]
-
-
-def beneath(path, top):
-    return path == top or path.startswith(top.rstrip("/") + "/")
 
 
 def points_to(path, target):
@@ -163,7 +166,7 @@ def json_value(path, keys):
 
 
 def sha256(path):
-    with open(path, "rb") as file:
+    with tree.reading(path) as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 

@@ -8,7 +8,8 @@ import os
 import shutil
 
 from ansible.module_utils import reaper_packages, reaper_process, reaper_releases, reaper_swap
-from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
+from ansible.module_utils import reaper_tree as tree
+from ansible.module_utils.reaper_files import Trouble, read_json, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import EXISTS, beneath, files_beneath, json_value, points_to, sha256
 from ansible.module_utils.reaper_packages import run
 
@@ -41,8 +42,8 @@ class Removal:
         if "%s %s" % (kind, name) in self.existed:
             if kind in ("files", "links") and os.path.lexists(name):
                 self.keep(kind, name, "was there before reaper_ops", again=False)
-            if kind in DEEPEST_FIRST and "litter %s" % name not in self.existed and not self.check:
-                sweep(os.path.join(name, ".ollama"), litter(name))
+            if kind in DEEPEST_FIRST and "litter %s" % name not in self.existed:
+                self.tidy(kind, name)
             return
         if kind in ("projects", "volumes", "images") and self.engine:
             if self.engine == "silent":
@@ -52,6 +53,13 @@ class Removal:
             remove(self, name, self.manifest[kind])
         except (Trouble, OSError) as trouble:
             self.keep(kind, name, str(trouble))
+
+    def tidy(self, kind, home):
+        """A home that was there before stays; what the server wrote into it goes."""
+        try:
+            self.removed += ["file %s" % path for path in sweep(home, self.check)]
+        except OSError as error:
+            self.keep(kind, home, "the server's files stay in it: %s" % error, again=False)
 
     def keep(self, kind, name, why, again=True):
         """`again`: a later run shall still know of it."""
@@ -124,7 +132,7 @@ class Removal:
         if not points_to(path, entries[path]) and not self.force:
             self.keep("links", path, "leads elsewhere by now")
             return
-        self.drop("links", path, lambda: os.unlink(path))
+        self.drop("links", path, lambda: unlink(path))
 
     def releases(self, dest, _entries):
         params = {"dest": dest, "version": None, "link": os.path.join(dest, "current")}
@@ -139,14 +147,14 @@ class Removal:
     def files(self, path, entries):
         for extra in [path + ".1"] if entries[path] is None else []:
             if os.path.exists(extra):
-                self.drop("files", extra, lambda extra=extra: os.unlink(extra))
+                self.drop("files", extra, lambda extra=extra: unlink(extra))
         if path in self.gone or not os.path.lexists(path):
             return
         ours = [entries[path], *self.manifest.get("former", {}).get(path, [])]
         if entries[path] and not self.force and sha256(path) not in ours:
             self.keep("files", path, "was changed since we wrote it; `--force` removes it all the same")
             return
-        self.drop("files", path, lambda: os.unlink(path))
+        self.drop("files", path, lambda: unlink(path))
 
     def json(self, path, entries):
         recorded = self.manifest.get("json_values", {}).get(path, {})
@@ -161,23 +169,23 @@ class Removal:
             unneeded = not rest and "jsonfile %s" % path not in self.existed
             self.gone += [path] if unneeded else []
             text = json.dumps(rest, indent=4) + "\n"
-            action = (lambda: os.unlink(path)) if unneeded else (lambda: write_atomic(path, text))
+            action = (lambda: unlink(path)) if unneeded else (lambda: write_atomic(path, text))
             self.drop("json", "%s %s" % (path, " ".join(doomed)), action)
         backup = path + ".reaper_ops.bak"
         if os.path.exists(backup):
-            self.drop("files", backup, lambda: os.unlink(backup))
+            self.drop("files", backup, lambda: unlink(backup))
 
     def models(self, path, _entries):
-        doomed = [p for p in (os.path.join(path, "blobs"), os.path.join(path, "manifests")) if os.path.isdir(p)]
+        doomed = parts_of(path)
         if files_beneath(path) and not self.purge_models:
             self.keep("models", path, "models stay; `--purge-models` removes them", again=False)
         elif doomed:
-            self.drop("models", path, lambda: [shutil.rmtree(part) for part in doomed])
+            self.drop("models", path, lambda: [tree.remove_path(part) for part in doomed])
             self.gone += doomed
 
     def directories(self, path, _entries, kind="directories"):
         """Goes when nothing is in it but what we removed and what the server itself wrote."""
-        if not os.path.isdir(path) or os.path.islink(path):
+        if not is_directory(path):
             return
         written = litter(path)
         stores = [] if self.purge_models else self.manifest.get("models", [])
@@ -187,11 +195,12 @@ class Removal:
             self.keep(kind, path, "holds %d files that are not ours: %s" % (len(foreign), names))
         elif any(files_beneath(store) for store in stores if beneath(store, path)):
             if not self.check:
-                sweep(path, written)
+                sweep(path)
+                empty(path)
         elif path in self.manifest.get("releases", []):
             self.gone.append(path)
         else:
-            self.drop(kind, path, lambda: sweep(path, written))
+            self.drop(kind, path, lambda: (sweep(path), empty(path)))
 
     def homes(self, path, entries):
         self.directories(path, entries, "homes")
@@ -257,21 +266,68 @@ def pop_key(document, parts):
         document.pop(parts[0])
 
 
+def is_directory(path):
+    """A link is none."""
+    parent, name = os.path.split(path.rstrip("/"))
+    try:
+        with tree.entry(parent) as place:
+            info = tree.lstat(place.fd, name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return info is not None and tree.is_folder(info)
+
+
+def parts_of(store):
+    """What a server keeps in its store. A link there is nobody's to remove but who has laid it."""
+    found = []
+    for name in ("blobs", "manifests"):
+        path = os.path.join(store, name)
+        with contextlib.suppress(FileNotFoundError), tree.entry(store) as place:
+            info = tree.lstat(place.fd, name)
+            if info is not None and tree.is_link(info):
+                raise Trouble("%s is a link; what it leads to stays, remove both by hand" % path)
+            found += [path] if info is not None else []
+    return found
+
+
 def litter(home):
     """What the server itself writes into its home."""
     return [os.path.join(home, ".ollama", name) for name in SERVER_LITTER]
 
 
-def sweep(path, written):
-    """Removes what the server wrote, then every empty directory."""
-    for name in written:
-        if os.path.isdir(name):
-            shutil.rmtree(name)
-        elif os.path.lexists(name):
-            os.unlink(name)
-    for directory, _, _ in os.walk(path, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
+def sweep(home, check=False):
+    """Removes what the server wrote, and what of its directory is empty then; says what went."""
+    path, gone = os.path.join(home, ".ollama"), []
+    try:
+        with tree.directory(home) as top:
+            with tree.inside(top, [".ollama"], home) as fd:
+                for name in SERVER_LITTER:
+                    if tree.lstat(fd, name):
+                        gone.append(os.path.join(path, name))
+                        None if check else tree.remove(fd, name, gone[-1])
+            if not check:
+                empty(path)
+    except FileNotFoundError:
+        return gone
+    return gone
+
+
+def empty(path):
+    """Removes every empty directory, also the one itself; nothing that a link leads to, and nothing that is mounted."""
+    with contextlib.suppress(FileNotFoundError):
+        with tree.directory(path) as fd:
+            for above, name, info, _ in tree.below(fd, path, {}):
+                if tree.is_folder(info):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(name, dir_fd=above)
+        rmdir(path)
+
+
+def rmdir(path):
+    """Where it is empty."""
+    parent, name = os.path.split(path.rstrip("/"))
+    with contextlib.suppress(OSError), tree.entry(parent) as place:
+        os.rmdir(name, dir_fd=place.fd)
 
 
 ORDER = {

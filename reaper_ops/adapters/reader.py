@@ -16,7 +16,7 @@ from typing import Any
 from reaper_ops import assets
 
 PARTS = (
-    *("reaper_host", "reaper_paths", "reaper_command", "reaper_http"),
+    *("reaper_tree", "reaper_host", "reaper_paths", "reaper_command", "reaper_http"),
     *("reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
 )
 PYTHONS = ("/usr/bin/python3", "python3", "/usr/libexec/platform-python")
