@@ -25,7 +25,10 @@ options:
   group: {description: Name or number of the group., type: str, default: ""}
   mode: {description: Octal mode of the directory itself., type: str, default: "0755"}
   recurse: {description: Also all that is in it; modes stay., type: bool, default: false}
-  within: {description: "Directories in one of which it must lie, after links.", type: list, elements: str}
+  within:
+    description: Directories in one of which it must lie, after links; C(~USER) is the home of a user.
+    type: list
+    elements: str
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -111,9 +114,14 @@ def itself(fd, to, mode, check):
     return True
 
 
+def tops(params):
+    found = [os.path.expanduser(top) for top in params["within"] if top != "~"]
+    return [top for top in dict.fromkeys(found) if top.startswith("/")]
+
+
 def step(params, check):
     to, mode = numbers(params), int(params["mode"], 8)
-    path = tree.resolved(params["path"]) if params["within"] is None else tree.within(params["path"], params["within"])
+    path = tree.resolved(params["path"]) if params["within"] is None else tree.within(params["path"], tops(params))
     answer = {"path": path, "given": 0, "refused": [], "changed": False}
     if check and missing(path):
         return dict(answer, changed=True)

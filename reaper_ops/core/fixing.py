@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from reaper_ops.core import layout
 from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.finding import Automate
 from reaper_ops.core.probe import observe
 from reaper_ops.core.remedy import ACTIONS
+from reaper_ops.core.settings import Settings
 
 FIRST = ("own", "mount", "remove-partial", "remove-blob", "remove-model", "stop-process", "reload")
 LAST = ("start", "restart", "unload", "pull")
@@ -61,16 +64,30 @@ class Outcome:
     problem: str = ""
 
 
-def proposals(checkup: Checkup, facts: Mapping[str, Facts | None]) -> tuple[Proposal, ...]:
-    """What can be done for the causes of all hosts; consequences heal with their cause."""
+def proposals(
+    checkup: Checkup, facts: Mapping[str, Facts | None], ours: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Proposal, ...]:
+    """What can be done for the causes of all hosts; consequences heal with their cause.
+
+    ours: by host the directories below which a remedy may change owners; see `directories`.
+    """
     found: dict[tuple[str, str, tuple[tuple[str, str], ...]], Proposal] = {}
     for host in checkup.hosts:
-        for proposal in _of_host(host, facts.get(host.host)):
+        for proposal in _of_host(host, facts.get(host.host), (ours or {}).get(host.host, ())):
             found.setdefault((proposal.host, proposal.action, tuple(sorted(proposal.values.items()))), proposal)
     return tuple(found.values())
 
 
-def _of_host(host: Diagnosis, facts: Facts | None) -> list[Proposal]:
+def directories(settings: Settings, facts: Facts | None) -> tuple[str, ...]:
+    """The server's home, its store, and the home of its user: what a remedy may give to that user."""
+    if facts is None:
+        return ()
+    found = layout.of(settings, facts)
+    known = (found.home, found.models_dir, (facts.traces.user_home if facts.traces else "") or "")
+    return tuple(dict.fromkeys(path for path in known if path.startswith("/") and path != "/"))
+
+
+def _of_host(host: Diagnosis, facts: Facts | None, ours: tuple[str, ...]) -> list[Proposal]:
     return [
         Proposal(
             host=host.host,
@@ -80,12 +97,23 @@ def _of_host(host: Diagnosis, facts: Facts | None) -> list[Proposal]:
             command=step.command,
             automate=step.automate,
             values=_values(cause, step.action),
-            against=hurts(step.action, facts),
+            against=(*hurts(step.action, facts), *astray(step.action, _values(cause, step.action), ours)),
         )
         for cause in host.causes
         for step in cause.steps
         if step.action and step.automate is not Automate.NEVER
     ]
+
+
+def astray(action: str, values: Mapping[str, str], ours: tuple[str, ...]) -> tuple[str, ...]:
+    """Why a path is not to be acted on: a log line or a name on the disk may say whatever the service wants."""
+    path = values.get("path", "")
+    if path and (not path.startswith("/") or posixpath.normpath(path) != path or not path.isprintable()):
+        return (f"{path!r} is no plain path: it may lead elsewhere, and the host refuses it",)
+    inside = any(path == top or path.startswith(top.rstrip("/") + "/") for top in ours)
+    if action == "own" and not inside:
+        return (f"{path} lies outside of {' and '.join(ours) or 'what is ours'}: the host refuses it",)
+    return ()
 
 
 def _values(cause: Cause, action: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core.diagnosis import Checkup
-from reaper_ops.core.fixing import UNDO, Outcome, Proposal, in_order, proposals
+from reaper_ops.core.fixing import UNDO, Outcome, Proposal, directories, in_order, proposals
 from reaper_ops.flows import doctor
 
 Choose = Callable[[Checkup, tuple[Proposal, ...]], tuple[Proposal, ...]]
@@ -28,7 +28,8 @@ def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixe
     words = source.typed
     _, patients = doctor.collect(source, on_event)
     before = doctor.examine(patients, words)
-    chosen = choose(before, proposals(before, {one.host: one.facts for one in patients}))
+    ours = {one.host: directories(one.settings, one.facts) for one in patients}
+    chosen = choose(before, proposals(before, {one.host: one.facts for one in patients}, ours))
     if not chosen:
         return Fixed(before, before)
     problems = _apply(source, chosen, on_event)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
 from reaper_ops.core.facts.model import Exchange, Facts, System
 from reaper_ops.core.facts.traces import Blob, DockerContainer, Store, Traces
 from reaper_ops.core.finding import Automate, Finding, Severity, Step
-from reaper_ops.core.fixing import ACTIONS, FIRST, LAST, Proposal, hurts, in_order, proposals
+from reaper_ops.core.fixing import ACTIONS, FIRST, LAST, Proposal, directories, hurts, in_order, proposals
 from reaper_ops.core.report import Evidence, State
+from reaper_ops.core.settings import Settings
 
 START = Step("Start it.", "systemctl start ollama", Automate.SAFE, "start")
 RESTART = Step("Restart it.", "systemctl restart ollama", Automate.SAFE, "restart")
@@ -64,3 +67,33 @@ def test_every_action_has_its_place_in_the_order() -> None:
     all_of_them = [Proposal("h", "i", action, "", "", Automate.SAFE, {}) for action in sorted(ACTIONS)]
     first, wish, last = in_order(all_of_them)
     assert [p.action for p in (*first, *wish, *last)] == [*FIRST, "apply", *LAST]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/var/lib/ollama/models/../../../../etc/cron.d", "no plain path"),
+        ("/var/lib/ollama/models/./x", "no plain path"),
+        ("var/lib/ollama", "no plain path"),
+        ("/var/lib/ollama/models/x\n", "no plain path"),
+        ("/var/lib/ollamax", "outside of"),
+        ("/etc", "outside of"),
+        ("/", "outside of"),
+        ("", "outside of"),
+    ],
+)
+def test_what_a_log_line_names_is_not_given_away_unless_it_is_ours(path: str, said: str) -> None:
+    safe = Step("Make it.", "", Automate.SAFE, "own")
+    ours = directories(Settings(), facts())
+    (found,) = proposals(sick(cause("service-home-missing", safe, path=path)), {"h1": facts()}, {"h1": ours})
+    assert not found.is_safe
+    assert said in found.against[0]
+
+
+@pytest.mark.parametrize("path", ["/var/lib/ollama", "/var/lib/ollama/models", "/srv/home/.ollama"])
+def test_home_and_store_are_given_to_the_user_of_the_service(path: str) -> None:
+    safe = Step("Make it.", "", Automate.SAFE, "own")
+    known = facts(user_home="/srv/home")
+    ours = {"h1": directories(Settings(), known)}
+    (found,) = proposals(sick(cause("service-home-missing", safe, path=path)), {"h1": known}, ours)
+    assert found.is_safe

@@ -59,7 +59,9 @@ def _in_container(case: Case) -> set[str]:
 
 
 def below(path: str, directory: str) -> bool:
-    """Whether a path is a directory or lies in it."""
+    """Whether a path is a directory or lies in it; never one with `..`, which a log line may name to lead elsewhere."""
+    if ".." in path.split("/"):
+        return False
     return path == directory or path.startswith(f"{directory.rstrip('/')}/")
 
 
