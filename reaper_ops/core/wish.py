@@ -15,6 +15,13 @@ from reaper_ops.core.plan import Desired, Plan, Wish, plan
 from reaper_ops.core.plan.download import Download, of_model
 from reaper_ops.core.settings import Settings
 
+_SLOW = "a start that only takes long needs a larger ollama_start_timeout"
+LOG_STEPS = {
+    "systemd": f"`journalctl -u ollama -n 100 --no-pager` on the host says more; {_SLOW}",
+    "docker": f"`docker logs --tail 100 ollama` on the host says more; {_SLOW}",
+    "process": f"{{log}} on the host says more; {_SLOW}",
+}
+
 
 @dataclass(frozen=True)
 class Intent:
@@ -38,6 +45,7 @@ class Intent:
             "os_id": system.os_id,
             "codename": system.codename,
             "start_timeout": self.settings.ollama_start_timeout,
+            "log_step": LOG_STEPS[self.settings.ollama_runtime].format(log=self.context["paths"].get("log", "")),
             "insecure_registries": sorted(delivery.plain_http(self.settings)),
             "mirrored": delivery.sources(self.settings),
             "proxy": self.settings.ollama_https_proxy or "",

@@ -59,7 +59,7 @@ class JsonLines(_Quiet):
     """Events of hosts on standard error, one JSON object a line; the report alone is on standard output."""
 
     def __call__(self, event: Event) -> None:
-        if event["event"] in {"start", "changed", "failed", "unreachable", "progress"}:
+        if event["event"] in {"start", "changed", "failed", "unreachable", "progress", "waiting"}:
             kept = {k: v for k, v in event.items() if k != "result"}
             sys.stderr.write(json.dumps(kept) + "\n")
 
@@ -76,6 +76,8 @@ class Plain(_Quiet):
             self._line(event["host"], f"{event['task']}: changed")
         elif kind in {"failed", "unreachable"}:
             self._line(event["host"], f"{kind}: {_why(event)}")
+        elif kind == "waiting":
+            self._line(event["host"], str(event["text"]))
         elif kind == "progress":
             self._progress(event)
 
@@ -140,6 +142,8 @@ class Live:
         if event["event"] == "progress" and total:
             text = f"{event['model']} {human_bytes(done)} of {human_bytes(total)}"
             self._bars.update(row, description=text, completed=done, total=total)
+        elif event["event"] == "waiting":
+            self._bars.update(row, description=str(event["text"])[:100])
         elif event["event"] == "start":
             self._bars.update(row, description=event["task"], total=None)
         elif event["event"] in {"failed", "unreachable"}:
