@@ -16,7 +16,7 @@ PIECE = 1 << 20
 LOG_LIMIT = 64 << 20
 COUNTERS = ("requests", "lan_bytes", "hits", "errors", "wan_requests", "wan_bytes", "wan_errors")
 KEY = re.compile(rb"\nKEY: ([^\n]+)\n")
-BLOB = re.compile(r"^(sha256:[0-9a-f]{64})bytes=(\d+)-\d+$")
+BLOB = re.compile(r"^(sha256:[0-9a-f]{64})bytes=(\d+)-\d+(?: (\S+))?$")
 TOTAL = re.compile(rb"\r\n[Cc]ontent-[Rr]ange: bytes \d+-\d+/(\d+)\r\n")
 NUMBER = re.compile(r"\d+")
 TAG = re.compile(r"/repositories/(.+)/_manifests/tags/([^/]+)/current/link$")
@@ -52,7 +52,7 @@ def entry(path):
 
 
 def cached(path):
-    """(blobs, others): pieces by digest in their order, and everything else that is kept."""
+    """(blobs, others): pieces by digest and source in their order, and everything else that is kept."""
     blobs, others = {}, []
     for name in files_below(path):
         found = entry(name)
@@ -60,7 +60,8 @@ def cached(path):
             continue
         match = BLOB.match(found["key"])
         if match:
-            blobs.setdefault(match.group(1), []).append(dict(found, offset=int(match.group(2))))
+            pair = match.group(1), match.group(3) or ""
+            blobs.setdefault(pair, []).append(dict(found, offset=int(match.group(2))))
         else:
             others.append(found)
     for pieces in blobs.values():
@@ -88,15 +89,15 @@ def digest_of(pieces):
 
 
 def summary(blobs):
-    return {
-        digest: {
-            "bytes": sum(piece["bytes"] for piece in pieces),
-            "total": pieces[0]["total"],
-            "pieces": len(pieces),
-            "whole": is_whole(pieces),
-        }
-        for digest, pieces in sorted(blobs.items())
-    }
+    """By digest; where several sources gave it, whole if one of them did wholly."""
+    found = {}
+    for (digest, _), pieces in sorted(blobs.items()):
+        row = found.setdefault(digest, {"bytes": 0, "total": 0, "pieces": 0, "whole": False})
+        row["bytes"] += sum(piece["bytes"] for piece in pieces)
+        row["total"] = max(row["total"], pieces[0]["total"])
+        row["pieces"] += len(pieces)
+        row["whole"] = row["whole"] or is_whole(pieces)
+    return found
 
 
 def own_models(path):
@@ -172,17 +173,26 @@ def read(paths):
     }
 
 
+def useless(pair, pieces, keep, verify):
+    """Why these pieces of a blob are to go; empty where they stay."""
+    digest, source = pair
+    if not source:
+        return "kept by an older mirror, and no more served"
+    if keep is not None and digest not in keep:
+        return "no model of the lock has it"
+    return "its bytes are wrong" if verify and is_whole(pieces) and digest_of(pieces) != digest else ""
+
+
 def collect(paths, keep, verify, check):
     """Removes pieces of blobs that are not to be kept, and of those whose bytes are wrong."""
     blobs, _ = cached(paths["cache"])
-    removed = {}
-    for digest, pieces in sorted(blobs.items()):
-        if keep is not None and digest not in keep:
-            removed[digest] = "no model of the lock has it"
-        elif verify and is_whole(pieces) and digest_of(pieces) != digest:
-            removed[digest] = "its bytes are wrong"
-    freed = sum(piece["bytes"] for digest in removed for piece in blobs[digest])
-    for piece in [piece for digest in removed for piece in blobs[digest]] if not check else ():
+    wrong = {
+        pair: why for pair, pieces in sorted(blobs.items()) for why in [useless(pair, pieces, keep, verify)] if why
+    }
+    pieces = [piece for pair in wrong for piece in blobs[pair]]
+    removed = {digest: why for (digest, _), why in wrong.items()}
+    freed = sum(piece["bytes"] for piece in pieces)
+    for piece in pieces if not check else ():
         with contextlib.suppress(FileNotFoundError):
             os.unlink(piece["path"])
     return {"removed": removed, "freed": freed, "folded": fold_logs(paths["log"], check)}

@@ -20,8 +20,9 @@ def paths(tmp_path):
     return found
 
 
-def piece(folder, name, digest, first, data, total):
-    head = b"\x05" + b"\0" * 300 + f"\nKEY: {digest}bytes={first}-{first + len(data) - 1}\n".encode()
+def piece(folder, name, digest, first, data, total, source=" https://registry.ollama.ai"):
+    key = f"\nKEY: {digest}bytes={first}-{first + len(data) - 1}{source}\n"
+    head = b"\x05" + b"\0" * 300 + key.encode()
     head += (
         f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{first + len(data) - 1}/{total}\r\n\r\n".encode()
     )
@@ -56,6 +57,25 @@ def test_collecting_is_foretold(module, paths, tmp_path):
         digest_of(unwanted): "no model of the lock has it",
     }
     assert done["freed"] == 72
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["a"]
+
+
+def test_sources_are_told_apart_and_what_nobody_is_served_goes(module, paths, tmp_path):
+    good, liar = b"good" * 9, " http://liar:5000"
+    piece(tmp_path / "cache", "a", digest_of(good), 0, good, 36)
+    piece(tmp_path / "cache", "b", digest_of(good), 0, b"evil" * 9, 36, liar)
+    piece(tmp_path / "cache", "c", digest_of(b"old"), 0, b"old", 3, "")
+    assert module(paths=paths)["store"]["blobs"][digest_of(good)] == {
+        "bytes": 72,
+        "total": 36,
+        "pieces": 2,
+        "whole": True,
+    }
+    done = module.predicted(paths=paths, state="collected", verify=True)
+    assert done["removed"] == {
+        digest_of(good): "its bytes are wrong",
+        digest_of(b"old"): "kept by an older mirror, and no more served",
+    }
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["a"]
 
 

@@ -164,6 +164,7 @@ def _ports(settings: Settings, sources: list[Context]) -> list[Context]:
     """The main port first; it serves own models too."""
     inner = {source["port"]: at for at, source in enumerate(sources)}
     names = {source["port"]: source["name"] for source in sources}
+    urls = {source["port"]: source["url"] for source in sources}
     numbers = dict.fromkeys((settings.mirror_port, *inner))
     bind = f"[{settings.mirror_bind}]" if ":" in settings.mirror_bind else settings.mirror_bind
     docker = settings.mirror_runtime == "docker"
@@ -173,6 +174,7 @@ def _ports(settings: Settings, sources: list[Context]) -> list[Context]:
             "name": names.get(number, "own models"),
             "own": number == settings.mirror_port and bool(settings.mirror_own_namespaces or number not in inner),
             "inner": inner.get(number),
+            "source": urls.get(number, ""),
             "listen": str(INSIDE + at) if docker else f"{bind}:{number}",
             "publish": f"{bind}:{number}:{INSIDE + at}",
         }
