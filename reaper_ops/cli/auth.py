@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from reaper_ops.core.report import HostReport, Report
+from reaper_ops.formats.visible import one_line
 
 PROVIDERS = click.Choice(["ollama"])
 
@@ -51,14 +52,14 @@ def logout(provider: str) -> int:
     from reaper_ops.flows import auth
 
     address = auth.logout()
-    click.echo(f"{provider}: {f'forgot {address}' if address else 'nothing was remembered'}")
+    click.echo(f"{provider}: {f'forgot {one_line(address)}' if address else 'nothing was remembered'}")
     return 0
 
 
 def _show(report: HostReport) -> None:
-    click.echo(f"  url      {report.url}")
-    click.echo(f"  version  {report.version}")
-    click.echo(f"  models   {', '.join(report.models) or 'none yet; `ollama pull llama3` gets one'}")
+    click.echo(f"  url      {one_line(report.url)}")
+    click.echo(f"  version  {one_line(report.version)}")
+    click.echo(f"  models   {one_line(', '.join(report.models)) or 'none yet; `ollama pull llama3` gets one'}")
 
 
 def _sick(report: HostReport) -> int:

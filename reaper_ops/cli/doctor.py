@@ -11,6 +11,7 @@ import click
 
 from reaper_ops.cli.options import source_from, source_options, typed_places, unheeded
 from reaper_ops.errors import ReaperError
+from reaper_ops.formats.visible import one_line
 
 if TYPE_CHECKING:
     from reaper_ops.adapters.ansible import Source
@@ -80,7 +81,7 @@ def _diagnose(source: Source, **kwargs: Any) -> int:
         from reaper_ops.adapters import bundle
 
         bundle.write(kwargs["bundle"], [one.saved() for one in patients])
-        click.echo(f"the evidence is in {kwargs['bundle']}", err=True)
+        click.echo(f"the evidence is in {one_line(kwargs['bundle'])}", err=True)
     words = "-i INVENTORY" if kwargs["from_"] else source.typed
     checkup = doctor.examine(patients, words)
     if kwargs["slow"]:

@@ -13,6 +13,7 @@ from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.down import Removed
+from reaper_ops.formats.visible import one_line
 
 BOOKKEEPING = {"existed", "json_values", "snapshot"}
 
@@ -52,7 +53,7 @@ def _owned(owned: Mapping[str, Mapping[str, object]]) -> str:
         for kind, items in manifest.items():
             if kind not in BOOKKEEPING and isinstance(items, Mapping | list) and items:
                 lines.append(f"  {kind}: {', '.join(map(str, items))}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _text(removed: Removed) -> str:
@@ -65,7 +66,7 @@ def _text(removed: Removed) -> str:
         lines.append("nothing to remove: no host has a manifest of reaper_ops")
     elif not removed.applied:
         lines.append("nothing was removed")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _json(removed: Removed) -> str:

@@ -12,6 +12,7 @@ from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.diagnosis import Checkup
 from reaper_ops.core.fixing import Proposal
 from reaper_ops.errors import ReaperError
+from reaper_ops.formats.visible import one_line
 
 
 def run(source: Source, output: str, *, yes: bool, accept: Sequence[str]) -> int:
@@ -57,4 +58,6 @@ def _allowed(found: tuple[Proposal, ...], *, yes: bool, accept: Sequence[str]) -
 
 
 def _wanted(proposal: Proposal) -> bool:
-    return click.confirm(f"{proposal.host}: {proposal.text} ({proposal.id}) - do it?", default=False, err=True)
+    return click.confirm(
+        one_line(f"{proposal.host}: {proposal.text} ({proposal.id}) - do it?"), default=False, err=True
+    )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reaper_ops.formats.visible import one_line
+
 
 @click.command("init")
 @click.argument("directory", type=click.Path(path_type=Path))
@@ -17,7 +19,9 @@ def command(directory: Path, force: bool) -> None:
 
     done = examples.copy(assets.inventory("example"), directory, into_used=force)
     for name in done.written:
-        click.echo(f"written  {directory / name}")
+        click.echo(f"written  {one_line(directory / name)}")
     for name in done.kept:
-        click.echo(f"kept     {directory / name}")
-    click.echo(f"next: put your hosts into {directory / 'hosts.yml'}, then: reaper-ops plan -i {directory}")
+        click.echo(f"kept     {one_line(directory / name)}")
+    click.echo(
+        f"next: put your hosts into {one_line(directory / 'hosts.yml')}, then: reaper-ops plan -i {one_line(directory)}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from reaper_ops.formats.visible import one_line
 from reaper_ops.lab.world import World
 
 
@@ -23,7 +24,7 @@ def up(output: str) -> int:
     outcome = verb.run(lab.source(), output, yes=True, diffs=False)
     surprises = lab.surprises(outcome.planned.inventory, outcome.report)
     for text in surprises or ("as rehearsed: lab-refused and lab-oom are broken on purpose",):
-        click.echo(text, err=output == "json")
+        click.echo(one_line(text), err=output == "json")
     return outcome.report.exit_code if surprises else 0
 
 
@@ -35,7 +36,7 @@ def down() -> int:
 
     removed = verb.down(lab.source(), confirm=lambda _: True, purge_models=True)
     for host, problem in removed.problems.items():
-        click.echo(f"{host}: {problem}", err=True)
+        click.echo(one_line(f"{host}: {problem}"), err=True)
     click.echo(_text(lab.down()))
     return removed.exit_code
 
@@ -89,4 +90,4 @@ def _text(world: World) -> str:
         rows.append(f"  {part.name:<12} {part.url:<24} {state}")
     for host, names in world.faults.items():
         rows.append(f"  {host:<12} {'faults: ' + ', '.join(names) if names else 'no fault'}")
-    return "\n".join(rows)
+    return "\n".join(map(one_line, rows))

@@ -10,6 +10,7 @@ import click
 
 from reaper_ops.adapters import lockfile
 from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
+from reaper_ops.formats.visible import one_line
 
 PLACE = click.Path(path_type=Path)
 
@@ -39,5 +40,5 @@ def command(lock_path: str | None, output: str, modelfile: Path, name: str, plac
         made, notes = models_create.create(name, modelfile, place, lock_path=locked, on_event=progress)
     click.echo(FORMATS[output](made))
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(one_line(f"note: {note}"), err=True)
     return 0

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from reaper_ops.cli.options import output_option, source_from, source_options
+from reaper_ops.formats.visible import one_line
 
 
 @click.command("ps")
@@ -21,5 +22,5 @@ def command(output: str, **kwargs: Any) -> int:
     problems = {**found.problems, **{one.host: one.problem for one in found.holdings if one.problem}}
     click.echo(model_table.ps(found.holdings, problems, output))
     for host, problem in problems.items():
-        click.echo(f"{host}: {problem}", err=True)
+        click.echo(one_line(f"{host}: {problem}"), err=True)
     return 3 if problems else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import tempfile
 import traceback
@@ -11,9 +12,11 @@ from types import FrameType
 import click
 
 from reaper_ops import __version__
+from reaper_ops.cli import terminal
 from reaper_ops.cli.lazy import LazyGroup
 from reaper_ops.cli.main import HELP, VERBS
 from reaper_ops.errors import CommandError, ReaperError
+from reaper_ops.formats.visible import one_line
 
 
 @click.command(
@@ -32,7 +35,13 @@ def program() -> None:
 
 
 def run(argv: list[str]) -> int:
-    """Runs the program; every error ends here as one message and an exit code."""
+    """Runs the program; all that it prints passes the one place of output."""
+    with terminal.guarded():
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
+    """Every error ends here as one message and an exit code."""
     try:
         return int(program.main(args=argv, prog_name="reaper-ops", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
@@ -44,8 +53,8 @@ def run(argv: list[str]) -> int:
         click.echo("stopped; nothing is lost: the next run completes what this one began", err=True)
         return 1
     except ReaperError as error:
-        for line in str(error).splitlines():
-            click.echo(f"error: {line}", err=True)
+        for one in getattr(error, "errors", (error,)):
+            click.echo(f"error: {_sentence(one)}", err=True)
         return error.exit_code
     except Exception as error:
         if os.environ.get("REAPER_OPS_DEBUG"):
@@ -63,9 +72,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _sentence(error: object) -> str:
+    """A message of several lines, as of Ansible, on one."""
+    return one_line(re.sub(r"\s*\n\s*", " ", str(error)))
+
+
 def _unexpected(error: Exception) -> int:
-    with tempfile.NamedTemporaryFile("w", prefix="reaper-ops-", suffix=".log", delete=False) as log:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="reaper-ops-", suffix=".log", delete=False, errors="backslashreplace"
+    ) as log:
         log.write(traceback.format_exc())
-    problem = f"{type(error).__name__}: {error}"
+    problem = _sentence(f"{type(error).__name__}: {error}")
     click.echo(f"error: this is a defect of reaper_ops: {problem}; the details are in {log.name}", err=True)
     return CommandError.exit_code

@@ -10,12 +10,13 @@ import click
 from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
+from reaper_ops.formats.visible import one_line
 
 
 def consent(verb: str, todo: Mapping[str, tuple[str, ...]], *, yes: bool, check: bool) -> bool:
     """Standard output is left to the answer."""
     for host, models in todo.items():
-        click.echo(f"{host}: remove {', '.join(models)}", err=True)
+        click.echo(one_line(f"{host}: remove {', '.join(models)}"), err=True)
     if check or yes:
         return yes and not check
     if not sys.stdin.isatty():

@@ -12,6 +12,7 @@ import click
 from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
+from reaper_ops.formats.visible import one_line
 
 if TYPE_CHECKING:
     from reaper_ops.flows.render import Rendered
@@ -90,8 +91,10 @@ def _out(rendered: Sequence[Rendered], directory: str | None, whose: str) -> Non
 
     if directory:
         paths = render.write(rendered, directory)
-        click.echo(f"{counted(len(paths), 'file')} of {whose} in {directory}")
+        click.echo(f"{counted(len(paths), 'file')} of {whose} in {one_line(directory)}")
     elif len(rendered) == 1:
         click.echo(rendered[0].text, nl=False)
     else:
-        click.echo("\n".join(f"# ---- {one.host}: {one.path}\n{one.text}" for one in rendered), nl=False)
+        click.echo(
+            "\n".join(f"# ---- {one_line(one.host)}: {one_line(one.path)}\n{one.text}" for one in rendered), nl=False
+        )

@@ -9,6 +9,7 @@ import click
 
 from reaper_ops.cli.options import look_from, source_options, typed_places
 from reaper_ops.core.values import counted
+from reaper_ops.formats.visible import one_line
 
 
 @click.command("report")
@@ -37,5 +38,5 @@ def command(path: str, files: tuple[str, ...], **kwargs: Any) -> int:
     asked = bool(kwargs["url"] or kwargs["inventories"])
     look = look_from(kwargs, "report", lambda: choose("text")) if asked or not files else None
     found = report.report(look, kept, path)
-    click.echo(f"{path}: {counted(len(found.hosts), 'host')}, {found.status}")
+    click.echo(f"{one_line(path)}: {counted(len(found.hosts), 'host')}, {found.status}")
     return found.exit_code

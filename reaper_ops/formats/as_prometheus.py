@@ -19,6 +19,7 @@ from reaper_ops.core import measures
 from reaper_ops.core.measures import Measures, Room
 from reaper_ops.core.probe import Loaded, Model
 from reaper_ops.core.report import HostReport, Report, State, Tally
+from reaper_ops.formats.visible import one_line
 
 PREFIX = "reaper_ops_"
 UNKNOWN = "unknown"
@@ -159,8 +160,8 @@ def _tally(report: Report, tally: Tally) -> Iterator[Metric]:
 
 
 def label(text: str) -> str:
-    """Text that UTF-8 can hold."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Text that UTF-8 can hold, and that a terminal may show: the escapes of the format know line ends alone."""
+    return one_line(text)
 
 
 def _seconds(seen: Measures) -> float | None:

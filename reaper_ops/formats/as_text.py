@@ -9,6 +9,7 @@ from collections import Counter
 
 from reaper_ops.core.report import WARNINGS, Change, HostReport, Report, State
 from reaper_ops.core.values import counted
+from reaper_ops.formats import visible
 
 WIDTH = 110
 SHOWN_MODELS = 6
@@ -20,7 +21,7 @@ class Paint:
         self._on = on
 
     def __call__(self, text: str, kind: str) -> str:
-        return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if self._on else text
+        return visible.painted(text, COLOURS[kind]) if self._on else text
 
 
 def render(report: Report) -> str:
@@ -116,7 +117,7 @@ def _footer(report: Report, paint: Paint) -> list[str]:
     lines = [f"{hosts}: {listed} -> {paint(report.status, kind)} (exit {report.exit_code})"]
     parts = dict.fromkeys(part for host in report.hosts for part in host.simulated)
     if parts:
-        lines.append(f"simulated: {'; '.join(parts)}")
+        lines.append(f"simulated: {ascii_safe('; '.join(parts))}")
     return lines
 
 

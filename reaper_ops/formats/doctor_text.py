@@ -125,4 +125,4 @@ def _footer(checkup: Checkup, paint: Paint) -> list[str]:
     kind = {"healthy": "good"}.get(checkup.status, checkup.status)
     lines = [f"{hosts}: {listed} -> {paint(checkup.status, kind)} (exit {checkup.exit_code})"]
     parts = dict.fromkeys(part for host in checkup.hosts for part in host.simulated)
-    return [*lines, *([f"simulated: {'; '.join(parts)}"] if parts else [])]
+    return [*lines, *([f"simulated: {ascii_safe('; '.join(parts))}"] if parts else [])]

@@ -13,7 +13,7 @@ from reaper_ops.core import measures
 from reaper_ops.core.measures import Measures
 from reaper_ops.core.report import Change, HostReport, Report
 from reaper_ops.core.values import human_bytes
-from reaper_ops.formats import as_json, as_text
+from reaper_ops.formats import as_json, as_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -59,7 +59,7 @@ class JsonLines(_Quiet):
 
     def show(self, report: Report, changed: Iterable[Change], problem: str = "") -> None:
         if problem:
-            sys.stderr.write(f"error: {problem}\n")
+            sys.stderr.write(f"error: {visible.one_line(problem)}\n")
         for change in changed:
             sys.stdout.write(as_json.change(change) + "\n")
         sys.stdout.flush()
@@ -81,11 +81,12 @@ class Live:
     """The table stays at the foot of the screen; what changed is logged above it."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live as Screen
+        from rich.live import Live as Table
 
-        self._console = Console(highlight=False, markup=False, emoji=False)
-        self._screen = Screen(console=self._console, auto_refresh=False, transient=False)
+        from reaper_ops.formats.screen import Screen
+
+        self._console = Screen()
+        self._screen = Table(console=self._console, auto_refresh=False, transient=False)
         self._since: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> Self:

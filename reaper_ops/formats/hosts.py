@@ -10,6 +10,7 @@ from typing import Any
 from reaper_ops.core.provenance import DEFAULT, Effective
 from reaper_ops.core.settings.catalogue import SIZES
 from reaper_ops.core.values import binary_size
+from reaper_ops.formats.visible import one_line
 
 SCHEMA = "reaper-ops/hosts/1"
 _PASSWORD = re.compile(r"://[^/@\s]*@")
@@ -23,10 +24,10 @@ def _host(one: Effective, everything: bool) -> str:
     rows = _rows(one, everything)
     head = f"{one.host.name}  {one.host.base_url}  ({_reached(one)})"
     if not rows:
-        return f"{head}\n  every setting is at its default"
+        return f"{one_line(head)}\n  every setting is at its default"
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(40, max(len(value) for _, value, _ in rows))
-    return "\n".join([head, *(f"  {n:{name_width}}  {v:{value_width}}  {o}" for n, v, o in rows)])
+    return "\n".join(map(one_line, [head, *(f"  {n:{name_width}}  {v:{value_width}}  {o}" for n, v, o in rows)]))
 
 
 def _rows(one: Effective, everything: bool) -> list[tuple[str, str, str]]:
@@ -74,7 +75,7 @@ def as_json(hosts: Iterable[Effective], everything: bool) -> str:
         }
         for one in hosts
     ]
-    return json.dumps({"schema": SCHEMA, "hosts": rows}, indent=2, ensure_ascii=False)
+    return json.dumps({"schema": SCHEMA, "hosts": rows}, indent=2)
 
 
 def _setting(name: str, value: Any, origin: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from reaper_ops.core.mirror.status import Status
 from reaper_ops.core.mirror.work import Work
 from reaper_ops.core.values import counted, human_bytes
 from reaper_ops.formats.as_prometheus import exposition, label
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/mirror/1"
 PREFIX = "reaper_ops_mirror_"
@@ -30,7 +31,7 @@ STATES = ("healthy", "not-running", "own-unreachable", "upstream-unreachable", "
 
 
 def as_text(found: Sequence[Status]) -> str:
-    return "\n".join(line for one in found for line in _lines(one))
+    return "\n".join(one_line(line) for one in found for line in _lines(one))
 
 
 def _lines(one: Status) -> Iterator[str]:
@@ -56,7 +57,9 @@ def as_json(found: Sequence[Status]) -> str:
 
 
 def as_lines(found: Sequence[Status]) -> str:
-    return "\n".join(f"{one.host}\t{one.word}\t{one.counters.get('wan_bytes', 0)}\t{one.cache_bytes}" for one in found)
+    return "\n".join(
+        f"{field(one.host)}\t{one.word}\t{one.counters.get('wan_bytes', 0)}\t{one.cache_bytes}" for one in found
+    )
 
 
 def as_prometheus(found: Sequence[Status]) -> str:
@@ -104,8 +107,8 @@ def plan_text(work: Work, *, diffs: bool = True) -> str:
         lines.append(f"{host}: {counted(len(actions), 'change')}" if actions else f"{host}: as wished, nothing to do")
         for action in actions:
             lines.append(f"  {action.id:<22} {action.target}: {action.reason}")
-            lines += [f"      {line}" for line in action.diff.splitlines()] if diffs else []
-    return "\n".join(lines + _trouble(work))
+            lines += [f"      {line.expandtabs()}" for line in action.diff.rstrip("\n").split("\n")] if diffs else []
+    return "\n".join(map(one_line, lines + _trouble(work)))
 
 
 def _trouble(work: Work) -> list[str]:
@@ -118,7 +121,7 @@ def gc_text(work: Work) -> str:
     for host, result in work.results.items():
         lines.append(f"{host}: {verb} {human_bytes(result['freed'])} of {len(result['removed'])} blobs")
         lines += [f"  {digest[:19]} {why}" for digest, why in result["removed"].items()]
-    return "\n".join(lines + _trouble(work))
+    return "\n".join(map(one_line, lines + _trouble(work)))
 
 
 def down_text(work: Work) -> str:
@@ -128,7 +131,7 @@ def down_text(work: Work) -> str:
         lines.append(f"{host}: {verb} {len(result['removed'])} things")
         lines += [f"  {verb} {item}" for item in result["removed"]]
         lines += [f"  kept {item}" for item in result["kept"]]
-    return "\n".join(lines + _trouble(work))
+    return "\n".join(map(one_line, lines + _trouble(work)))
 
 
 def work_json(work: Work) -> str:

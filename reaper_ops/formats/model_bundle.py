@@ -9,6 +9,7 @@ from typing import Protocol
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.lock import Lock
 from reaper_ops.core.values import counted, human_bytes
+from reaper_ops.formats.visible import field, one_line
 
 
 class Held(Protocol):
@@ -23,9 +24,8 @@ class Held(Protocol):
 def as_text(made: Held) -> str:
     width = max(len(names.short(one.name)) for one in made.lock.models)
     rows = [f"{names.short(one.name):{width}}  {one.digest[7:19]}  {human_bytes(one.size)}" for one in made.lock.models]
-    return "\n".join(
-        [*rows, f"{made.place}: {counted(len(rows), 'model')}, {human_bytes(made.bytes)}; every blob was checked"]
-    )
+    total = f"{made.place}: {counted(len(rows), 'model')}, {human_bytes(made.bytes)}; every blob was checked"
+    return "\n".join(map(one_line, [*rows, total]))
 
 
 def as_json(made: Held) -> str:
@@ -34,7 +34,7 @@ def as_json(made: Held) -> str:
 
 
 def as_lines(made: Held) -> str:
-    return "\n".join(f"{one.name} {one.digest} {one.size}" for one in made.lock.models)
+    return "\n".join(f"{field(one.name)} {field(one.digest)} {one.size}" for one in made.lock.models)
 
 
 FORMATS: dict[str, Callable[[Held], str]] = {"text": as_text, "json": as_json, "lines": as_lines}

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.contents import Checked, Store, Verified
 from reaper_ops.core.values import counted, human_bytes
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/models.verify/1"
 
@@ -20,7 +21,7 @@ def as_text(found: Verified) -> str:
     lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_said(one)}" for one in rows]
     lines += [line for store in found.stores for line in _besides(store)]
     lines += [f"{host}: {problem}" for host, problem in found.problems.items()]
-    return "\n".join([*lines, *found.notes, _sum(found)])
+    return "\n".join(map(one_line, [*lines, *found.notes, _sum(found)]))
 
 
 def _said(one: Checked) -> str:
@@ -63,9 +64,11 @@ def as_lines(found: Verified) -> str:
     for store in found.stores:
         for one in store.models:
             blobs = ",".join(blob.file for blob in one.blobs) or "-"
-            rows.append(f"{one.host} {one.name} {one.state} {one.digest or '-'} {blobs}")
-        rows += [f"{store.host} - unnamed-{blob.state} - {blob.file}" for blob in store.unnamed]
-    return "\n".join([*rows, *(f"{host} - failed - -" for host in found.problems)])
+            rows.append(
+                f"{field(one.host)} {field(one.name)} {field(one.state)} {field(one.digest or '-')} {field(blobs)}"
+            )
+        rows += [f"{field(store.host)} - unnamed-{field(blob.state)} - {field(blob.file)}" for blob in store.unnamed]
+    return "\n".join([*rows, *(f"{field(host)} - failed - -" for host in found.problems)])
 
 
 FORMATS: dict[str, Callable[[Verified], str]] = {"text": as_text, "json": as_json, "lines": as_lines}

@@ -10,6 +10,7 @@ from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.lock import Locked
 from reaper_ops.core.delivery.locking import LOUD, Change, Locking
 from reaper_ops.core.values import counted, human_bytes
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/models.locking/1"
 
@@ -23,7 +24,7 @@ def as_text(found: Locking, place: str, written: bool) -> str:
     lines.append(f"{place} {verb} {counted(len(found.lock.models), 'model')}, {total}")
     if found.moved:
         lines.append(f"{len(found.moved)} tags have moved; `reaper-ops models update` lets the lock follow")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _line(change: Change) -> str:
@@ -66,7 +67,7 @@ def _entry(one: Locked | None) -> dict[str, Any] | None:
 
 
 def as_lines(found: Locking, place: str, written: bool) -> str:
-    return "\n".join(f"{change.kind} {change.name} {_digest(change)}" for change in found.changes)
+    return "\n".join(f"{change.kind} {field(change.name)} {field(_digest(change))}" for change in found.changes)
 
 
 def _digest(change: Change) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.outcome import Done, Outcome
 from reaper_ops.core.values import counted, human_bytes
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/models.outcome/1"
 WORDS = {
@@ -25,7 +26,7 @@ def as_text(found: Outcome) -> str:
     wide = max((len(names.short(one.name)) for one in found.done), default=0)
     lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_said(found.verb, one)}" for one in found.done]
     lines += [f"{host}: {problem}" for host, problem in (found.problems or {}).items()]
-    return "\n".join([*lines, *found.notes, *([_sum(found)] if found.done or not found.notes else [])])
+    return "\n".join(map(one_line, [*lines, *found.notes, *([_sum(found)] if found.done or not found.notes else [])]))
 
 
 def _said(verb: str, one: Done) -> str:
@@ -76,8 +77,8 @@ def as_json(found: Outcome) -> str:
 
 
 def as_lines(found: Outcome) -> str:
-    rows = [f"{one.host} {one.name} {_word(one)} {one.digest or '-'}" for one in found.done]
-    return "\n".join([*rows, *(f"{host} - failed -" for host in found.problems or {})])
+    rows = [f"{field(one.host)} {field(one.name)} {_word(one)} {field(one.digest or '-')}" for one in found.done]
+    return "\n".join([*rows, *(f"{field(host)} - failed -" for host in found.problems or {})])
 
 
 def _word(one: Done) -> str:

@@ -10,6 +10,7 @@ from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.plan import FleetPlan, HostPlan, Item
 from reaper_ops.core.delivery.room import Memory
 from reaper_ops.core.values import human_bytes
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/models.plan/1"
 SAID = {"fetch": "is not there", "replace": "is another version", "unlocked": "is not in the lock"}
@@ -17,11 +18,11 @@ ONCE = "a site mirror (`ollama_mirror`) or `models pull --strategy swarm`"
 
 
 def as_text(found: FleetPlan) -> str:
-    lines = [line for one in found.hosts for line in _host(one, found.giver)]
+    lines = [one_line(line) for one in found.hosts for line in _host(one, found.giver)]
     total = f"plan: {human_bytes(found.wan)} over the WAN, {human_bytes(found.lan)} over the LAN"
     if found.wan > found.once:
         total += f"\nthe same bytes cross the WAN several times; {ONCE} brings {human_bytes(found.once)} once"
-    return "\n".join([*lines, "", total, *([found.note] if found.note else [])])
+    return "\n".join([*lines, "", total, *([one_line(found.note)] if found.note else [])])
 
 
 def _host(one: HostPlan, giver: str) -> list[str]:
@@ -85,7 +86,9 @@ def as_json(found: FleetPlan) -> str:
 
 
 def as_lines(found: FleetPlan) -> str:
-    return "\n".join(f"{one.host} {item.state} {item.name} {item.bytes}" for one in found.hosts for item in one.items)
+    return "\n".join(
+        f"{field(one.host)} {item.state} {field(item.name)} {item.bytes}" for one in found.hosts for item in one.items
+    )
 
 
 FORMATS: dict[str, Callable[[FleetPlan], str]] = {"text": as_text, "json": as_json, "lines": as_lines}

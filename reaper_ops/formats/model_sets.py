@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from reaper_ops.core.delivery.wanted import ModelSet, Wish, overridden
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/model-sets/1"
 Render = Callable[[Sequence[ModelSet], Sequence[Wish]], str]
@@ -18,7 +19,7 @@ def as_text(sets: Sequence[ModelSet], wishes: Sequence[Wish]) -> str:
     for wish in wishes:
         asked = f"   ({', '.join(wish.asked)})" if wish.asked != wish.models else ""
         lines.append(f"{wish.host:{width}}  {', '.join(wish.models) or 'no models'}{asked}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _set(one: ModelSet, *, several: bool) -> str:
@@ -37,7 +38,7 @@ def as_json(sets: Sequence[ModelSet], wishes: Sequence[Wish]) -> str:
 
 
 def as_lines(sets: Sequence[ModelSet], wishes: Sequence[Wish]) -> str:
-    return "\n".join(f"{wish.host} {model}" for wish in wishes for model in wish.models)
+    return "\n".join(f"{field(wish.host)} {field(model)}" for wish in wishes for model in wish.models)
 
 
 FORMATS: dict[str, Render] = {"text": as_text, "json": as_json, "lines": as_lines}

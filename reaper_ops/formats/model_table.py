@@ -10,6 +10,7 @@ from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.census import Holding, Loaded
 from reaper_ops.core.delivery.table import Cell, Line, Table
 from reaper_ops.core.values import human_bytes
+from reaper_ops.formats.visible import field, one_line
 
 SCHEMA = "reaper-ops/models.list/1"
 PS_SCHEMA = "reaper-ops/models.ps/1"
@@ -22,7 +23,7 @@ FOR_EVER = "2200"
 
 def as_text(found: Table) -> str:
     rows = _matrix(found) if len(found.hosts) <= WIDE else _summary(found)
-    problems = [f"{host}: {problem}" for host, problem in found.problems.items()]
+    problems = [one_line(f"{host}: {problem}") for host, problem in found.problems.items()]
     return "\n".join([*_aligned(rows), *problems]) if len(rows) > 1 or problems else "no models"
 
 
@@ -57,6 +58,7 @@ def _counts(line: Line) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    rows = [[one_line(text) for text in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -81,7 +83,8 @@ def as_json(found: Table) -> str:
 
 def as_lines(found: Table) -> str:
     rows = [
-        f"{host} {line.name} {cell.state} {cell.digest or '-'} {cell.size} {'loaded' if cell.loaded else '-'}"
+        f"{field(host)} {field(line.name)} {cell.state} {field(cell.digest or '-')} {cell.size} "
+        f"{'loaded' if cell.loaded else '-'}"
         for line in found.lines
         for host, cell in line.cells.items()
     ]
@@ -98,7 +101,9 @@ def ps(holdings: Sequence[Holding], problems: Mapping[str, str], output: str) ->
         models = [{"host": host, **asdict(one)} for host, one in rows]
         return json.dumps({"schema": PS_SCHEMA, "models": models, "problems": dict(problems)}, indent=2)
     if output == "lines":
-        return "\n".join(f"{host} {one.name} {one.size} {one.vram} {one.context or '-'}" for host, one in rows)
+        return "\n".join(
+            f"{field(host)} {field(one.name)} {one.size} {one.vram} {one.context or '-'}" for host, one in rows
+        )
     if not rows:
         return "no model is loaded"
     head = ["host", "model", "memory", "processor", "context", "until"]

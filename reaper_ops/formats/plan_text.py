@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from reaper_ops.core.choices import Choice
 from reaper_ops.core.plan import Action, Plan
 from reaper_ops.core.values import counted, human_bytes
+from reaper_ops.formats.visible import one_line
 
 
 def render(
@@ -21,20 +22,20 @@ def render(
     lines: list[str] = []
     for plan in plans:
         lines += _host(plan, diffs) + _choices(plan, (choices or {}).get(plan.host, ()), diffs)
-    lines += [f"{host}: could not be read: {text}" for host, text in problems.items()]
-    return "\n".join([*lines, "", _summary(plans, problems), *([note] if note else [])])
+    lines += [one_line(f"{host}: could not be read: {text}") for host, text in problems.items()]
+    return "\n".join([*lines, "", _summary(plans, problems), *([one_line(note)] if note else [])])
 
 
 def _host(plan: Plan, diffs: bool) -> list[str]:
     if plan.blockers:
-        head = f"{plan.host}: cannot be changed"
+        head = f"{one_line(plan.host)}: cannot be changed"
     elif plan.is_empty:
-        head = f"{plan.host}: as wished, nothing to do"
+        head = f"{one_line(plan.host)}: as wished, nothing to do"
     else:
-        head = f"{plan.host}: {counted(len(plan.actions), 'change')}"
-    lines = [head, *(f"  error: {text}" for text in plan.blockers)]
+        head = f"{one_line(plan.host)}: {counted(len(plan.actions), 'change')}"
+    lines = [head, *(one_line(f"  error: {text}") for text in plan.blockers)]
     lines += [line for action in plan.actions for line in _action(action, diffs)]
-    return lines + [f"  warning: {text}" for text in plan.warnings]
+    return lines + [one_line(f"  warning: {text}") for text in plan.warnings]
 
 
 def _choices(plan: Plan, choices: Sequence[Choice], diffs: bool) -> list[str]:
@@ -44,12 +45,16 @@ def _choices(plan: Plan, choices: Sequence[Choice], diffs: bool) -> list[str]:
     shown = {(action.id, action.target): _added(action) for action in plan.actions}
     lines = ["  or one of these, as engine and tools turn out to be once they are installed:"]
     for choice in choices:
-        lines.append(f"    {choice.name}: {choice.reason}")
+        lines.append(one_line(f"    {choice.name}: {choice.reason}"))
         for action in choice.actions:
             before, after = shown.get((action.id, action.target)), _added(action)
             if before != after:
-                lines.append(f"      {action.id:<20} {action.target}: {action.reason}")
-                lines += [f"          {line}" for line in _changed(before or [], after)] if diffs else []
+                lines.append(one_line(f"      {action.id:<20} {action.target}: {action.reason}"))
+                lines += (
+                    [one_line(f"          {line.expandtabs()}") for line in _changed(before or [], after)]
+                    if diffs
+                    else []
+                )
     return lines
 
 
@@ -63,9 +68,9 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 def _action(action: Action, diffs: bool) -> list[str]:
     size = f" ({human_bytes(action.bytes)})" if action.bytes else ""
-    lines = [f"  {action.id:<20} {action.target}: {action.reason}{size}"]
+    lines = [one_line(f"  {action.id:<20} {action.target}: {action.reason}{size}")]
     if diffs and action.diff:
-        lines += [f"      {line}" for line in action.diff.splitlines()]
+        lines += [one_line(f"      {line.expandtabs()}") for line in action.diff.rstrip("\n").split("\n")]
     return lines
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 from reaper_ops.core import complaint
 from reaper_ops.core.values import human_bytes
+from reaper_ops.formats import visible
 
 Event = Mapping[str, Any]
 
@@ -39,7 +40,7 @@ def _so_far(event: Event) -> tuple[int, int]:
 
 
 def _why(event: Event) -> str:
-    return " ".join(complaint.of_result(event.get("result", {})).split())
+    return visible.one_line(" ".join(complaint.of_result(event.get("result", {})).split()))
 
 
 class _Quiet:
@@ -95,22 +96,23 @@ class Plain(_Quiet):
             self._line(event["host"], f"{event['model']} {10 * tenth} % of {human_bytes(total)}")
 
     def _line(self, host: str, text: str) -> None:
-        sys.stderr.write(f"{host}: {text}\n")
+        sys.stderr.write(f"{visible.one_line(host)}: {visible.one_line(text)}\n")
 
 
 class Live:
     """One line per host with its current step; pulls show a bar."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
+        from reaper_ops.formats.screen import Screen
+
         self._bars = Bars(
-            TextColumn("{task.fields[host]:<18}"),
+            TextColumn("{task.fields[host]:<18}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
-            console=Console(stderr=True),
+            TextColumn("{task.description}", markup=False),
+            console=Screen(stderr=True),
             transient=True,
         )
         self._rows: dict[str, Any] = {}
@@ -136,15 +138,15 @@ class Live:
             return
         self._bars.start()
         if host not in self._rows:
-            self._rows[host] = self._bars.add_task("", total=None, host=host)
+            self._rows[host] = self._bars.add_task("", total=None, host=visible.one_line(host))
         row = self._rows[host]
         done, total = _so_far(event)
         if event["event"] == "progress" and total:
-            text = f"{event['model']} {human_bytes(done)} of {human_bytes(total)}"
+            text = f"{visible.one_line(event['model'])} {human_bytes(done)} of {human_bytes(total)}"
             self._bars.update(row, description=text, completed=done, total=total)
         elif event["event"] == "waiting":
             self._bars.update(row, description=str(event["text"])[:100])
         elif event["event"] == "start":
-            self._bars.update(row, description=event["task"], total=None)
+            self._bars.update(row, description=visible.one_line(event["task"]), total=None)
         elif event["event"] in {"failed", "unreachable"}:
-            self._bars.update(row, description=f"{event['event']}: {_why(event)}"[:100])
+            self._bars.update(row, description=f"{visible.one_line(event['event'])}: {_why(event)}"[:100])

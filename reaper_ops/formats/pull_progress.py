@@ -11,7 +11,7 @@ from typing import Any, Self
 from reaper_ops.core.delivery import names, traffic
 from reaper_ops.core.delivery.traffic import Network
 from reaper_ops.core.values import human_bytes
-from reaper_ops.formats import progress
+from reaper_ops.formats import progress, visible
 from reaper_ops.formats.progress import Event, Progress
 
 STAGES = (
@@ -169,12 +169,12 @@ class Live:
         """As many bars as the screen has lines for: what has ended makes room for what goes on."""
         bar = self._bars.rows[key]
         if key not in self._tasks:
-            name = f"{key[0]}  {names.short(key[1])}"
+            name = visible.one_line(f"{key[0]}  {names.short(key[1])}")
             self._tasks[key] = self._view.add_task(name, total=None, stage="", visible=False)
         task = self._tasks[key]
         if bar.ended and len(self._tasks) > self._room:
             self._seen.discard(key)
         elif len(self._seen) < self._room and (bar.stage != WAITS or len(self._bars.rows) <= self._room):
             self._seen.add(key)
-        shown = key in self._seen
-        self._view.update(task, completed=bar.completed, total=bar.total or None, stage=bar.stage, visible=shown)
+        shown, stage_ = key in self._seen, visible.one_line(bar.stage)
+        self._view.update(task, completed=bar.completed, total=bar.total or None, stage=stage_, visible=shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from reaper_ops.formats.screen import Screen
 
 
 class Cut(TextColumn):
@@ -47,7 +49,7 @@ class View(Progress):
             TransferSpeedColumn(table_column=_whole()),
             TimeRemainingColumn(table_column=_whole()),
             Cut("{task.fields[stage]}"),
-            console=Console(stderr=True),
+            console=Screen(stderr=True),
             transient=True,
         )
 

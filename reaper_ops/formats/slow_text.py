@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from reaper_ops.core import timing
 from reaper_ops.core.facts.traces import Timing
 from reaper_ops.core.slow import ANSWER, EACH, Gain
+from reaper_ops.formats.visible import one_line
 
 NAMES = {"load": "load", "prompt": "prompt", "eval": "tokens", "queue": "waiting", "outside": "outside the server"}
 
@@ -21,7 +22,7 @@ def text(host: str, timings: Sequence[Timing], gains: Sequence[Gain]) -> str:
     lines += [f"  ?  {gain.remedy}: {gain.how}" for gain in unknown]
     if none:
         lines.append(f"  nothing to gain: {'; '.join(f'{gain.remedy} ({gain.how})' for gain in none)}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _speed(timings: Sequence[Timing]) -> str:

@@ -33,7 +33,7 @@ def _host(found: Verification, host: str) -> list[str]:
 
 
 def _check(check: Check) -> list[str]:
-    lines = [f"  {_word(check.outcome)}  {check.title}"]
+    lines = [f"  {_word(check.outcome)}  {ascii_safe(check.title)}"]
     if check.detail and check.outcome != "passed":
         lines.append(f"        {ascii_safe(' '.join(check.detail.split()))}")
     return lines

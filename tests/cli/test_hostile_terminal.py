@@ -1,0 +1,377 @@
+"""Every verb is driven with hostile names, versions, errors and log lines, and its terminal is read."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from hostile import EVENTS, EVIL, filled, strays
+from servers import http_server
+
+from reaper_ops.cli.program import program, run
+from reaper_ops.core.provenance import Origin
+from reaper_ops.core.settings import names
+from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = ["-i", "INVENTORY"]
+ANSWERS = {
+    "/api/version": {"version": EVIL},
+    "/api/tags": {"models": [{"name": EVIL, "digest": EVIL, "size": 5}, {"name": "s\ud800:1", "digest": "a"}]},
+    "/api/ps": {"models": [{"name": EVIL, "digest": EVIL, "size": 5, "size_vram": 5, "expires_at": EVIL}]},
+}
+GOOD = {**ANSWERS, "/api/version": {"version": "0.32.14"}}
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        yield " ".join(path)
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from leaves(found, (*path, name))
+
+
+VERBS = tuple(leaves(program))
+
+
+def given(result: Any, *asked: Any) -> Callable[..., Any]:
+    """A flow that tells hostile events, asks as the real one does, and ends with a hostile result."""
+
+    def flow(*args: Any, **kwargs: Any) -> Any:
+        for value in (*args, *kwargs.values()):
+            if callable(value) and hasattr(value, "pause"):
+                for event in EVENTS:
+                    value(event)
+        for value in (*args, *kwargs.values()):
+            if asked and callable(value) and not hasattr(value, "pause"):
+                value(*asked)
+        return result
+
+    return flow
+
+
+def made(place: str) -> Any:
+    module, _, name = place.rpartition(".")
+    return filled(getattr(importlib.import_module(module), name))
+
+
+def effective() -> Any:
+    from dataclasses import replace
+
+    found = made("reaper_ops.core.provenance.Effective")
+    return (replace(found, origins={name: filled(Origin) for name in names()}),)
+
+
+def removed() -> Any:
+    from reaper_ops.flows.down import Removed
+
+    return Removed({EVIL: {EVIL: [EVIL]}}, {EVIL: {"removed": [EVIL], "kept": [EVIL]}}, {EVIL: EVIL}, applied=True)
+
+
+def work() -> Any:
+    from dataclasses import replace
+
+    row = {"removed": {EVIL: EVIL}, "kept": [EVIL], "freed": 5}
+    return replace(made("reaper_ops.core.mirror.work.Work"), results={EVIL: row})
+
+
+def outcome(verb: str) -> Any:
+    from dataclasses import replace
+
+    return replace(made("reaper_ops.core.delivery.outcome.Outcome"), verb=verb)
+
+
+def table() -> Any:
+    from reaper_ops.core.delivery.table import Cell, Line, Table
+
+    return Table((EVIL,), (Line(EVIL, EVIL, 5, {EVIL: Cell("drift", EVIL, 5)}),), {EVIL: EVIL})
+
+
+def fixed() -> tuple[Any, Any]:
+    """The flow, which asks with the proposals; an action is of ours, everything else of the host."""
+    from dataclasses import replace
+
+    found = made(F + "fix.Fixed")
+    outcomes = tuple(replace(one, proposal=replace(one.proposal, action="pull")) for one in found.outcomes)
+    return replace(found, outcomes=outcomes), tuple(one.proposal for one in outcomes)
+
+
+def verification() -> Any:
+    from dataclasses import replace
+
+    found = made("reaper_ops.core.verification.Verification")
+    return replace(found, checks=tuple(replace(one, outcome="failed") for one in found.checks))
+
+
+def mirror_status() -> Any:
+    from reaper_ops.core.mirror.status import Finding, Status
+
+    found = Finding(EVIL, "error", EVIL, EVIL)
+    return (Status(EVIL, (found,), {"wan_bytes": 1}, {EVIL: {"whole": True}}, {EVIL: EVIL}), Status(EVIL, problem=EVIL))
+
+
+def bundle(tmp: Path) -> str:
+    """A saved host whose every file is hostile."""
+    host = tmp / "bundle" / "gpu1"
+    host.mkdir(parents=True)
+    line = EVIL.encode("utf-8", "replace").decode()
+    (host / "journal.log").write_text(
+        f"time=2026-11-26T20:00:00Z level=ERROR msg={line}\nError: listen tcp 127.0.0.1:11434: bind: address already "
+        f"in use {line}\nmkdir /var/lib/ollama/models/{line}: permission denied: ensure path elements are traversable\n"
+    )
+    (host / "systemctl-show.txt").write_text(f"Id=ollama.service\nActiveState=failed\nResult={line}\nUser={line}\n")
+    (host / "kernel.log").write_text(f"[ 7.1] Out of memory: Killed process 812 ({line}) total-vm:1kB, anon-rss:9kB\n")
+    return str(host)
+
+
+F = "reaper_ops.flows."
+Cases = dict[str, tuple[dict[str, Callable[[], Any]], list[list[str]]]]
+TEXT_AND_JSON = [["-o", "text"], ["-o", "json"]]
+ALL = [*TEXT_AND_JSON, ["-o", "lines"]]
+
+
+def forms(*words: str, of: list[list[str]] = TEXT_AND_JSON) -> list[list[str]]:
+    return [[*words, *more] for more in of]
+
+
+def models(flow: str, result: Callable[[], Any], *words: str, of: list[list[str]] = ALL) -> Any:
+    return {F + flow: result}, forms(*INVENTORY, *words, of=of)
+
+
+CASES: Cases = {
+    "hosts": ({F + "hosts.run": lambda: given(effective())}, forms(*INVENTORY, "--all")),
+    "plan": ({F + "plan.plan": lambda: given(made(F + "plan.Planned"))}, forms(*INVENTORY)),
+    "up": (
+        {F + "up.up": lambda: given(made(F + "up.Outcome"), made(F + "plan.Planned"))},
+        forms(*INVENTORY, "--yes"),
+    ),
+    "down": ({F + "down.down": lambda: given(removed(), removed().owned)}, forms(*INVENTORY, "--yes")),
+    "render": ({F + "render.render_hosts": lambda: given(((made(F + "render.Rendered"),) * 2, {}))}, [INVENTORY]),
+    "probe": ({}, forms("--url", "URL", of=[*TEXT_AND_JSON, ["-o", "prometheus"]])),
+    "doctor": (
+        {F + "fix.fix": lambda: given(fixed()[0], fixed()[0].before, fixed()[1])},
+        [
+            *forms("--from", "BUNDLE", "-v", of=[["-o", form] for form in ("text", "json", "junit", "nagios")]),
+            *forms("--url", "URL", of=[["-o", form] for form in ("text", "json", "junit", "nagios")]),
+            *forms(*INVENTORY, "--fix", "--yes"),
+            ["--explain", EVIL],
+        ],
+    ),
+    "watch": (
+        {F + "watch.watch": lambda: lambda *_: iter([made(F + "watch.Round")])},
+        forms("--url", "URL"),
+    ),
+    "report": ({}, [["--url", "URL", "--html", "PAGE"]]),
+    "verify": (
+        {F + "verify.verify": lambda: given(verification())},
+        forms(*INVENTORY),
+    ),
+    "runbook": ({}, [[EVIL]]),
+    "auth login": (
+        {},
+        [["ollama", "--base-url", "URL"], ["ollama", "--base-url", "GOOD"], ["ollama", "--base-url", EVIL]],
+    ),
+    "auth status": ({}, [[]]),
+    "auth logout": ({F + "auth.logout": lambda: lambda: EVIL}, [[]]),
+    "models sets": (
+        {
+            "reaper_ops.adapters.ansible.inventory": lambda: given(None),
+            "reaper_ops.core.delivery.wanted.sets": lambda: given((made("reaper_ops.core.delivery.wanted.ModelSet"),)),
+            "reaper_ops.core.delivery.wanted.wishes": lambda: given((made("reaper_ops.core.delivery.wanted.Wish"),)),
+        },
+        forms(*INVENTORY, of=ALL),
+    ),
+    "models lock": models("models_lock.lock", lambda: given(made("reaper_ops.core.delivery.locking.Locking"))),
+    "models update": models("models_lock.update", lambda: given(made("reaper_ops.core.delivery.locking.Locking"))),
+    "models plan": models("models_look.planned", lambda: given(made("reaper_ops.core.delivery.plan.FleetPlan"))),
+    "models pull": models("models_change.pull", lambda: given(outcome("pull"))),
+    "models verify": models("models_verify.verify", lambda: given(made("reaper_ops.core.delivery.contents.Verified"))),
+    "models bundle create": models("models_bundle.create", lambda: given(made(F + "models_bundle.Made")), "PAGE"),
+    "models bundle load": models("models_bundle.load", lambda: given(outcome("load")), "PAGE"),
+    "models create": models(
+        "models_create.create", lambda: given((made(F + "models_bundle.Made"), (EVIL,))), EVIL, "PAGE"
+    ),
+    "models list": models("models_look.listing", lambda: given(table())),
+    "models ps": models("models_look.look", lambda: given(made(F + "models_look.Census"))),
+    "models rm": models("models_change.remove", lambda: given(outcome("rm"), {EVIL: (EVIL,)}), "--yes", EVIL),
+    "models prune": models("models_change.prune", lambda: given(outcome("prune"), {EVIL: (EVIL,)}), "--yes"),
+    "models preload": models("models_change.preload", lambda: given(outcome("preload")), EVIL),
+    "models mirror up": models("mirror.up", lambda: given(work(), work()), "--yes", of=TEXT_AND_JSON),
+    "models mirror status": models(
+        "mirror.ask", lambda: given(mirror_status()), of=[*TEXT_AND_JSON, ["-o", "prometheus"]]
+    ),
+    "models mirror gc": models("mirror.gc", lambda: given(work()), "--verify", of=TEXT_AND_JSON),
+    "models mirror down": models("mirror.down", lambda: given(work()), "--yes", of=TEXT_AND_JSON),
+    "lab up": (
+        {
+            F + "lab.up": lambda: given(made("reaper_ops.lab.world.World")),
+            F + "up.up": lambda: given(made(F + "up.Outcome"), made(F + "plan.Planned")),
+            F + "lab.surprises": lambda: given((EVIL,)),
+        },
+        [[]],
+    ),
+    "lab down": (
+        {F + "lab.down": lambda: given(made("reaper_ops.lab.world.World")), F + "down.down": lambda: given(removed())},
+        [[]],
+    ),
+    "lab break": ({F + "lab.break_": lambda: given(made("reaper_ops.lab.world.World"))}, [[EVIL, EVIL]]),
+    "lab heal": ({F + "lab.heal": lambda: given(made("reaper_ops.lab.world.World"))}, [[EVIL]]),
+    "lab status": ({F + "lab.status": lambda: given(made("reaper_ops.lab.world.World"))}, [[]]),
+    "lab faults": ({}, [[]]),
+    "init": ({}, [["DIRECTORY"]]),
+    "schema": ({}, [[]]),
+}
+
+
+def test_every_verb_has_a_case() -> None:
+    assert set(CASES) == set(VERBS)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("REAPER_OPS_INVENTORY", raising=False)
+    odd = EVIL.encode("utf-8", "replace").decode().replace("\0", "").replace("/", "")
+    inventory = tmp_path / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {"a": {}}}}))
+    with http_server(ANSWERS) as evil, http_server(GOOD) as good:
+        yield {
+            "URL": evil.url,
+            "GOOD": good.url,
+            "INVENTORY": str(inventory),
+            "BUNDLE": bundle(tmp_path),
+            "PAGE": str(tmp_path / "page.html"),
+            "DIRECTORY": str(tmp_path / odd[:100]),
+        }
+
+
+ROWS = [(verb, place) for verb, (_, argvs) in CASES.items() for place in range(len(argvs))]
+
+
+@pytest.mark.parametrize(("verb", "place"), ROWS)
+def test_the_terminal_shows_and_obeys_nothing(
+    verb: str,
+    place: int,
+    places: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    flows, argvs = CASES[verb]
+    for target, flow in flows.items():
+        module, _, name = target.rpartition(".")
+        monkeypatch.setattr(importlib.import_module(module), name, flow())
+    if verb == "auth status":
+        assert run(["auth", "login", "ollama", "--base-url", places["GOOD"]]) == 0
+    words = [places.get(word, word) for word in argvs[place]]
+    code = run([*verb.split(), *words])
+    out, err = (data.decode() for data in capfdbinary.readouterr())
+    assert "Traceback" not in out + err
+    assert "defect of reaper_ops" not in err
+    assert not strays((out if verb != "render" else out.replace("\t", "")) + err)
+    if verb != "render" and "prometheus" not in words and "junit" not in words:
+        assert not re.findall(r"^root:0", out + err, re.M)
+    _read_back(words, out, code)
+
+
+def _read_back(words: list[str], out: str, code: int) -> None:
+    if "json" in words and code != 2:
+        for document in [out] if out.startswith("{\n") else out.splitlines():
+            json.loads(document)
+    if "junit" in words:
+        from xml.etree import ElementTree as XML
+
+        assert XML.fromstring(out).tag == "testsuites"
+    if "nagios" in words:
+        assert out.count("\n") == 1
+        assert out.count("|") == 1
+    if "prometheus" in words:
+        from prometheus_client.parser import text_string_to_metric_families
+
+        assert list(text_string_to_metric_families(out))
+
+
+@pytest.mark.parametrize("kind", [ReaperError, CommandError])
+def test_errors(
+    kind: type[ReaperError], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ReaperErrors((kind(EVIL, EVIL, EVIL), kind(EVIL, EVIL)))
+
+    def defect(*_: Any, **__: Any) -> None:
+        raise RuntimeError(EVIL)
+
+    for flow in (fail, defect):
+        monkeypatch.setattr("reaper_ops.flows.plan.plan", flow)
+        assert run(["plan", "-i", "x"]) in {1, 2}
+        err = capfdbinary.readouterr().err.decode()
+        assert not strays(err)
+        assert all(line.startswith("error: ") for line in err.splitlines())
+
+
+VIEWS = """
+import sys; sys.path.insert(0, "tests")
+from hostile import EVENTS, EVIL, filled
+from reaper_ops.cli import terminal
+from reaper_ops.core.report import Change, Report, State
+from reaper_ops.formats import fleet_view, progress, pull_progress
+with terminal.guarded():
+    for view in (progress.choose("text"), pull_progress.choose("text")):
+        assert type(view).__name__ == "Live"
+        with view as shown:
+            for event in EVENTS:
+                shown(event)
+                getattr(shown, "_bars", None) and getattr(shown, "_view", shown._bars).refresh()
+            print(EVIL)
+            sys.stderr.write(EVIL)
+    report = filled(Report)
+    with fleet_view.choose("text") as shown:
+        shown.show(report, [Change(report.hosts[0], report.hosts[0])], EVIL)
+"""
+OWN = re.compile(r"\x1b\[(?:\?25[lh]|[0-9;]*[mAKG]|[0-9]*[AK]|2K|1A)|\r")
+"""What rich itself sends: cursor on and off, up, erase a line, colours."""
+
+
+def test_live_views_on_a_terminal_move_the_cursor_only_by_themselves() -> None:
+    mine, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "LINES": "40", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", VIEWS], cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    raw = b""
+    while True:
+        try:
+            piece = os.read(mine, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        raw += piece
+    assert process.wait(60) == 0, raw.decode(errors="replace")
+    os.close(mine)
+    text = raw.decode()
+    assert "\\x1b]0;pwned" in text
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text
+    assert "\x1b[32mgreen" not in text
+    assert not strays(OWN.sub("", text))
+
+
+def test_own_colours_pass_and_foreign_ones_do_not() -> None:
+    from reaper_ops.formats import visible
+
+    assert visible.shown(visible.painted("a", "31") + "\x1b[31mb") == "\x1b[31ma\x1b[0m\\x1b[31mb"
