@@ -124,8 +124,10 @@ def test_what_a_watch_counts() -> None:
 @given(st.text(max_size=30))
 def test_no_text_of_a_host_breaks_the_format(text: str) -> None:
     row = replace(SICK, host=text, cause=text, version=text, facts={"gpus": text, "models": [text]})
-    found = samples(as_prometheus.render(Report("probe", (row,), 1.0)))
-    assert found["reaper_ops_host_state", text, "connection-refused"] == 1
+    page = as_prometheus.render(Report("probe", (row,), 1.0))
+    found = samples(page)
+    assert found["reaper_ops_host_state", one_line(text), "connection-refused"] == 1
+    assert page.replace("\n", "").isprintable()
 
 
 def test_promtool_has_no_complaint() -> None:
