@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reaper_ops.core.report import HostReport, Report, State, Tally
 from reaper_ops.core.rules.catalogue import RULES
 from reaper_ops.formats import FORMATS, as_prometheus
+from reaper_ops.formats.visible import one_line
 
 GIB = 1 << 30
 WELL = HostReport(
