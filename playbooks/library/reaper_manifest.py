@@ -79,6 +79,9 @@ def recorded(manifest, entries, phase):
         after.pop("snapshot", None)
     if phase == "done":
         after.pop("former", None)
+        desired = entries.get("files", {})
+        for path in [p for p in after.get("files", {}) if p not in desired and not os.path.lexists(p)]:
+            del after["files"][path]
         values = {path: json_value(path, keys) for path, keys in after.get("json", {}).items()}
         after["json_values"] = dict(manifest.get("json_values", {}), **values)
     return after

@@ -18,6 +18,7 @@ from ansible.module_utils.reaper_containers import read_containers
 from ansible.module_utils.reaper_host import Host, reason
 from ansible.module_utils.reaper_http import read_http
 from ansible.module_utils.reaper_paths import read_dir, read_file, read_glob, read_statvfs
+from ansible.module_utils.reaper_port import read_port
 from ansible.module_utils.reaper_stores import read_access, read_binaries, read_drift, read_stores
 from ansible.module_utils.reaper_traces import (
     read_commands,
@@ -26,6 +27,7 @@ from ansible.module_utils.reaper_traces import (
     read_server,
     read_sockets,
 )
+from ansible.module_utils.reaper_units import read_unit_files
 from ansible.module_utils.reaper_upstream import read_upstream
 
 DOCUMENTATION = r"""
@@ -48,6 +50,7 @@ options:
       - C(sockets), C(processes) and C(containers) take nothing; C(commands) takes C(commands).
       - C(server) takes what C(process) takes, and C(what), C(limits) or C(cgroup).
       - C(stores) and C(access) take C(path), C(others), C(server), C(user); C(binaries) takes C(name), C(places).
+      - C(port) takes C(port), C(bind), C(server); C(unit_files) takes C(unit).
       - C(drift) takes C(path), our manifest; C(resolve) takes C(names).
       - C(upstream) takes C(base_url), C(models), C(path), C(server), C(version).
       - Each may take C(after), seconds to wait before it is read; the others are read meanwhile.
@@ -83,7 +86,7 @@ MAX_TOTAL = 2 * 1024 * 1024
 WORKERS = 24
 SLOW = (
     *("command", "http", "process", "statvfs", "user", "containers", "commands", "server", "stores", "access"),
-    *("binaries", "resolve", "processes", "sockets", "upstream"),
+    *("binaries", "resolve", "processes", "sockets", "upstream", "port", "unit_files"),
 )
 
 
@@ -163,6 +166,8 @@ KINDS = {
     "access": read_access,
     "binaries": read_binaries,
     "drift": read_drift,
+    "port": read_port,
+    "unit_files": read_unit_files,
 }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from reaper_ops.core import in_effect
 from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.in_effect import DROPIN as DROPIN
+from reaper_ops.core.in_effect import MARKER as MARKER
+from reaper_ops.core.in_effect import UNIT as UNIT
 from reaper_ops.core.settings import Settings
 
-UNIT = "/etc/systemd/system/ollama.service"
-DROPIN = f"{UNIT}.d/10-reaper_ops.conf"
-MARKER = "Managed by reaper_ops; changes are overwritten"
 STATE = "/var/lib/ollama"
 VENDOR_HOME = "/usr/share/ollama"
 UNKNOWN_HOME = "~"
@@ -63,8 +64,8 @@ def _adopted(settings: Settings, facts: Facts) -> Layout:
 
 
 def _written(facts: Facts) -> dict[str, str]:
-    """HOME and store as the unit and our drop-in name them, for a server that does not run."""
-    found: dict[str, str] = {}
+    """HOME and store as the unit and its drop-ins name them, for a server that does not run."""
+    found = in_effect.environment(facts)
     for path in (UNIT, DROPIN):
         there = facts.files.get(path)
         for name, value in _ASSIGNMENT.findall((there.content if there else None) or ""):

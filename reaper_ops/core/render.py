@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.core import gpu_form, layout, quoting, release, server_env
+from reaper_ops.core import gpu_form, in_effect, layout, quoting, release, server_env
 from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.gpu_form import GpuForm
 from reaper_ops.core.layout import Layout
@@ -62,7 +62,7 @@ def _targets(settings: Settings, gpu: GpuForm, place: Layout) -> list[Target]:
     else:
         if not place.adopted:
             found.append(Target("ollama/unit", "ollama", "ollama/ollama.service.j2", paths["unit"]))
-        found.append(Target("ollama/settings", "ollama", "ollama/10-reaper_ops.conf.j2", paths["dropin"], "0640"))
+        found.append(Target("ollama/settings", "ollama", "ollama/zz-reaper_ops.conf.j2", paths["dropin"], "0640"))
     return found
 
 
@@ -85,7 +85,7 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     environment: every variable of the server, in order; words: the same, quoted for the runtime's file;
     config_hash: SHA-256 of what the server runs from, also in the environment as REAPER_OPS_CONFIG;
     gpu: vendor, form, reason, devices, gids, nodes, allow (systemd devices), modules, cdi_feature, jetpack;
-    service: what the unit needs beyond its fixed part (writable, binds, mounts);
+    service: what the unit needs beyond its fixed part (writable, binds, mounts, pins: see `in_effect.Pins`);
     image, image_pin (tag, digest), compose: project, service, container, volume, models_bind, publish, start_interval;
     swap: kind, size, size_mib, path, swappiness; argv and cwd of the server;
     paths: see `layout.paths`; targets: id to template, path, mode, owner, group; todo: ids of the plan's actions.
@@ -97,7 +97,7 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     found: Context = {
         **_server(settings, facts, place),
         "gpu": {**_row(gpu), "jetpack": facts.system.jetpack or 0},
-        "service": _service(place),
+        "service": {**_service(place), "pins": {}},
         **_container(settings, facts, gpu),
         "swap": _swap(settings),
         "paths": layout.paths(settings, place),
@@ -105,8 +105,16 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
         "todo": list(todo),
     }
     found |= _environment(environment, found, "")
+    found["service"]["pins"] = _row(in_effect.pins(contrary(found, facts), adopted=place.adopted))
     config_hash = _config_hash(found, [target for target in owned if target.role == "ollama"])
     return found | _environment(environment, found, config_hash)
+
+
+def contrary(context: Mapping[str, Any], facts: Facts) -> tuple[in_effect.Line, ...]:
+    """Lines of others in the unit's files that say something else than is desired."""
+    start = "" if context["adopt"] else " ".join(context["argv"])
+    user = "" if context["adopt"] else context["user"]
+    return in_effect.contrary(in_effect.foreign(facts), context["environment"], start, user)
 
 
 def _server(settings: Settings, facts: Facts, place: Layout) -> Context:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNIT = "/etc/systemd/system/ollama.service"
-DROPIN = f"{UNIT}.d/10-reaper_ops.conf"
+DROPIN = f"{UNIT}.d/zz-reaper_ops.conf"
 COMPOSE = "/etc/reaper_ops/compose.yaml"
 CONTAINER = "ollama"
 VARIABLES = {

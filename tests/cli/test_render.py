@@ -37,7 +37,7 @@ def test_several_files_are_parted_by_comments(inventory: str, capsys: pytest.Cap
     assert headers == [
         "# ---- a: /etc/reaper_ops/compose.yaml",
         "# ---- b: /etc/systemd/system/ollama.service",
-        "# ---- b: /etc/systemd/system/ollama.service.d/10-reaper_ops.conf",
+        "# ---- b: /etc/systemd/system/ollama.service.d/zz-reaper_ops.conf",
     ]
 
 

@@ -94,7 +94,7 @@ def test_a_server_that_was_started_from_an_edited_file_is_restarted(edited, rest
     """Its mark is still the wished one: only the times tell whether it runs from the edit."""
     settings, facts = Settings(), codec.load("case", BASES["installed"])
     plain = codec.dump(settled(settings, facts))
-    dropin = "/etc/systemd/system/ollama.service.d/10-reaper_ops.conf"
+    dropin = "/etc/systemd/system/ollama.service.d/zz-reaper_ops.conf"
     plain["files"][dropin] |= {"content": "[Service]\nMemoryMax=1M\n", "mtime": edited}
     plain["process"]["started"] = 1000
     actions = [action.id for action in wish.derive(settings, codec.load("case", plain)).plan.actions]

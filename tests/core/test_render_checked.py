@@ -46,7 +46,7 @@ def installed(root: Path, name: str) -> Path:
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", with_file("10-reaper_ops.conf"))
+@pytest.mark.parametrize("name", with_file("zz-reaper_ops.conf"))
 def test_systemd_accepts_the_unit_with_its_settings(machine: Path, name: str) -> None:
     done = run("systemd-analyze", "verify", f"--root={installed(machine, name)}", "ollama.service")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -55,14 +55,14 @@ def test_systemd_accepts_the_unit_with_its_settings(machine: Path, name: str) ->
 @needs_systemd
 def test_the_check_sees_a_mistake_in_the_settings(machine: Path) -> None:
     installed(machine, "cpu-systemd")
-    with (machine / UNIT.lstrip("/")).with_suffix(".service.d").joinpath("10-reaper_ops.conf").open("a") as conf:
+    with (machine / UNIT.lstrip("/")).with_suffix(".service.d").joinpath("zz-reaper_ops.conf").open("a") as conf:
         conf.write("MemoryMaxx=1\n")
     done = run("systemd-analyze", "verify", f"--root={machine}", "ollama.service")
     assert "MemoryMaxx" in done.stderr
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", with_file("10-reaper_ops.conf"))
+@pytest.mark.parametrize("name", with_file("zz-reaper_ops.conf"))
 def test_the_unit_is_exposed_at_most_2_0(machine: Path, name: str) -> None:
     root = installed(machine, name)
     done = run("systemd-analyze", "security", "--offline=true", f"--root={root}", "--threshold=20", "ollama.service")

@@ -158,9 +158,9 @@ FAULTS = (
         "unit-config-not-applied",
         "our own settings edited",
         OPEN,
-        "sed -i 's/OLLAMA_KEEP_ALIVE=10m/OLLAMA_KEEP_ALIVE=99m/' /etc/systemd/system/ollama.service.d/10-reaper_ops.conf; "
+        "sed -i 's/OLLAMA_KEEP_ALIVE=10m/OLLAMA_KEEP_ALIVE=99m/' /etc/systemd/system/ollama.service.d/zz-reaper_ops.conf; "
         "systemctl daemon-reload",
-        "sed -i 's/OLLAMA_KEEP_ALIVE=99m/OLLAMA_KEEP_ALIVE=10m/' /etc/systemd/system/ollama.service.d/10-reaper_ops.conf; "
+        "sed -i 's/OLLAMA_KEEP_ALIVE=99m/OLLAMA_KEEP_ALIVE=10m/' /etc/systemd/system/ollama.service.d/zz-reaper_ops.conf; "
         "systemctl daemon-reload; systemctl restart ollama",
         heals=True,
     ),

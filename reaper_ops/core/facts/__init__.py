@@ -12,6 +12,7 @@ from reaper_ops.core.facts import (
     exchanges,
     files,
     gpu,
+    listening,
     memory,
     packages,
     process,
@@ -25,7 +26,7 @@ from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
 
 TRACES = tracing.TRACES
-SUBJECTS = (system, memory, disks, gpu, docker, unit, process, files, packages, store, exchanges, evidence)
+SUBJECTS = (system, memory, disks, gpu, docker, unit, process, listening, files, packages, store, exchanges, evidence)
 
 
 def asks(settings: Settings, *, traces: bool = False) -> list[Ask]:
@@ -51,6 +52,8 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         docker=docker.parse(given),
         unit=unit.parse(given),
         process=process.parse(given),
+        listening=listening.parse(given),
+        unit_files=unit.parse_files(given),
         container=docker.parse_container(given),
         files=files.parse(given),
         packages=packages.parse(given),

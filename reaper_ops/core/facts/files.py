@@ -12,7 +12,13 @@ from reaper_ops.core.settings import Settings
 
 UNIT = f"/etc/systemd/system/{places.UNIT}"
 SYSTEMD = (
-    *(UNIT, f"{UNIT}.d/10-reaper_ops.conf", "/etc/reaper_ops/compose.yaml", "/etc/docker/daemon.json"),
+    *(
+        UNIT,
+        f"{UNIT}.d/zz-reaper_ops.conf",
+        f"{UNIT}.d/10-reaper_ops.conf",
+        "/etc/reaper_ops/compose.yaml",
+        "/etc/docker/daemon.json",
+    ),
     *("/opt/ollama/current", "/usr/local/bin/ollama", "/etc/fstab", "/etc/sysctl.d/90-reaper_ops-swap.conf"),
     *("/etc/systemd/zram-generator.conf", "/etc/modules-load.d/reaper_ops-gpu.conf"),
     *("/etc/apt/sources.list.d/docker.sources", "/etc/apt/keyrings/docker.asc"),

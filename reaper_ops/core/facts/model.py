@@ -196,6 +196,36 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """A listening socket on the server's port, or of our own server. address `::` stands for every address.
+
+    ours: of the unit, container or process that we look after; mark: its REAPER_OPS_CONFIG; store: where an Ollama
+    that runs so keeps its models; container is `NAME IMAGE`. pid is None where this user may not look.
+    """
+
+    address: str
+    port: int
+    pid: int | None = None
+    user: str = ""
+    argv: tuple[str, ...] = ()
+    unit: str = ""
+    container: str = ""
+    store: str = ""
+    ours: bool = False
+    mark: str = ""
+    ipv6_only: bool = False
+
+
+@dataclass(frozen=True)
+class UnitFile:
+    """A file that the unit is made of; kind: unit, drop-in or environment. Passwords are replaced by ***."""
+
+    path: str
+    kind: str
+    content: str
+
+
+@dataclass(frozen=True)
 class File:
     """A file that exists. content is None for a directory; link is the target of a symbolic link.
 
@@ -258,6 +288,8 @@ class Facts:
     docker: Docker | None = None
     unit: Unit | None = None
     process: Process | None = None
+    listening: tuple[Holder, ...] | None = None
+    unit_files: tuple[UnitFile, ...] = ()
     container: Container | None = None
     files: Mapping[str, File] = field(default_factory=dict)
     packages: Mapping[str, str | None] = field(default_factory=dict)

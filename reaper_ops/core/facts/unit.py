@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reaper_ops.core.facts import places
-from reaper_ops.core.facts.answers import Answers, Ask
-from reaper_ops.core.facts.model import Unit
+from reaper_ops.core.facts.answers import Answers, Ask, mapping, text
+from reaper_ops.core.facts.model import Unit, UnitFile
 from reaper_ops.core.settings import Settings
 
 PROPERTIES = (
@@ -22,12 +22,26 @@ PROPERTIES = (
 
 def asks(settings: Settings) -> list[Ask]:
     argv = ["systemctl", "show", places.UNIT, "--no-pager", f"--property={','.join(PROPERTIES)}"]
-    return [{"id": "unit", "kind": "command", "argv": argv}]
+    found: list[Ask] = [{"id": "unit", "kind": "command", "argv": argv}]
+    if settings.ollama_runtime == "systemd":
+        found.append({"id": "unit-files", "kind": "unit_files", "unit": places.UNIT})
+    return found
 
 
 def parse(answers: Answers) -> Unit | None:
     properties = show(answers.out("unit"))
     return Unit(places.UNIT, properties) if properties.get("LoadState") else None
+
+
+def parse_files(answers: Answers) -> tuple[UnitFile, ...]:
+    """In the order in which systemd takes them, then the environment files."""
+    rows = answers.get("unit-files").get("files")
+    found = []
+    for row in map(mapping, rows if isinstance(rows, list) else ()):
+        path, kind, content = (text(row.get(name)) for name in ("path", "kind", "content"))
+        if path and kind and content is not None:
+            found.append(UnitFile(path, kind, content))
+    return tuple(found)
 
 
 def show(output: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from reaper_ops.core import release
+from reaper_ops.core.plan import effect
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import same_model
 
@@ -21,7 +22,8 @@ def native(case: Case) -> list[Action]:
     if not adopted:
         actions += _bin_link(case)
     actions += _models_dir(case)
-    actions += case.file_actions("ollama/")
+    actions += effect.with_overrides(case, case.file_actions("ollama/"))
+    actions += effect.former(case)
     unit = case.facts.unit
     if unit is None or not unit.enabled:
         actions.append(Action("ollama/enable", "ollama.service", "is not enabled at boot"))
@@ -115,7 +117,8 @@ def _run(case: Case, what: str, active: bool, actions: list[Action]) -> list[Act
     if process_.environ.get(CONFIG) != case.wish.context["config_hash"]:
         return [Action("ollama/restart", what, "runs from an older configuration")]
     edited = _runs_from(case, actions)
-    return [Action("ollama/restart", what, f"was started from {edited} as it is now")] if edited else []
+    reason = f"was started from {edited} as it is now" if edited else effect.runs_otherwise(case)
+    return [Action("ollama/restart", what, reason)] if reason else []
 
 
 def models(case: Case) -> list[Action]:

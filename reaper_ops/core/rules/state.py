@@ -9,7 +9,7 @@ from reaper_ops.core import measures
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.probe import Observation
 from reaper_ops.core.report import HostReport, State
-from reaper_ops.core.rules import content, gpu_chain, http, memory, transport
+from reaper_ops.core.rules import content, gpu_chain, http, listening, memory, transport
 from reaper_ops.core.rules.case import Case, Rule, Verdict, excerpt
 from reaper_ops.core.settings import Settings
 from reaper_ops.core.values import counted
@@ -17,12 +17,14 @@ from reaper_ops.core.values import counted
 LADDER: tuple[Rule, ...] = (
     transport.no_answer,
     memory.answered_out_of_memory,
+    listening.another_server,
     http.odd_answer,
     http.unreadable,
     http.silent_step,
     memory.logged_out_of_memory,
     content.does_not_answer,
     content.killed_for_unknown_reason,
+    listening.exposed,
     content.model_missing,
     content.cpu_fallback,
     content.broken_chain,

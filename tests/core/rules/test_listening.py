@@ -1,0 +1,68 @@
+"""Who answers, and where: never healthy while that is not what is desired."""
+
+from __future__ import annotations
+
+import pytest
+
+from reaper_ops.core import listening
+from reaper_ops.core.facts.model import Exchange, Facts, Holder, System
+from reaper_ops.core.probe import observe
+from reaper_ops.core.report import HostReport, Report, State
+from reaper_ops.core.rules.state import judge
+from reaper_ops.core.settings import Settings
+
+ANSWERS = (
+    Exchange("/api/version", status=200, body='{"version":"0.32.14"}', phase="done"),
+    Exchange("/api/tags", status=200, body='{"models":[]}', phase="done"),
+    Exchange("/api/ps", status=200, body='{"models":[]}', phase="done"),
+)
+
+
+def judged(*holders: Holder, settings: Settings | None = None) -> HostReport:
+    wanted = settings or Settings()
+    facts = Facts("h", System(), listening=holders)
+    return judge(wanted, observe("h", "http://127.0.0.1:11434", ANSWERS), facts)
+
+
+def test_a_server_that_listens_on_more_than_desired_is_not_healthy() -> None:
+    report = judged(Holder("0.0.0.0", 11434, 7, "ollama", ours=True))
+    assert (report.state, report.cause) == (State.DEGRADED, "exposed-unauthenticated")
+    assert "0.0.0.0:11434" in report.summary
+    assert Report("up", (report,)).exit_code == 3
+
+
+def test_an_answer_of_somebody_elses_server_is_not_ours() -> None:
+    report = judged(Holder("127.0.0.1", 11434, 9, "root", ("ollama", "serve")))
+    assert (report.state, report.cause) == (State.NOT_OLLAMA, "port-taken")
+    assert "pid 9, user root: ollama serve" in report.evidence[0].text
+
+
+def test_ours_alone_and_others_on_other_addresses_are_healthy() -> None:
+    ours = Holder("127.0.0.1", 11434, 7, "ollama", ours=True)
+    assert judged(ours, Holder("10.0.0.5", 11434, 9, "root")).state is State.HEALTHY
+    assert judged(ours, Holder("127.0.0.1", 40001, 8, "ollama", ours=True)).state is State.HEALTHY
+
+
+def test_a_host_that_is_only_observed_may_listen_anywhere() -> None:
+    report = judged(Holder("0.0.0.0", 11434, 7, ours=True), settings=Settings(ollama_managed=False))
+    assert report.state is State.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("bind", "address", "apart", "overlaps"),
+    [
+        ("127.0.0.1", "127.0.0.1", False, True),
+        ("127.0.0.1", "0.0.0.0", False, True),
+        ("127.0.0.1", "::", False, True),
+        ("127.0.0.1", "::", True, False),
+        ("127.0.0.1", "::1", False, False),
+        ("127.0.0.1", "10.0.0.5", False, False),
+        ("0.0.0.0", "10.0.0.5", False, True),
+        ("::1", "0.0.0.0", False, False),
+        ("::1", "::", True, True),
+    ],
+)
+def test_only_an_address_that_overlaps_ours_is_in_the_way(bind: str, address: str, apart: bool, overlaps: bool) -> None:
+    row = Holder(address, 11434, 9, ipv6_only=apart)
+    assert bool(listening.strangers((row,), bind, 11434)) is overlaps
+    assert not listening.strangers((Holder(address, 8080, 9),), bind, 11434)
