@@ -36,6 +36,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "ollama/settings": ("paths.dropin",),
     "ollama/compose": ("paths.compose",),
     "ollama/environment": ("home",),
+    "ollama/former-settings": ("paths.dropin",),
     "ollama/enable": (),
     "ollama/start": ("paths.env_json", "config_hash"),
     "ollama/restart": ("paths.env_json", "config_hash"),
