@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +48,7 @@ class Source:
     @property
     def typed(self) -> str:
         """The inventory as it was typed, for commands that people copy."""
-        return " ".join(f"-i {path}" for path in self.inventory)
+        return " ".join(f"-i {shlex.quote(path)}" for path in self.inventory)
 
     def argv(self, *, limit: str | None = None) -> list[str]:
         words: list[str] = []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from reaper_ops.core import evidence, measures, remedy
 from reaper_ops.core.diagnosis import Blind as Blind
 from reaper_ops.core.diagnosis import Cause as Cause
 from reaper_ops.core.diagnosis import Diagnosis as Diagnosis
-from reaper_ops.core.finding import Confidence, Finding, Severity
+from reaper_ops.core.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.report import State
 from reaper_ops.core.rules.case import Case, Verdict
 from reaper_ops.core.rules.catalogue import RULES
@@ -83,15 +82,13 @@ def _reach(id_: str) -> set[str]:
 
 def _cause(case: Case, finding: Finding, findings: Sequence[Finding]) -> Cause:
     rule, reach = BY_ID[finding.id], _reach(finding.id)
-    places = {**remedy.places(case), **finding.values}
+    places = remedy.places(case)
     steps = finding.steps if finding.steps is not None else rule.steps
     return Cause(
         finding=finding,
         also=tuple(other for other in findings if other.id in reach and other.id != finding.id),
-        steps=tuple(
-            replace(s, text=remedy.fill(s.text, places), command=remedy.fill(s.command, places)) for s in steps
-        ),
-        verify=remedy.fill(rule.verify, places),
+        steps=tuple(remedy.step(step, places, finding.values) for step in steps),
+        verify=remedy.step(Step("", rule.verify), places, finding.values).command or rule.id,
     )
 
 

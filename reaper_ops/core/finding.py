@@ -34,12 +34,16 @@ class Automate(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a remedy. command is typed on the host, with `{places}`; action is our own (see core.remedy)."""
+    """One step of a remedy. command is typed on the host, with `{places}`; action is our own (see core.remedy).
+
+    within: places whose directories the path must lie in; without them it may be any path of the host.
+    """
 
     text: str
     command: str = ""
     automate: Automate = Automate.NEVER
     action: str = ""
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

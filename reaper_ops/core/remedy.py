@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reaper_ops.core import server_env
+from reaper_ops.core import server_env, shell
+from reaper_ops.core.finding import Automate, Step
 from reaper_ops.core.rules.case import Case
 
 
@@ -53,48 +54,64 @@ DEFAULT = "127.0.0.1:11434"
 
 
 def places(case: Case) -> dict[str, str]:
-    """What the places of a step mean on this host."""
+    """What the places of a step mean on this host; what is a command by itself is ready for the shell."""
     settings = case.settings
     docker, process = settings.ollama_runtime == "docker", settings.ollama_runtime == "process"
-    bare = case.restart().removeprefix(f"on {case.host}: ")
     start = "docker start ollama" if docker else case.ours() if process else GENERIC["start"]
     return {
         **GENERIC,
         "up": case.ours(),
-        "restart": bare,
-        "start": start,
+        "restart": shell.Ready(case.restart().removeprefix(case.on_host("")).replace("; then ", "; ")),
+        "start": shell.Ready(start),
         **_logs(case),
         "host": case.host,
-        "source": case.source or "-i INVENTORY",
+        "source": shell.Ready(case.source or "-i INVENTORY"),
         "port": str(settings.ollama_port),
         "models_dir": case.models_dir,
         "ollama": _client(case),
     }
 
 
-def _client(case: Case) -> str:
+def _client(case: Case) -> shell.Ready:
     """Ollama's own program where this host has it, told the address where that is not the default."""
     settings = case.settings
     if settings.ollama_runtime == "docker":
-        return "docker exec ollama ollama"
-    log = case.look().rpartition(" ")[2]
-    program = (
-        f"{log.removesuffix('/ollama.log')}/current/bin/ollama" if settings.ollama_runtime == "process" else "ollama"
-    )
+        return shell.Ready("docker exec ollama ollama")
+    program = f"{case.home}/current/bin/ollama" if settings.ollama_runtime == "process" else "ollama"
     address = server_env.listen(server_env.reachable(settings.ollama_bind), settings.ollama_port)
-    return program if address == DEFAULT else f"OLLAMA_HOST={address} {program}"
+    told = "" if address == DEFAULT else f"OLLAMA_HOST={shell.word(address)} "
+    return shell.Ready(f"{told}{program}")
 
 
 def _logs(case: Case) -> dict[str, str]:
     """The last lines, and for a pipe all of them and those of some minutes: a container says them on standard error."""
-    log = case.look().removeprefix(f"on {case.host}: ")
-    file = log.rpartition(" ")[2]
+    log = case.look().removeprefix(case.on_host(""))
+    file = f"{case.home}/ollama.log"
     piped = {
         "systemd": (GENERIC["all_log"], GENERIC["recent_log"]),
         "docker": ("docker logs ollama 2>&1", "docker logs --since 10m ollama 2>&1"),
         "process": (f"cat {file}", log),
     }
-    return {"log": log, **dict(zip(("all_log", "recent_log"), piped[case.settings.ollama_runtime], strict=True))}
+    found = (log, *piped[case.settings.ollama_runtime])
+    return dict(zip(("log", "all_log", "recent_log"), map(shell.Ready, found), strict=True))
+
+
+READY = frozenset({"up", "restart", "start", "log", "all_log", "recent_log", "source", "ollama"})
+UNTYPED = "What it is about cannot be typed safely, so no command is shown: see the evidence."
+OUTSIDE = "That path is not where this belongs, so no command is shown: see the evidence."
+
+
+def step(template: Step, ours: Mapping[str, str], values: Mapping[str, str]) -> Step:
+    """A step for one host. ours: its places; values: what the finding says, which is always from outside."""
+    known = {**ours, **{name: str.__str__(value) for name, value in values.items() if name not in READY}}
+    text = fill(template.text, known)
+    try:
+        command = shell.command(template.command, known)
+    except shell.Refused:
+        return Step(f"{text} {UNTYPED}", "", Automate.NEVER)
+    if template.within and not shell.below(known.get("path", ""), tuple(known.get(n, "") for n in template.within)):
+        return Step(f"{text} {OUTSIDE}", "", Automate.NEVER)
+    return replace(template, text=text, command=command)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

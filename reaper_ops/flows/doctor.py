@@ -9,7 +9,7 @@ from typing import Any
 
 from reaper_ops.adapters import bundle, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
-from reaper_ops.core import evidence, probe, timing, url
+from reaper_ops.core import evidence, probe, shell, timing, url
 from reaper_ops.core import facts as core_facts
 from reaper_ops.core.bundle import Saved
 from reaper_ops.core.diagnose import diagnose, examined
@@ -112,7 +112,7 @@ def examine(patients: Sequence[Patient], source: str = "") -> Checkup:
 def _examined(one: Patient, source: str) -> Diagnosis:
     case = one.case(source)
     if case is None:
-        step = " ".join(word for word in ("ansible", source, one.host, "-m ping") if word)
+        step = " ".join(word for word in ("ansible", source, shell.word_or(one.host, "HOST"), "-m ping") if word)
         return Diagnosis(one.host, None, url=one.url, problem=one.problem or "was not read", next_step=step)
     found = diagnose(case)
     note = (f"the host itself could not be read: {one.problem}",) if one.problem else ()

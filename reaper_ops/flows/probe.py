@@ -9,7 +9,7 @@ from dataclasses import replace
 from reaper_ops.adapters import ansible, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import probe as core
-from reaper_ops.core import url
+from reaper_ops.core import shell, url
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.inventory import Host, Inventory
@@ -120,7 +120,7 @@ def _judged(host: Host, heard: tuple[Exchange, ...] | None, found: Gathered, wor
             None,
             url=_url(host),
             problem=problem or "its facts could not be read",
-            next_step=f"ansible {words} {host.name} -m ping",
+            next_step=f"ansible {words} {shell.word_or(host.name, 'HOST')} -m ping",
         )
     report = _judge(host, heard, found, words)
     note = (f"the host itself could not be read: {problem}",) if problem else ()

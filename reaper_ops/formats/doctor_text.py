@@ -10,6 +10,7 @@ from reaper_ops.core.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.report import Evidence, State
 from reaper_ops.core.values import counted
 from reaper_ops.formats.as_text import Paint, ascii_safe, colours, wrapped
+from reaper_ops.formats.visible import one_line
 
 SHOWN = 6
 CLASSES = {
@@ -92,7 +93,7 @@ def _consequence(finding: Finding, verbose: bool) -> Iterator[str]:
 def _step(number: int, step: Step, paint: Paint) -> Iterator[str]:
     yield from wrapped(f"{number}. ", f"{step.text} ({CLASSES[step.automate]})")
     if step.command:
-        yield f"       {paint('$', 'quiet')} {ascii_safe(step.command)}"
+        yield f"       {paint('$', 'quiet')} {one_line(step.command)}"
 
 
 def _evidence(rows: tuple[Evidence, ...]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
-from reaper_ops.core import signatures
+from reaper_ops.core import shell, signatures
 from reaper_ops.core.facts import places
 from reaper_ops.core.facts.model import Exchange, Facts
 from reaper_ops.core.facts.traces import Traces
@@ -121,22 +121,31 @@ class Case:
     def kernel_hits(self) -> tuple[Hit, ...]:
         return signatures.hits("kernel", self.facts.kernel if self.facts else None)
 
-    def ours(self, verb: str = "up") -> str:
-        words = ["reaper-ops", verb, self.source, "-l", self.host]
-        return " ".join(word for word in words if word)
+    def ours(self, verb: str = "up") -> shell.Ready:
+        words = ["reaper-ops", verb, self.source, "-l", shell.word_or(self.host, "HOST")]
+        return shell.Ready(" ".join(word for word in words if word))
 
-    def repair(self, by_hand: str) -> str:
+    def repair(self, by_hand: str, **values: str) -> str:
         """Our own command where the host is ours to change, else what to type on it."""
-        return self.ours() if self.settings.ollama_managed else self.on_host(by_hand)
+        return self.ours() if self.settings.ollama_managed else self.on_host(by_hand, **values)
 
-    def on_host(self, command: str) -> str:
-        return f"on {self.host}: {command}"
+    def on_host(self, template: str, **values: str) -> str:
+        """A command for this host: a template of ours, whose places these values fill."""
+        try:
+            return f"on {self.host}: {shell.command(template, values)}"
+        except shell.Refused:
+            return f"on {self.host}: {shell.command(template, {})}"
+
+    @property
+    def home(self) -> str:
+        """Of a server that runs without root, ready for the shell."""
+        return shell.word_or(self.settings.ollama_home or "", "~/.local/share/reaper_ops/ollama")
 
     def restart(self) -> str:
         """What makes a server start anew; `up` leaves one alone that runs as wished."""
         if self.settings.ollama_runtime == "process":
-            pid = self.facts.process.pid if self.facts and self.facts.process else "PID"
-            return f"{self.on_host(f'kill {pid}')}; then {self.ours()}"
+            found = {"pid": str(self.facts.process.pid)} if self.facts and self.facts.process else {}
+            return f"{self.on_host('kill {pid}', **found)}; then {self.ours()}"
         docker = self.settings.ollama_runtime == "docker"
         return self.on_host("docker restart ollama" if docker else "sudo systemctl restart ollama")
 
@@ -145,9 +154,9 @@ class Case:
         by_runtime = {
             "systemd": "journalctl -u ollama -n 100 --no-pager",
             "docker": "docker logs --tail 100 ollama",
-            "process": f"tail -n 100 {self.settings.ollama_home or '~/.local/share/reaper_ops/ollama'}/ollama.log",
+            "process": "tail -n 100 {log}",
         }
-        return self.on_host(by_runtime[self.settings.ollama_runtime])
+        return self.on_host(by_runtime[self.settings.ollama_runtime], log=shell.Ready(f"{self.home}/ollama.log"))
 
 
 def once(read: Callable[[Case], T]) -> Callable[[Case], T]:

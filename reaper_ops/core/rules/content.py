@@ -25,7 +25,7 @@ def model_missing(case: Case) -> Verdict | None:
         f"{len(missing)} of {len(case.expected)} promised models are not there: {first}",
         (Evidence("GET /api/tags", f"missing {', '.join(missing)}; has {excerpt(listed)}"),),
         "model-not-found",
-        case.repair("; ".join(f"ollama pull {name}" for name in missing[:3])),
+        case.repair("ollama pull {model}", model=missing[0]),
     )
 
 

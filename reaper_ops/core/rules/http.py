@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reaper_ops.core import environment, signatures
+from reaper_ops.core import environment, shell, signatures
 from reaper_ops.core import url as base_url
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.probe import error_text
@@ -98,7 +98,7 @@ def _elsewhere(case: Case, failed: Exchange) -> Verdict:
             f"Ollama is there, but {failed.path} is not passed on to it (HTTP {failed.status})",
             (heard(failed),),
             "proxy-400-404-path",
-            f"curl -i {case.seen.url}{failed.path}; correct the proxy's path or `ollama_base_url`",
+            f"{_curl(case, failed)}; correct the proxy's path or `ollama_base_url`",
         )
     return stranger(case, failed)
 
@@ -110,7 +110,7 @@ def stranger(case: Case, failed: Exchange) -> Verdict:
         "another program answers on this port",
         (heard(failed), *((heard(root),) if root else ())),
         "wrong-service-on-port",
-        case.on_host(f"ss -ltnp 'sport = :{case.settings.ollama_port}'"),
+        case.on_host("ss -ltnp 'sport = :{port}'", port=str(case.settings.ollama_port)),
     )
 
 
@@ -124,7 +124,7 @@ def _http_error(case: Case, failed: Exchange) -> Verdict:
         summary,
         (heard(failed),),
         hit.signature.causes[0] if hit and hit.signature.causes else None,
-        f"curl -i {case.seen.url}{failed.path}" if login else case.look(),
+        _curl(case, failed) if login else case.look(),
     )
 
 
@@ -151,3 +151,7 @@ def silent_step(case: Case) -> Verdict | None:
         "server-hung" if failed.error == "timeout" else None,
         f"{case.ours('probe')}; if it stays so, {case.look()}",
     )
+
+
+def _curl(case: Case, failed: Exchange) -> str:
+    return f"curl -i {shell.word_or(case.seen.url + failed.path, 'URL')}"

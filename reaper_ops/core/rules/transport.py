@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reaper_ops.core import shell
 from reaper_ops.core import url as base_url
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.report import Evidence, State
@@ -31,7 +32,7 @@ def _dns(case: Case) -> Verdict:
         f"the name {name} does not resolve",
         (heard(_failed(case)),),
         "dns-failure",
-        f"getent ahosts {name}; then correct `ollama_base_url` or `ansible_host`",
+        f"getent ahosts {shell.word_or(name, 'NAME')}; then correct `ollama_base_url` or `ansible_host`",
     )
 
 
@@ -83,7 +84,7 @@ def _timeout(case: Case) -> Verdict:
         "no answer to the connection: the host is off, or a firewall drops the packets",
         evidence,
         None,
-        f"ping -c 3 {_host(case)}; {case.ours('probe')}",
+        f"ping -c 3 {shell.word_or(_host(case), 'HOST')}; {case.ours('probe')}",
     )
 
 
@@ -145,7 +146,7 @@ def _tls(case: Case) -> Verdict:
             "the TLS certificate is not accepted",
             (heard(failed),),
             None,
-            f"curl -v {case.seen.url}/api/version",
+            f"curl -v {shell.word_or(case.seen.url + '/api/version', 'URL')}",
         )
     return Verdict(
         State.TLS,
@@ -162,7 +163,7 @@ def _garbage(case: Case) -> Verdict:
         "something answers, but not with HTTP",
         (heard(_failed(case)),),
         "wrong-service-on-port",
-        case.on_host(f"ss -ltnp 'sport = :{case.settings.ollama_port}'"),
+        case.on_host("ss -ltnp 'sport = :{port}'", port=str(case.settings.ollama_port)),
     )
 
 

@@ -80,8 +80,9 @@ def second_instance(case: Case) -> Finding | None:
     if box is not None:
         summary = f"the container {box.name} holds port {case.settings.ollama_port} instead of {_name(case)}"
         shown = Evidence("docker ps", f"{box.name} ({box.image}) publishes port {case.settings.ollama_port}")
-        stop = Step(f"Stop it: `{box.name}` and {_name(case)} cannot both run.", f"docker stop {box.name}")
-        return Finding(summary, (shown, port.listens(case)), steps=(stop, loop.allowed(case, _START)))
+        stop = Step(f"Stop it: `{{name}}` and {_name(case)} cannot both run.", "docker stop {name}")
+        steps = (stop, loop.allowed(case, _START))
+        return Finding(summary, (shown, port.listens(case)), values={"name": box.name}, steps=steps)
     stray = next((p for p in others if _by_hand(case, p)), None)
     if stray is None or case.facts is None or case.facts.process is None:
         return None

@@ -56,7 +56,7 @@ def unit_config_not_applied(case: Case) -> Finding | None:
     if wrong is not None:
         line, why = wrong
         shown = Evidence(line.path or "systemctl cat", excerpt(f"{line.key}={line.value}", 160))
-        correct = Step(f"Correct the line in {line.path or 'its file'}.", "sudoedit {path}")
+        correct = Step(f"Correct the line in {line.path or 'its file'}.", "sudoedit {path}" if line.path else "")
         summary = f"a line of the unit has no effect as it stands: it {why}"
         values = {"path": line.path}
         return Finding(

@@ -105,11 +105,12 @@ def _quota(case: Case) -> Finding | None:
         return None
     docker = case.settings.ollama_runtime == "docker"
     where = "" if docker else ": raise `CPUQuota=`, or take it out"
-    command = f"docker update --cpus {cores} ollama" if docker else "sudo systemctl edit ollama"
+    command = "docker update --cpus {cores} ollama" if docker else "sudo systemctl edit ollama"
     return Finding(
         f"the server may use {limit:g} of {cores} cores, and computes on the CPU",
         (Evidence("docker inspect" if docker else "cgroup cpu.max", f"{limit:g} cores; the host has {cores}"),),
         Confidence.LIKELY,
+        {"cores": str(cores)},
         steps=(
             Step(f"Give it more cores, up to {cores}{where}.", command),
             Step(f'Or let it use as few threads as cores: `"options": {{"num_thread": {max(1, int(limit))}}}`.'),

@@ -19,6 +19,7 @@ _OWN = Step(
     "sudo chown -R {user}: {path} && sudo chmod -R u+rwX {path}",
     Automate.ASK,
     "own",
+    ("store",),
 )
 _PASS = Step("Let that user pass, and nobody else.", "sudo setfacl -m u:{user}:x {path}")
 _SETTLE = Step("Let the server try again.", "{restart}", Automate.ASK, "restart")
@@ -91,7 +92,7 @@ def _walled(case: Case, path: str, shown: tuple[Evidence, ...], confidence: Conf
         f"the service's user {user} {what} {path}, where its models are",
         shown,
         confidence,
-        {"path": path, "user": user},
+        {"path": path, "user": user, "store": store.expanded(case, case.models_dir)},
         weight(case),
         steps=(_OWN, _SETTLE) if inside else (_PASS, _SETTLE),
     )
@@ -172,13 +173,13 @@ def service_home_missing(case: Case) -> Finding | None:
         return Finding(
             f"the home {home} of the service's user {user} is not there, or not its own",
             shown,
-            values={"path": home, "user": user},
+            values={"path": home, "user": user, "home": home},
         )
     if case.traces.user_home_exists is not False or home != case.traces.user_home:
         return None
     shown = (Evidence("getent passwd", f"{user}: home {home}"), Evidence("stat", f"{home}: no such directory"))
     summary = f"the home {home} of the service's user {user} is not there"
-    return Finding(summary, shown, values={"path": home, "user": user}, severity=weight(case))
+    return Finding(summary, shown, values={"path": home, "user": user, "home": home}, severity=weight(case))
 
 
 RULES = (
@@ -199,7 +200,7 @@ RULES = (
         service_home_missing,
         Severity.ERROR,
         steps=(
-            Step("Make it.", "sudo install -d -o {user} -g {user} {path}", Automate.SAFE, "own"),
+            Step("Make it.", "sudo install -d -o {user} -g {user} {path}", Automate.SAFE, "own", ("home",)),
             Step("Let the server try again.", "{restart}", Automate.ASK, "restart"),
         ),
         explains=(

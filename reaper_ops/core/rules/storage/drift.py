@@ -50,9 +50,9 @@ def unknown_env_var(case: Case) -> Finding | None:
     also = f", and {len(found) - 1} more" if len(found) > 1 else ""
     shown = [Evidence(_where(case, n), f"{n}={written(case)[n]}") for n in list(found)[:3]]
     shown += [Evidence("server log", "server config: its list of variables has no such name")] if printed else []
-    return Finding(
-        f"{name} is set and does nothing: {why}{also}", tuple(shown), values={"name": name}, steps=_steps(case, name)
-    )
+    summary = f"{name} is set and does nothing: {why}{also}"
+    values = {"name": name, "file": _where(case, name)}
+    return Finding(summary, tuple(shown), values=values, steps=_steps(case, name))
 
 
 def _unread(version: str, name: str, printed: str) -> str:
@@ -105,7 +105,8 @@ def env_value_invalid(case: Case) -> Finding | None:
     name, (_, why) = next(iter(found.items()))
     also = f", and {len(found) - 1} more" if len(found) > 1 else ""
     shown = tuple(evidence for evidence, _ in list(found.values())[:4])
-    return Finding(f"{name}: {why}{also}", shown, values={"name": name}, steps=_steps(case, name))
+    values = {"name": name, "file": _where(case, name)}
+    return Finding(f"{name}: {why}{also}", shown, values=values, steps=_steps(case, name))
 
 
 def _warned(case: Case) -> dict[str, tuple[Evidence, str]]:
@@ -162,10 +163,10 @@ def _steps(case: Case, name: str) -> tuple[Step, ...]:
         return (APPLY,)
     if file.startswith("/"):
         return (
-            Step(f"Take {name} out of {file}, or correct it.", f"sudo nano {file} && sudo systemctl daemon-reload"),
+            Step("Take {name} out of {file}, or correct it.", "sudo nano {file} && sudo systemctl daemon-reload"),
             RESTART,
         )
-    return (Step(f"Find where {name} is set, and correct it.", f"systemctl cat ollama | grep -n {name}"), APPLY)
+    return (Step("Find where {name} is set, and correct it.", "systemctl cat ollama | grep -n {name}"), APPLY)
 
 
 def version_skew(case: Case) -> Finding | None:
