@@ -53,7 +53,18 @@ def plan(source: Source, on_event: OnEvent | None = None) -> Planned:
     inventory, gathered = survey(source, on_event)
     planned = compute(inventory, gathered)
     pulls = any("models/pull" in plan.todo for plan in planned.plans)
-    return replace(planned, mirror=site_mirror.choose(source, inventory)) if pulls else planned
+    return confirmable(replace(planned, mirror=site_mirror.choose(source, inventory)) if pulls else planned)
+
+
+def confirmable(planned: Planned) -> Planned:
+    """With what goes along once it is confirmed: as the hosts will compute it, the chosen mirror included."""
+    found, confirmed = {}, {}
+    for name in (plan.host for plan in planned.plans if plan.actions):
+        settings = planned.mirror.settings(name, planned.inventory.by_name[name].settings)
+        intent = wish.derive(settings, planned.gathered.facts[name])
+        found[name] = choices.of(intent)
+        confirmed[name] = choices.confirm(intent, found[name])
+    return replace(planned, choices=found, confirmed=confirmed)
 
 
 def compute(inventory: Inventory, gathered: Gathered) -> Planned:
@@ -69,10 +80,7 @@ def compute(inventory: Inventory, gathered: Gathered) -> Planned:
         wish.derive(inventory.by_name[name].settings, gathered.facts[name], known).plan if known else intent.plan
         for name, intent in intents.items()
     )
-    doing = {name: intent for name, intent in intents.items() if intent.plan.actions}
-    found = {name: choices.of(intent) for name, intent in doing.items()}
-    confirmed = {name: choices.confirm(intent, found[name]) for name, intent in doing.items()}
-    return Planned(inventory, gathered, plans, choices=found, confirmed=confirmed)
+    return Planned(inventory, gathered, plans)
 
 
 def _sizes(wanted: set[Download]) -> Mapping[str, int]:

@@ -14,11 +14,14 @@ from golden_shapes import shape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reaper_ops.core import arguments, choices, confirmed, wish
+from reaper_ops.core import arguments, choices, confirmed, inventory, wish
 from reaper_ops.core.confirmed import OTHER_MACHINE, Confirmed
 from reaper_ops.core.facts.model import Docker, Facts, File, Gpu, PciGpu, System, Unit
+from reaper_ops.core.mirror.site import Chosen, Site
 from reaper_ops.core.settings import Settings
 from reaper_ops.errors import ReaperError
+from reaper_ops.flows import plan as planning
+from reaper_ops.flows.gather import Gathered
 
 ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
 BARE = Facts(
@@ -114,6 +117,18 @@ def test_another_machine_is_another_machine() -> None:
     assert confirm(WANTED, BARE).differences(after(WANTED, other)) == (OTHER_MACHINE,)
     unknown = replace(BARE, system=replace(BARE.system, machine=""))
     assert confirm(WANTED, BARE).differences(after(WANTED, unknown)) == ()
+
+
+def test_a_mirror_that_the_fleet_uses_without_naming_it_is_confirmed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"ansible_host": "192.0.2.1", "ollama_models": ["tiny:latest"]}
+    known = inventory.parse({"_meta": {"hostvars": {"gpu1": row}}, "all": {"hosts": ["gpu1"]}}, {})
+    mirror = Site("mirror", "http://192.0.2.9:8080", ("gpu1",), {"registry.ollama.ai": 8080})
+    monkeypatch.setattr(planning, "_sizes", lambda wanted: {})
+    planned = planning.compute(known, Gathered({"gpu1": BARE}))
+    shown = planning.confirmable(replace(planned, mirror=Chosen(mirror))).confirmed["gpu1"]
+    wanted = mirror.settings("gpu1", known.hosts[0].settings)
+    assert shown.differences(after(wanted, BARE)) == ()
+    assert [line.split(" ")[0] for line in shown.differences(after(known.hosts[0].settings, BARE))] == ["models/pull"]
 
 
 def test_the_way_over_json_loses_nothing() -> None:
