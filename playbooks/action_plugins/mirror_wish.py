@@ -1,5 +1,8 @@
 # GNU General Public License v3.0 or later (see playbooks/COPYING)
-"""Reads a mirror's host and computes, on the controller, what differs from its wish: gives ``reaper``."""
+"""Reads a mirror's host and computes, on the controller, what differs from its wish: gives ``reaper``.
+
+Where ``reaper_confirmed`` says what was confirmed, ``withheld`` is what the host has beyond that.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 try:
-    from reaper_ops.core import settings
+    from reaper_ops.core import confirmed, settings
     from reaper_ops.core.mirror import plan
+    from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
@@ -38,4 +42,10 @@ class ActionModule(ActionBase):
         role = plan.for_role(wanted, answers["answers"])
         if role["blockers"] and not self._task.args.get("for_removal"):
             return {**result, "failed": True, "msg": "; ".join(role["blockers"])}
-        return {**result, "changed": False, "reaper": role, "actions": role["actions"]}
+        now, given = plan.confirm(wanted, answers["answers"]), task_vars.get("reaper_confirmed")
+        try:
+            beyond = [] if given is None else confirmed.parse(host, given.get(host, {})).differences(now)
+        except ReaperError as error:
+            return {**result, "failed": True, "msg": f"reaper_confirmed: {error}"}
+        row = {"reaper": role, "actions": role["actions"], "confirm": now.as_json(), "withheld": list(beyond)}
+        return {**result, "changed": False, **row}

@@ -9,7 +9,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
-from ansible.module_utils.reaper_ownership import read
+from ansible.module_utils.reaper_ownership import beyond, read
 from ansible.module_utils.reaper_removal import Removal, rmdir
 
 DOCUMENTATION = r"""
@@ -21,6 +21,9 @@ description:
 options:
   path: {description: The manifest., type: path, required: true}
   purge_models: {description: Remove the models too., type: bool, default: false}
+  shown:
+    description: The manifest as it was shown and confirmed; nothing is removed where there is more by now.
+    type: dict
   force: {description: Also remove files that were changed since we wrote them., type: bool, default: false}
 author: [reaper_ops (@reaper-ops)]
 """
@@ -30,8 +33,11 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 removed: {description: What went., type: list, elements: str, returned: always}
+withheld: {description: What is in the manifest beyond I(shown)., type: list, elements: str, returned: always}
+manifest: {description: The manifest before., type: dict, returned: always}
 kept: {description: What stays and why., type: list, elements: str, returned: always}
 """
+NOTHING = {"removed": [], "kept": [], "diff": {"before": "", "after": ""}}
 META = ("schema", "existed", "json_values")
 SHARED = "reaper_ops"
 """Directories of this name hold what the server and the mirror have each for themselves; the last one takes it away."""
@@ -68,6 +74,7 @@ def main():
             "path": {"type": "path", "required": True},
             "purge_models": {"type": "bool", "default": False},
             "force": {"type": "bool", "default": False},
+            "shown": {"type": "dict"},
         },
         supports_check_mode=True,
     )
@@ -75,7 +82,10 @@ def main():
     try:
         manifest = read(params["path"])
         if not manifest:
-            module.exit_json(changed=False, removed=[], kept=[], diff={"before": "", "after": ""})
+            module.exit_json(changed=False, **NOTHING, withheld=[], manifest={})
+        more = [] if params["shown"] is None else beyond(params["shown"], manifest)
+        if more:
+            module.exit_json(changed=False, **NOTHING, withheld=more, manifest=manifest)
         removal = Removal(manifest, params["path"], module.check_mode, params["purge_models"], params["force"])
         removal.run()
         rewritten = finish(params["path"], manifest, removal)
@@ -86,6 +96,8 @@ def main():
     before = "".join(line + "\n" for line in removal.removed)
     module.exit_json(
         changed=bool(removal.removed) or rewritten,
+        withheld=[],
+        manifest=manifest,
         removed=removal.removed,
         kept=removal.kept,
         diff={"before": before, "after": ""},

@@ -42,6 +42,19 @@ def read(path):
     return manifest
 
 
+def beyond(shown, manifest):
+    """What a manifest has beyond the one that was shown, in words: entries, and what is given back in another way."""
+    found = []
+    for kind in (*DICTS, *LISTS):
+        known, now = shown.get(kind) or [], manifest.get(kind) or []
+        found += ["%s %s: was not shown" % (kind, name) for name in now if name not in known]
+        if kind in DICTS:
+            changed = [name for name in now if name in known and now[name] != known[name]]
+            found += ["%s %s: is another than was shown" % (kind, name) for name in changed]
+    gone = set(shown.get("existed", [])) - set(manifest.get("existed", []))
+    return found + ["%s: was there before us, and the manifest no longer says so" % name for name in sorted(gone)]
+
+
 def merged(manifest, entries):
     """Old and new entries; a file's hash that is known wins over one that is not, and the one before it is kept."""
     after = dict(manifest)

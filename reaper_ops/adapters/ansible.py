@@ -77,6 +77,11 @@ class Run:
     broken: frozenset[tuple[str, str]] = frozenset()
     steps: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def withheld(self) -> dict[str, tuple[str, ...]]:
+        """By host: what was not done, because the host was no more as it was shown."""
+        return {e["host"]: tuple(e["result"]["withheld"]) for e in self.results if e.get("result", {}).get("withheld")}
+
     def of(self, host: str) -> tuple[Event, ...]:
         return tuple(event for event in self.results if event["host"] == host)
 

@@ -59,8 +59,13 @@ def _owned(owned: Mapping[str, Mapping[str, object]]) -> str:
 def _text(removed: Removed) -> str:
     lines: list[str] = []
     for host, result in removed.results.items():
+        if host in removed.withheld:
+            continue
         lines.append(f"{host}: removed {len(result.get('removed', []))} things")
         lines += [f"  kept {item}" for item in result.get("kept", [])]
+    for host, texts in removed.withheld.items():
+        lines += [f"{host}: changed since it was shown: {text}" for text in texts]
+        lines.append(f"{host}: nothing was removed; `reaper-ops down` shows it anew")
     lines += [f"{host}: {problem}" for host, problem in removed.problems.items()]
     if not removed.owned:
         lines.append("nothing to remove: no host has a manifest of reaper_ops")
@@ -78,6 +83,7 @@ def _json(removed: Removed) -> str:
                 for host, result in removed.results.items()
             },
             "problems": dict(removed.problems),
+            "withheld": {host: list(texts) for host, texts in removed.withheld.items()},
         },
         indent=1,
     )

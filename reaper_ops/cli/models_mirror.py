@@ -48,7 +48,7 @@ def up(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int
     if output == "json":
         click.echo(formats.work_json(work))
     elif work.applied or not any(work.todo.values()):
-        done = "the mirror is up" if work.applied and not work.problems else ""
+        done = "the mirror is up" if work.applied and not work.problems and not work.withheld else ""
         click.echo(done or formats.plan_text(work, diffs=False))
     return work.exit_code
 
@@ -120,12 +120,11 @@ def down(output: str, yes: bool, check: bool, purge_own: bool, **kwargs: Any) ->
 
     source = source_from(kwargs)
     with choose(output) as progress:
-        if check or not yes:
-            work = mirror.down(source, purge=purge_own, dry=True, on_event=progress)
-            progress.pause()
-            click.echo(formats.down_text(work), err=output == "json")
+        work = mirror.down(source, purge=purge_own, dry=True, on_event=progress)
+        progress.pause()
+        click.echo(formats.down_text(work), err=output == "json")
         if not check and (yes or _asked("remove this?")):
-            work = mirror.down(source, purge=purge_own, dry=False, on_event=progress)
+            work = mirror.down(source, purge=purge_own, dry=False, shown=work, on_event=progress)
     if output == "json" or work.applied:
         click.echo(formats.work_json(work) if output == "json" else formats.down_text(work))
     return work.exit_code

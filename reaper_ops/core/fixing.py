@@ -10,6 +10,7 @@ from reaper_ops.core import layout
 from reaper_ops.core.diagnosis import Cause, Checkup, Diagnosis
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.finding import Automate
+from reaper_ops.core.plan import Action as PlanAction
 from reaper_ops.core.probe import observe
 from reaper_ops.core.remedy import ACTIONS
 from reaper_ops.core.settings import Settings
@@ -33,7 +34,10 @@ FRESH = 900
 
 @dataclass(frozen=True)
 class Proposal:
-    """One action on one host, for one cause. against: what it would disturb now; then it is asked, never just done."""
+    """One action on one host, for one cause. against: what it would disturb now; then it is asked, never just done.
+
+    plan: what `apply` would do on the host, and nothing else.
+    """
 
     host: str
     id: str
@@ -43,6 +47,7 @@ class Proposal:
     automate: Automate
     values: Mapping[str, str]
     against: tuple[str, ...] = ()
+    plan: tuple[PlanAction, ...] = ()
 
     @property
     def is_safe(self) -> bool:

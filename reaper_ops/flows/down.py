@@ -15,16 +15,20 @@ Manifests = Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True)
 class Removed:
-    """Per host what the module removed and kept; problems of hosts that could not be cleaned."""
+    """Per host what the module removed and kept; problems of hosts that could not be cleaned.
+
+    withheld: hosts that were left alone, because they had more to remove than was shown.
+    """
 
     owned: Manifests
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     applied: bool = False
+    withheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        return 3 if self.problems else 0
+        return 3 if self.problems else 4 if self.withheld else 0
 
 
 def down(
@@ -40,8 +44,8 @@ def down(
         source,
         on_event=on_event,
         limit=",".join(owned),
-        variables={"purge_models": purge_models},
+        variables={"purge_models": purge_models, "reaper_shown": dict(owned)},
     )
     results = {event["host"]: event["result"] for event in run.results if event.get("id") == "manifest/remove"}
     problems = {**gathered.problems, **run.unreachable, **run.failed}
-    return Removed(owned, results, problems, applied=True)
+    return Removed(owned, results, problems, applied=True, withheld=run.withheld)

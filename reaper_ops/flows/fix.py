@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core import choices, wish
+from reaper_ops.core.confirmed import Confirmed
 from reaper_ops.core.diagnosis import Checkup
 from reaper_ops.core.fixing import UNDO, Outcome, Proposal, directories, in_order, proposals
 from reaper_ops.flows import doctor
+from reaper_ops.flows.doctor import Patient
 
 Choose = Callable[[Checkup, tuple[Proposal, ...]], tuple[Proposal, ...]]
 
@@ -29,28 +32,49 @@ def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixe
     _, patients = doctor.collect(source, on_event)
     before = doctor.examine(patients, words)
     ours = {one.host: directories(one.settings, one.facts) for one in patients}
-    chosen = choose(before, proposals(before, {one.host: one.facts for one in patients}, ours))
+    found = proposals(before, {one.host: one.facts for one in patients}, ours)
+    offered, confirmed = _planned(found, patients)
+    chosen = choose(before, offered)
     if not chosen:
         return Fixed(before, before)
-    problems = _apply(source, chosen, on_event)
+    problems = _apply(source, chosen, confirmed, on_event)
     after = doctor.examine(doctor.collect(source, on_event)[1], words)
     outcomes = tuple(_outcome(proposal, problems, after) for proposal in chosen)
     return Fixed(before, after, _settled(source, outcomes, on_event))
 
 
-def _apply(source: Source, chosen: Sequence[Proposal], on_event: OnEvent | None) -> dict[str, str]:
+def _planned(
+    found: Sequence[Proposal], patients: Sequence[Patient]
+) -> tuple[tuple[Proposal, ...], Mapping[str, Confirmed]]:
+    """To apply is offered with its plan, which goes along; where it cannot be planned or done, it is not offered."""
+    wanted = {one.host for one in found if one.action == "apply"}
+    intents = {p.host: wish.derive(p.settings, p.facts) for p in patients if p.facts is not None and p.host in wanted}
+    possible = {host: intent for host, intent in intents.items() if not intent.plan.blockers}
+    offered = tuple(
+        replace(one, plan=possible[one.host].plan.actions) if one.action == "apply" else one
+        for one in found
+        if one.action != "apply" or one.host in possible
+    )
+    return offered, {host: choices.confirm(intent, choices.of(intent)) for host, intent in possible.items()}
+
+
+def _apply(
+    source: Source, chosen: Sequence[Proposal], confirmed: Mapping[str, Confirmed], on_event: OnEvent | None
+) -> dict[str, str]:
     """Problems by host. A host that fails in one phase takes no part in the next."""
     problems: dict[str, str] = {}
-    first, wish, last = in_order(chosen)
-    for phase in (first, wish, last):
+    first, apply, last = in_order(chosen)
+    for phase in (first, apply, last):
         todo = [proposal for proposal in phase if proposal.host not in problems]
         if not todo:
             continue
-        if phase is wish:
-            run = ansible.playbook("site.yml", source, on_event=on_event, limit=_limit(todo))
+        if phase is apply:
+            given = {"reaper_confirmed": {one.host: confirmed[one.host].as_json() for one in todo}}
+            run = ansible.playbook("site.yml", source, on_event=on_event, limit=_limit(todo), variables=given)
         else:
             run = _tasks(source, todo, on_event)
-        problems |= {**run.unreachable, **run.failed}
+        changed = {host: f"changed since it was shown: {'; '.join(texts)}" for host, texts in run.withheld.items()}
+        problems |= {**changed, **run.unreachable, **run.failed}
     return problems
 
 

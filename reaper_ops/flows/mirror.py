@@ -57,8 +57,9 @@ def up(source: Source, confirm: Callable[[Work], bool], on_event: OnEvent | None
     doing = tuple(host for host in known if planned.todo.get(host.name))
     if not doing or not confirm(planned):
         return planned
-    run = _play(source, doing, "up", on_event)
-    return Work(planned.todo, {}, {**planned.problems, **_problems(run)}, applied=True)
+    shown = {host: result["confirm"] for host, result in _results(looked, "mirror/plan").items()}
+    run = _play(source, doing, "up", on_event, reaper_confirmed=shown)
+    return Work(planned.todo, {}, {**planned.problems, **_problems(run)}, applied=True, withheld=run.withheld)
 
 
 def ask(source: Source, on_event: OnEvent | None = None) -> tuple[Status, ...]:
@@ -107,6 +108,9 @@ def gc(
     return Work({}, _results(run, "mirror/gc"), _problems(run), applied=not dry)
 
 
-def down(source: Source, *, purge: bool, dry: bool, on_event: OnEvent | None = None) -> Work:
-    run = _play(source, hosts(source), "down", on_event, reaper_purge=purge, check=dry)
-    return Work({}, _results(run, "mirror/remove"), _problems(run), applied=not dry)
+def down(source: Source, *, purge: bool, dry: bool, shown: Work | None = None, on_event: OnEvent | None = None) -> Work:
+    """`shown`: what a dry run said; a host that has more to remove by now is left alone."""
+    manifests = {host: result["manifest"] for host, result in (shown.results if shown else {}).items()}
+    more = {"reaper_shown": manifests} if shown else {}
+    run = _play(source, hosts(source), "down", on_event, reaper_purge=purge, check=dry, **more)
+    return Work({}, _results(run, "mirror/remove"), _problems(run), applied=not dry, withheld=run.withheld)

@@ -77,14 +77,9 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     blocked = {plan.host: "; ".join(plan.blockers) for plan in planned.plans if plan.blockers}
     changed = changes(run) if run else {}
     hosts = [replace(_with(host, blocked, run, gathered), changed=changed.get(host.host, ())) for host in judged.hosts]
-    kept = withheld(run) if run else {}
+    kept = run.withheld if run else {}
     noted = tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ())), withheld=kept.get(h.host, ())) for h in hosts)
     return Report("up", noted, judged.time)
-
-
-def withheld(run: Run) -> dict[str, tuple[str, ...]]:
-    """What was not done, because the host was no more as the plan showed it."""
-    return {e["host"]: tuple(e["result"]["withheld"]) for e in run.results if e.get("result", {}).get("withheld")}
 
 
 def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:

@@ -22,6 +22,8 @@ def offer(found: tuple[Proposal, ...]) -> str:
     for one in found:
         kind = "safe" if one.is_safe else "asks first"
         lines += wrapped("", f"{one.host}: {what(one)} [{one.id}] ({kind})")
+        for action in one.plan:
+            lines += wrapped("    ", f"{action.id} {action.target}: {action.reason}")
         for reason in one.against:
             lines += wrapped("    but: ", reason)
     return "\n".join(lines)

@@ -112,7 +112,9 @@ def plan_text(work: Work, *, diffs: bool = True) -> str:
 
 
 def _trouble(work: Work) -> list[str]:
-    return [f"{host}: error: {text}" for host, text in work.problems.items()]
+    lines = [f"{host}: changed since it was shown: {text}" for host, texts in work.withheld.items() for text in texts]
+    lines += [f"{host}: nothing was done; the same command shows it anew" for host in work.withheld]
+    return lines + [f"{host}: error: {text}" for host, text in work.problems.items()]
 
 
 def gc_text(work: Work) -> str:
@@ -141,5 +143,6 @@ def work_json(work: Work) -> str:
         "todo": todo,
         "results": dict(work.results),
         "problems": dict(work.problems),
+        "withheld": {host: list(texts) for host, texts in work.withheld.items()},
     }
     return json.dumps({**row, "applied": work.applied}, indent=1, default=str)

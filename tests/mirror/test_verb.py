@@ -11,7 +11,11 @@ import pytest
 import yaml
 from mirror import site
 
+from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.program import run as program
+from reaper_ops.core.mirror.work import Work
+from reaper_ops.flows import mirror
+from reaper_ops.formats import mirror as formats
 
 SIZE = 2 * site.SLICE + 7
 
@@ -97,6 +101,25 @@ def flip(cache: Path, digest: str) -> None:
     data = bytearray(piece.read_bytes())
     data[-1] ^= 1
     piece.write_bytes(data)
+
+
+def test_what_changed_since_it_was_shown_is_left_alone(place):
+    path, _, directory = place
+    written = []
+
+    def edit(work: Work) -> bool:
+        (file,) = (Path(a.target) for actions in work.todo.values() for a in actions if a.id == "mirror/nginx")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("# by hand\n")
+        written.append(file)
+        return True
+
+    work = mirror.up(Source((str(path),)), edit)
+    assert work.exit_code == 4
+    assert [text.split(" ")[0] for text in work.withheld["site"]] == ["mirror/nginx"]
+    assert "nothing was done" in formats.plan_text(work)
+    assert written[0].read_text() == "# by hand\n"
+    assert not (directory / "mirror.pid").exists()
 
 
 def test_no_mirror_is_a_mistake_of_the_inventory(short, run):

@@ -89,6 +89,39 @@ def test_no_residue_with_models_purged(module: Any, host: Path) -> None:
     assert not module(**args)["changed"]
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"packages": ["vim"]}, "packages vim: was not shown"),
+        ({"files": {"/etc/other": None}}, "files /etc/other: was not shown"),
+        ({"links": {"/usr/bin/ollama": "/elsewhere"}}, "links /usr/bin/ollama: was not shown"),
+    ],
+)
+def test_more_than_was_shown_is_not_removed(module: Any, host: Path, change: dict[str, Any], told: str) -> None:
+    args = install(host)
+    shown = json.loads(Path(args["path"]).read_text())
+    kinds = {kind: ({**shown[kind], **more} if kind in {"files", "links"} else more) for kind, more in change.items()}
+    Path(args["path"]).write_text(json.dumps({**shown, **kinds}))
+    before = snapshot(host)
+    done = module(**args, shown=shown)
+    assert (done["changed"], done["removed"], done["withheld"]) == (False, [], [told])
+    assert snapshot(host) == before
+
+
+def test_what_was_there_before_us_is_no_more_said_to_be_so(module: Any, host: Path) -> None:
+    args = install(host)
+    now = json.loads(Path(args["path"]).read_text())
+    done = module(**args, shown={**now, "existed": [*now["existed"], "directories /srv"]})
+    assert done["withheld"] == ["directories /srv: was there before us, and the manifest no longer says so"]
+
+
+def test_as_much_or_less_than_was_shown_is_removed(module: Any, host: Path) -> None:
+    args = install(host)
+    now = json.loads(Path(args["path"]).read_text())
+    done = module(**args, shown={**now, "packages": ["vim"]})
+    assert (done["withheld"], bool(done["removed"]), done["manifest"]) == ([], True, now)
+
+
 def test_a_directory_that_server_and_mirror_share_goes_with_the_last_of_them(module: Any, host: Path) -> None:
     shared = host / "etc/reaper_ops"
     manifests = []

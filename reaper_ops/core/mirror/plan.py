@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
+from reaper_ops.core import confirmed
+from reaper_ops.core.confirmed import Confirmed, Step
 from reaper_ops.core.facts.answers import Answers, Ask, as_json
 from reaper_ops.core.mirror import wish
 from reaper_ops.core.mirror.wish import Mirror
@@ -166,6 +168,32 @@ def owned(settings: Settings, mirror: Mirror, todo: tuple[Action, ...]) -> dict[
     else:
         entries["processes"] = [paths["spec"]]
     return entries
+
+
+GIVEN = ("paths", "user", "uid", "project", "images", "config_hash", "local_url")
+"""What the tasks are given beside the files."""
+
+
+def confirm(settings: Settings, raw: Mapping[str, Any]) -> Confirmed:
+    """The actions as they are confirmed: targets with their reasons, and a digest of all that their tasks are given."""
+    found = read(settings, raw)
+    mirror = wish.of(settings, found.home, found.resolvers)
+    texts = {file.id: [file.text, file.path, file.mode] for file in mirror.files}
+    before = {id_: found.files.get(key) for id_, key in _keys(mirror, settings).items()}
+    given = {name: mirror.context.get(name) for name in GIVEN}
+    targets: dict[str, dict[str, str]] = {}
+    for action in actions(settings, found, mirror):
+        targets.setdefault(action.id, {})[action.target] = action.reason
+    steps = {
+        id_: Step(rows, confirmed.digest([texts[id_], before[id_]] if id_ in texts else given))
+        for id_, rows in targets.items()
+    }
+    return Confirmed(str(Answers(raw).get("identity").get("machine") or ""), steps)
+
+
+def _keys(mirror: Mirror, settings: Settings) -> dict[str, str]:
+    rows = zip(mirror.files, wish.FILES[settings.mirror_runtime], strict=True)
+    return {file.id: key for file, (_, _, key, _) in rows}
 
 
 def for_role(settings: Settings, raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,17 @@ Actions = Mapping[str, tuple[Action, ...]]
 
 @dataclass(frozen=True)
 class Work:
-    """todo: what differed; results: per host what the last step answered; problems: of hosts that failed."""
+    """todo: what differed; results: per host what the last step answered; problems: of hosts that failed.
+
+    withheld: hosts that were left alone, because they had changed since they were shown.
+    """
 
     todo: Actions
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     applied: bool = False
+    withheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        return 3 if self.problems else 0
+        return 3 if self.problems else 4 if self.withheld else 0
