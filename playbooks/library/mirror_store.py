@@ -6,6 +6,7 @@ from __future__ import annotations
 from ansible.module_utils import reaper_mirror
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble
+from ansible.module_utils.reaper_tree import Refused
 
 DOCUMENTATION = r"""
 module: mirror_store
@@ -60,7 +61,7 @@ def main():
     )
     try:
         answer = step(module.params, module.check_mode)
-    except Trouble as trouble:
+    except (Trouble, Refused) as trouble:
         module.fail_json(msg=str(trouble))
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename or module.params["paths"]["data"], error.strerror))

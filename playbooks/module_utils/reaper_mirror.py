@@ -1,4 +1,7 @@
-"""The site mirror on its disk: nginx's cache by blob, own models, and what the logs counted."""
+"""The site mirror on its disk: nginx's cache by blob, own models, and what the logs counted.
+
+All of it is the mirror user's, so root reaches it as `reaper_tree` does; what it refuses is not read, and not removed.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,34 @@ import hashlib
 import json
 import os
 import re
-import shutil
 
-from ansible.module_utils.reaper_files import read_json, write_atomic
+from ansible.module_utils import reaper_tree as tree
+from ansible.module_utils.reaper_files import read_json, unlink, write_atomic
 
 HEAD = 64 << 10
 PIECE = 1 << 20
 LOG_LIMIT = 64 << 20
 COUNTERS = ("requests", "lan_bytes", "hits", "errors", "wan_requests", "wan_bytes", "wan_errors")
 KEY = re.compile(rb"\nKEY: ([^\n]+)\n")
-BLOB = re.compile(r"^(sha256:[0-9a-f]{64})bytes=(\d+)-\d+(?: (\S+))?$")
-TOTAL = re.compile(rb"\r\n[Cc]ontent-[Rr]ange: bytes \d+-\d+/(\d+)\r\n")
+BLOB = re.compile(r"^(sha256:[0-9a-f]{64})bytes=(\d{1,15})-\d{1,15}(?: (\S+))?$")
+TOTAL = re.compile(rb"\r\n[Cc]ontent-[Rr]ange: bytes \d{1,15}-\d{1,15}/(\d{1,15})\r\n")
+DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 NUMBER = re.compile(r"\d+")
 TAG = re.compile(r"/repositories/(.+)/_manifests/tags/([^/]+)/current/link$")
 
 
 def files_below(path):
-    for directory, _, names in os.walk(path):
-        for name in names:
-            yield os.path.join(directory, name)
+    """(descriptor of its directory, name, lstat, path) of every regular file; what is mounted there is left out."""
+    with contextlib.suppress(FileNotFoundError), tree.directory(path) as fd:
+        for row in tree.below(fd, path, {}):
+            if tree.is_file(row[2]):
+                yield row
 
 
-def entry(path):
+def entry(above, name, path):
     """A file of nginx's cache: its key, where its body begins, and the size of the whole that it is a piece of."""
     try:
-        with open(path, "rb") as file:
+        with os.fdopen(tree.open_at(above, name, path), "rb") as file:
             head = file.read(HEAD)
             size = os.fstat(file.fileno()).st_size
     except OSError:
@@ -54,8 +60,8 @@ def entry(path):
 def cached(path):
     """(blobs, others): pieces by digest and source in their order, and everything else that is kept."""
     blobs, others = {}, []
-    for name in files_below(path):
-        found = entry(name)
+    for above, name, _, at in files_below(path):
+        found = entry(above, name, at)
         if found is None:
             continue
         match = BLOB.match(found["key"])
@@ -81,7 +87,7 @@ def is_whole(pieces):
 def digest_of(pieces):
     found = hashlib.sha256()
     for piece in pieces:
-        with open(piece["path"], "rb") as file:
+        with tree.reading(piece["path"]) as file:
             file.seek(piece["body"])
             for block in iter(lambda: file.read(PIECE), b""):
                 found.update(block)
@@ -103,13 +109,15 @@ def summary(blobs):
 def own_models(path):
     """name:tag to digest of what Distribution keeps, and its bytes."""
     models, total = {}, 0
-    for name in files_below(path):
+    for above, name, info, at in files_below(path):
+        total += info.st_size
+        match = TAG.search(at)
         with contextlib.suppress(OSError):
-            total += os.path.getsize(name)
-            match = TAG.search(name)
             if match:
-                with open(name, encoding="ascii") as file:
-                    models["%s:%s" % match.groups()] = file.read().strip()
+                with os.fdopen(tree.open_at(above, name, at), "rb") as file:
+                    text = file.read(PIECE).decode("ascii", "replace").strip()
+                if DIGEST.match(text):
+                    models["%s:%s" % match.groups()] = text
     return models, total
 
 
@@ -137,38 +145,48 @@ def counted(log):
     counters = dict.fromkeys(COUNTERS, 0)
     kept = read_json(os.path.join(log, "totals.json"))
     for name in COUNTERS if isinstance(kept, dict) else ():
-        counters[name] += kept.get(name) or 0
+        counters[name] += kept[name] if isinstance(kept.get(name), int) else 0
     for name, count in LOGS.items():
-        with contextlib.suppress(OSError), open(os.path.join(log, name), encoding="utf-8", errors="replace") as file:
+        with contextlib.suppress(FileNotFoundError), tree.reading(os.path.join(log, name)) as file:
             for line in file:
-                with contextlib.suppress(ValueError, AttributeError, TypeError):
-                    count(json.loads(line), counters)
+                with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):
+                    count(json.loads(line.decode("utf-8", "replace")), counters)
     return counters
 
 
 def fold_logs(log, check):
     """Long logs become their sums; nginx appends, so it writes on from the start."""
     names = [os.path.join(log, name) for name in LOGS]
-    long = [name for name in names if os.path.exists(name) and os.path.getsize(name) > LOG_LIMIT]
-    if long and not check:
-        write_atomic(os.path.join(log, "totals.json"), json.dumps(counted(log)) + "\n")
-        for name in names:
-            os.truncate(name, 0)
-    return bool(long)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(file) for file in map(appended, names) if file]
+        long = [file for file in files if os.fstat(file.fileno()).st_size > LOG_LIMIT]
+        if long and not check:
+            write_atomic(os.path.join(log, "totals.json"), json.dumps(counted(log)) + "\n")
+            for file in files:
+                os.ftruncate(file.fileno(), 0)
+        return bool(long)
+
+
+def appended(path):
+    """An open log; None where there is none."""
+    try:
+        return os.fdopen(tree.open_file(path, os.O_WRONLY), "wb")
+    except FileNotFoundError:
+        return None
 
 
 def read(paths):
     blobs, others = cached(paths["cache"])
     models, own_bytes = own_models(paths["own"])
-    disk = shutil.disk_usage(paths["data"]) if os.path.isdir(paths["data"]) else None
+    free, size = space(paths["data"])
     return {
         "blobs": summary(blobs),
         "manifests": sorted(row["key"] for row in others),
         "cache_bytes": sum(piece["bytes"] for pieces in blobs.values() for piece in pieces),
         "own": models,
         "own_bytes": own_bytes,
-        "free": disk.free if disk else None,
-        "size": disk.total if disk else None,
+        "free": free,
+        "size": size,
         "counters": counted(paths["log"]),
     }
 
@@ -183,6 +201,16 @@ def useless(pair, pieces, keep, verify):
     return "its bytes are wrong" if verify and is_whole(pieces) and digest_of(pieces) != digest else ""
 
 
+def space(path):
+    """(free, all) bytes; None where the directory is not there."""
+    try:
+        with tree.directory(path) as fd:
+            disk = os.fstatvfs(fd)
+    except FileNotFoundError:
+        return None, None
+    return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
 def collect(paths, keep, verify, check):
     """Removes pieces of blobs that are not to be kept, and of those whose bytes are wrong."""
     blobs, _ = cached(paths["cache"])
@@ -194,7 +222,7 @@ def collect(paths, keep, verify, check):
     freed = sum(piece["bytes"] for piece in pieces)
     for piece in pieces if not check else ():
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(piece["path"])
+            unlink(piece["path"])
     return {"removed": removed, "freed": freed, "folded": fold_logs(paths["log"], check)}
 
 
@@ -203,7 +231,17 @@ def clear(paths, own, check):
     names = [paths[name] for name in ("cache", "swarm", "tmp", "log", "run", "sockets") if name in paths] + (
         [paths["own"]] if own else []
     )
-    found = [name for name in names if os.path.isdir(name)]
+    found = [name for name in names if is_there(name)]
     for name in found if not check else ():
-        shutil.rmtree(name)
+        tree.remove_path(name)
     return found
+
+
+def is_there(path):
+    """Also a link, which goes as a link."""
+    parent, name = os.path.split(path)
+    try:
+        with tree.entry(parent) as place:
+            return tree.lstat(place.fd, name) is not None
+    except FileNotFoundError:
+        return False
