@@ -19,8 +19,8 @@ from ansible.module_utils.reaper_aria2 import Keeper, end, running
 from ansible.module_utils.reaper_files import Trouble, write_atomic
 from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import ACCEPT, LIMIT, TIMEOUT, blobs, free_space
-from ansible.module_utils.reaper_staging import acting_as, owner_of
 from ansible.module_utils.reaper_torrent import named, read, torrent
+from ansible.module_utils.reaper_tree import acting_as, writer_of
 
 DOCUMENTATION = r"""
 module: ollama_seed
@@ -114,7 +114,7 @@ class Seed:
         self.keeper = Keeper(
             self.dir,
             params["owner"],
-            user=owner_of(self.dir),
+            user=writer_of(self.dir),
             also=[tracker(params["address"], params["port"])],
             tidy=functools.partial(tidy, self.dir),
             options={"max-overall-download-limit": params["limit_rate"], **proxied},
@@ -250,7 +250,7 @@ def bring(module):
         return {"swarm": {"models": {}, "small": {}, "torrents": {}}}
     progress = Progress(params)
     try:
-        with acting_as(owner_of(params["dir"])):
+        with acting_as(writer_of(params["dir"])):
             begun(params)
             return {"swarm": Seed(params, progress).seed(), "changed": True}
     finally:
@@ -258,7 +258,7 @@ def bring(module):
 
 
 def ended(params):
-    with acting_as(owner_of(params["dir"])):
+    with acting_as(writer_of(params["dir"])):
         was = end(params["dir"], params["purge"])
         if params["purge"] and os.path.isdir(params["dir"]):
             tidy(params["dir"], True)

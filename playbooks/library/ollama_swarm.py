@@ -20,8 +20,9 @@ from ansible.module_utils.reaper_registry import blobs as blobs_of
 from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rows import keep
 from ansible.module_utils.reaper_rules import digest_of, retired, same_name, unchanged
-from ansible.module_utils.reaper_staging import Staging, acting_as, owner_of
+from ansible.module_utils.reaper_staging import Staging
 from ansible.module_utils.reaper_torrent import blob, sha256
+from ansible.module_utils.reaper_tree import acting_as, writer_of
 
 DOCUMENTATION = r"""
 module: ollama_swarm
@@ -95,7 +96,7 @@ class Swarm:
         self.params, self.progress, self.swarm = params, progress, params["swarm"]
         self.staging = Staging(params["models_dir"])
         self.client, self.gids = None, {}
-        user = owner_of(params["models_dir"])
+        user = writer_of(params["models_dir"])
         self.keeper = Keeper(self.staging.path, params["owner"], user=user, tidy=self.staging.tidy)
 
     def bring(self, names):
@@ -271,7 +272,7 @@ def bring(module):
         return [dict(row, changed=name in names) for name, row in rows.items()]
     progress = Progress(params)
     try:
-        with acting_as(owner_of(params["models_dir"])):
+        with acting_as(writer_of(params["models_dir"])):
             brought = Swarm(params, progress).bring(names)
     finally:
         progress.end()
@@ -287,7 +288,7 @@ def answer(module):
     params["models_dir"] = store_of(params["models_dir"], params["container"])
     staging = Staging(params["models_dir"]).path
     if params["state"] == "ended":
-        with acting_as(owner_of(params["models_dir"])):
+        with acting_as(writer_of(params["models_dir"])):
             return {"changed": not module.check_mode and end(staging)}
     if params["state"] == "asked":
         return {"changed": False, **asked(params), **tools()}

@@ -10,12 +10,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_contents import behind_others, chosen, examine, file_of, models_in, store_of, unnamed
 from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_rules import Trouble
+from ansible.module_utils.reaper_tree import acting_as, owner_of
 
 DOCUMENTATION = r"""
 module: ollama_verify
 short_description: Compare the blobs of a model store with their names
 description:
-  - Reads at idle I/O priority and the lowest CPU priority. Changes nothing.
+  - Reads at idle I/O priority and the lowest CPU priority, as the owner of the store. Changes nothing.
   - Each blob is read once, however many models have it. Blobs that no manifest names are read too, since a pull
     would take them as they are.
 options:
@@ -90,11 +91,12 @@ def check(params):
     progress.event({"status": "starting"}, force=True)
     priority = behind_others()
     try:
-        rows = models_in(store)
-        reader = Reader(store, progress)
-        models = [reader.model(row) for row in chosen(rows, params["models"])]
-        sizes, unfinished = unnamed(store, rows)
-        others = [] if params["models"] else reader.rest(sizes)
+        with acting_as(owner_of(store)):
+            rows = models_in(store)
+            reader = Reader(store, progress)
+            models = [reader.model(row) for row in chosen(rows, params["models"])]
+            sizes, unfinished = unnamed(store, rows)
+            others = [] if params["models"] else reader.rest(sizes)
     finally:
         progress.end()
     answer = {"models": models, "unnamed": others, "store": store, "unfinished": unfinished}

@@ -10,13 +10,15 @@ import json
 import os
 import time
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
 from ansible.module_utils.reaper_contents import file_of, hashed, place_of, store_of
 from ansible.module_utils.reaper_files import read_json, write_atomic
 from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rules import Trouble
-from ansible.module_utils.reaper_staging import KEPT, acting_as, owner_of
+from ansible.module_utils.reaper_staging import KEPT
+from ansible.module_utils.reaper_tree import acting_as, writer_of
 
 DOCUMENTATION = r"""
 module: store_put
@@ -65,19 +67,18 @@ FULL = "free space in the model store, or set ollama_models_dir"
 def room(store, make=False):
     """The directory of what was carried, held open, or None. Whoever else may write into the store, not there."""
     path, held = os.path.join(store, ROOM), None
-    with contextlib.suppress(FileExistsError):
-        if make:
-            os.mkdir(path, 0o700)
+    with tree.directory(store) as top:
+        with contextlib.suppress(FileExistsError):
+            if make:
+                os.mkdir(ROOM, 0o700, dir_fd=top)
+        if tree.lstat(top, ROOM) is not None:
+            with tree.folder(top, ROOM, path) as fd:
+                held = os.dup(fd)
     try:
-        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        info = os.fstat(held)
-        if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        info = os.fstat(held) if held is not None else None
+        if info and (info.st_uid != os.geteuid() or info.st_mode & 0o022):
             raise Trouble("%s: somebody else can write there; take it away, then run again" % path)
         yield held
-    except FileNotFoundError as error:
-        if held is not None or error.filename != path:
-            raise
-        yield None
     finally:
         if held is not None:
             os.close(held)
@@ -98,7 +99,8 @@ def lacking(store, models):
 
 
 def look(store, params):
-    missing = lacking(store, params["models"])
+    with acting_as(writer_of(store)):
+        missing = lacking(store, params["models"])
     with room(store) as held:
         have = carried(held, missing)
     need = sum(size - min(size, have.get(digest, 0)) for digest, size in missing.items())
@@ -126,9 +128,9 @@ def carried(held, missing):
 
 def place_blob(store, held, digest):
     """Empty when the blob is in the store now, else what is wrong with what was carried."""
-    name, user = staged(digest), owner_of(store)
+    name, user = staged(digest), writer_of(store)
     try:
-        file = None if held is None else os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=held)
+        file = None if held is None else tree.open_at(held, name, os.path.join(store, ROOM, name))
     except FileNotFoundError:
         file = None
     if file is None:
@@ -144,7 +146,8 @@ def place_blob(store, held, digest):
         os.fsync(file)
     finally:
         os.close(file)
-    os.replace(name, file_of(store, digest), src_dir_fd=held)
+    with tree.directory(os.path.join(store, "blobs")) as blobs:
+        os.replace(name, os.path.basename(file_of(store, digest)), src_dir_fd=held, dst_dir_fd=blobs)
     return ""
 
 
@@ -156,7 +159,7 @@ def place_manifest(store, row):
     target = place_of(store, row["name"])
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     before = None
-    with contextlib.suppress(OSError), open(target, "rb") as file:
+    with contextlib.suppress(OSError), tree.reading(target) as file:
         before = file.read()
     if before == data:
         return False
@@ -166,18 +169,19 @@ def place_manifest(store, row):
 
 def place(store, params):
     """Files are made as the owner of the store makes them, but for those that root has carried."""
-    missing, wrong, placed = lacking(store, params["models"]), {}, {}
-    with acting_as(owner_of(store)):
+    wrong, placed = {}, {}
+    with acting_as(writer_of(store)):
+        missing = lacking(store, params["models"])
         os.makedirs(os.path.join(store, "blobs"), mode=0o755, exist_ok=True)
     with room(store) as held:
         for digest, size in missing.items():
             problem = place_blob(store, held, digest)
             wrong.update({digest: problem} if problem else {})
             placed.update({} if problem else {digest: size})
-    with acting_as(owner_of(store)):
+    with acting_as(writer_of(store)):
         rows = [named(store, row, wrong, placed) for row in params["models"]]
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.join(store, ROOM))
+    with contextlib.suppress(OSError), tree.directory(store) as top:
+        os.rmdir(ROOM, dir_fd=top)
     return rows
 
 

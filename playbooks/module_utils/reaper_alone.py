@@ -8,6 +8,7 @@ import json
 import os
 import time
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble
 
 PATIENCE = 150
@@ -19,7 +20,9 @@ def alone(path, owner):
     if not path or not os.path.isdir(os.path.dirname(path)):
         yield
         return
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+", encoding="utf-8") as file:
+    with tree.directory(os.path.dirname(path)) as above:
+        lock = os.open(os.path.basename(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=above)
+    with open(lock, "r+", encoding="utf-8") as file:
         take(file, path, owner)
         file.seek(0)
         file.truncate()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import glob
 import hashlib
 import json
 import os
 import platform
 import re
-import stat
 import subprocess
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_registry import blobs as blobs_of
 from ansible.module_utils.reaper_rules import Trouble, same_name, split_name
 
@@ -54,13 +53,17 @@ def behind_others():
 
 
 def manifests(store):
-    """(name, path, bytes) of every model, by the directories it lies in."""
-    for path in sorted(glob.glob(glob.escape(os.path.join(store, "manifests")) + "/*/*/*/*")):
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
+    """(name, path, bytes) of every model, by the directories it lies in; bytes are None where they cannot be read."""
+    for path in tree.matches("*/*/*/*", under=os.path.join(store, "manifests")):
+        try:
+            with tree.reading(path) as file:
                 data = file.read(LARGEST_MANIFEST)
-            host, namespace, model, tag = path.split("/")[-4:]
-            yield "%s/%s/%s:%s" % (host, namespace, model, tag), path, data
+        except FileNotFoundError:
+            continue
+        except OSError:
+            data = None
+        host, namespace, model, tag = path.split("/")[-4:]
+        yield "%s/%s/%s:%s" % (host, namespace, model, tag), path, data
 
 
 def place_of(store, name):
@@ -73,12 +76,15 @@ def models_in(store):
     """A row for each model: name, path, digest, and the sizes of its blobs or what is wrong with the manifest."""
     rows = []
     for name, path, data in manifests(store):
-        row = {"name": name, "path": path, "digest": hashlib.sha256(data).hexdigest(), "sizes": {}, "error": ""}
+        row = {"name": name, "path": path, "digest": "", "sizes": {}, "error": "%s cannot be read" % path}
+        rows.append(row)
+        if data is None:
+            continue
+        row.update(digest=hashlib.sha256(data).hexdigest(), error="")
         try:
             row["sizes"] = blobs_of(path, data)
         except Trouble as trouble:
             row["error"] = str(trouble)
-        rows.append(row)
     return rows
 
 
@@ -93,14 +99,15 @@ def file_of(store, digest):
 def examine(path, digest, size, tell):
     """(state, problem): ok, missing, short, damaged or unreadable. size is None where no manifest gives one."""
     try:
-        info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode):
-            return "unreadable", "is no regular file"
-        if size is not None and info.st_size != size:
-            return "short", "has %d bytes, the manifest says %d" % (info.st_size, size)
-        found = hashed(path, tell)
+        with tree.reading(path, linked=True) as file:
+            has = os.fstat(file.fileno()).st_size
+            if size is not None and has != size:
+                return "short", "has %d bytes, the manifest says %d" % (has, size)
+            found = hashed(os.dup(file.fileno()), tell)
     except FileNotFoundError:
         return "missing", "is not there"
+    except tree.Refused as refused:
+        return "unreadable", refused.strerror
     except OSError as error:
         return "unreadable", "cannot be read: %s" % error.strerror
     if found != digest.rpartition(":")[2]:
@@ -108,10 +115,10 @@ def examine(path, digest, size, tell):
     return "ok", ""
 
 
-def hashed(path, tell):
-    """SHA-256 of a file; what was read does not stay in the page cache, where models in use are."""
+def hashed(descriptor, tell):
+    """SHA-256 of an open file, closed then; what was read does not stay in the page cache, where models in use are."""
     found, position = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as file:
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
         while True:
             piece = file.read(PIECE)
             if not piece:
@@ -126,12 +133,11 @@ def hashed(path, tell):
 def unnamed(store, rows):
     """Digests of whole blobs that no manifest names, with their sizes; and how many files are unfinished."""
     named = {digest for row in rows for digest in row["sizes"]}
-    directory = os.path.join(store, "blobs")
-    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    found = {}
-    for name in names:
-        digest = name.replace("-", ":", 1)
-        with contextlib.suppress(FileNotFoundError):
-            if BLOB.match(name) and digest not in named:
-                found[digest] = os.stat(os.path.join(directory, name)).st_size
-    return found, sum(name.endswith("-partial") for name in names)
+    found, unfinished = {}, 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), tree.directory(os.path.join(store, "blobs")) as fd:
+        for name in sorted(os.listdir(fd)):
+            digest, info = name.replace("-", ":", 1), tree.lstat(fd, name)
+            if info is not None and BLOB.match(name) and digest not in named:
+                found[digest] = info.st_size
+            unfinished += name.endswith("-partial")
+    return found, unfinished

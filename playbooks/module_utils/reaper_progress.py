@@ -7,6 +7,7 @@ import json
 import os
 import time
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_registry import missing
 from ansible.module_utils.reaper_tally import Tally
 
@@ -44,7 +45,8 @@ class Progress:
         if not self.heartbeat:
             return
         try:
-            age = now - os.stat(self.heartbeat).st_mtime
+            with tree.as_started():
+                age = now - os.stat(self.heartbeat).st_mtime
         except OSError:
             age = self.abandoned + 1
         if age > self.abandoned:
@@ -52,12 +54,10 @@ class Progress:
 
     def write(self, text):
         if self.path:
-            temporary = self.path + ".tmp"
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, self.path)
+            with tree.as_started(), tree.directory(os.path.dirname(self.path)) as above:
+                tree.replace(above, os.path.basename(self.path), text.encode("utf-8"), 0o600, durable=False)
 
     def end(self):
         if self.path:
-            with contextlib.suppress(FileNotFoundError):
+            with tree.as_started(), contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)

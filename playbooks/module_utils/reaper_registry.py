@@ -10,6 +10,7 @@ import re
 import urllib.error
 import urllib.request
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_rules import Trouble, split_name
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
@@ -59,11 +60,15 @@ def blobs(url, data):
 def missing(sizes, models_dir):
     """Bytes of these blobs that are not in the store yet; a partial file is sparse, so its blocks count."""
     total = 0
-    for digest, size in sizes.items():
-        path = os.path.join(models_dir, "blobs", digest.replace(":", "-"))
-        if not os.path.exists(path):
-            have = os.stat(path + "-partial").st_blocks * 512 if os.path.exists(path + "-partial") else 0
-            total += size - min(have, size)
+    try:
+        with tree.directory(os.path.join(models_dir, "blobs")) as fd:
+            for digest, size in sizes.items():
+                name = digest.replace(":", "-")
+                if tree.lstat(fd, name) is None:
+                    part = tree.lstat(fd, name + "-partial")
+                    total += size - min(part.st_blocks * 512 if part else 0, size)
+    except (FileNotFoundError, NotADirectoryError):
+        return sum(sizes.values())
     return total
 
 

@@ -16,32 +16,6 @@ NAME = ".reaper"
 KEPT = 7 * 24 * 3600
 
 
-def owner_of(path):
-    """(uid, gid) of the nearest directory that is there, where root has to become somebody else to write like it.
-
-    Also for root that acts as somebody already: what it starts must not be root underneath.
-    """
-    while not os.path.isdir(path):
-        path = os.path.dirname(path.rstrip("/")) or "/"
-    info = os.stat(path)
-    return (info.st_uid, info.st_gid) if os.getuid() == 0 and info.st_uid else None
-
-
-@contextlib.contextmanager
-def acting_as(user):
-    """Files are made as their owner makes them: root follows no link that somebody else has laid."""
-    if not user:
-        yield
-        return
-    os.setegid(user[1])
-    os.seteuid(user[0])
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-
-
 class Staging:
     def __init__(self, models_dir):
         self.models_dir, self.path = models_dir, os.path.join(models_dir, NAME)

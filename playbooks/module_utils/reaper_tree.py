@@ -193,8 +193,11 @@ def is_file(info):
 
 def mount_of(fd):
     """Also tells a bind mount of the same file system apart."""
-    with open("/proc/self/fdinfo/%d" % fd, encoding="ascii") as file:
-        found = re.search(r"^mnt_id:\s*(\d+)", file.read(), re.MULTILINE)
+    try:
+        with open("/proc/self/fdinfo/%d" % fd, encoding="ascii") as file:
+            found = re.search(r"^mnt_id:\s*(\d+)", file.read(), re.MULTILINE)
+    except PermissionError:
+        found = None
     return found.group(1) if found else str(os.fstat(fd).st_dev)
 
 
@@ -312,7 +315,7 @@ def remove_path(path):
         remove(place.fd, name, path)
 
 
-def replace(above, name, data, mode, owner=None):
+def replace(above, name, data, mode, owner=None, durable=True):
     """The file has these bytes, in one step; nobody can have laid its name before."""
     temporary = "%s.tmp-%d" % (name, os.getpid())
     with contextlib.suppress(FileNotFoundError):
@@ -326,20 +329,21 @@ def replace(above, name, data, mode, owner=None):
                 with contextlib.suppress(PermissionError):
                     os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            os.fsync(file.fileno()) if durable else None
         os.replace(temporary, name, src_dir_fd=above, dst_dir_fd=above)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=above)
         raise
-    os.fsync(above)
+    if durable:
+        os.fsync(above)
 
 
-def matches(pattern, refused=None):
-    """Paths that fit, as glob has them; `refused` collects by path what root does not look into."""
+def matches(pattern, refused=None, under=None):
+    """Paths that fit, as glob has them, in a directory of any name; `refused` collects what root does not look into."""
     parts = pattern.split("/")
-    fixed = next((at for at, part in enumerate(parts) if MAGIC.search(part)), len(parts) - 1)
-    found = ["/".join(parts[:fixed]) or "/"]
+    fixed = next((at for at, part in enumerate(parts) if MAGIC.search(part)), len(parts) - 1) if under is None else 0
+    found = [under or "/".join(parts[:fixed]) or "/"]
     for part in parts[fixed:]:
         found = [path for where in found for path in matched(where, part, refused)]
     return sorted(found)
@@ -370,6 +374,31 @@ def owner_of(path):
             if is_folder(info):
                 return (info.st_uid, info.st_gid) if os.getuid() == 0 and info.st_uid else None
         path = os.path.dirname(path.rstrip("/")) or "/"
+
+
+def writer_of(path):
+    """As `owner_of`; Refused where root itself would have to write in what others can change too."""
+    user = owner_of(path)
+    with contextlib.suppress(FileNotFoundError), entry(path) as place:
+        info = os.fstat(place.fd)
+        if os.getuid() == 0 and info.st_uid == 0 and info.st_mode & 0o022:
+            why = "belongs to root, and others can write there; give it to the server's user, or take their right"
+            raise Refused(path, why)
+    return user
+
+
+@contextlib.contextmanager
+def as_started():
+    """Root again, for what is root's own, while it acts as somebody."""
+    user = os.geteuid()
+    if os.getuid() != 0 or user == 0:
+        yield
+        return
+    os.seteuid(0)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @contextlib.contextmanager

@@ -69,8 +69,8 @@ def test_one_flipped_byte_is_found_in_every_model_that_has_the_blob(module, stor
     [
         (lambda path: path.unlink(), "missing", "is not there"),
         (lambda path: os.truncate(path, 100), "short", "has 100 bytes, the manifest says"),
-        (lambda path: (path.unlink(), path.mkdir()), "unreadable", "is no regular file"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "unreadable", "is no regular file"),
+        (lambda path: (path.unlink(), path.mkdir()), "unreadable", "is not a regular file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "unreadable", "is not a regular file"),
     ],
 )
 def test_other_harm_has_its_name(module, store, harm, state, said):
