@@ -42,7 +42,7 @@ def test_each_row_says_who_can_write_there_and_how_it_is_done(row: list[str]) ->
 
 def test_each_class_of_attempts_names_a_test_that_is_there() -> None:
     for name, count, where in rows("Attempts by class"):
-        assert re.fullmatch(r"\d+", count), f"{name}: {count} is no number of attempts"
+        assert count, f"{name} says nothing of what was tried"
         files = re.findall(r"`(tests/[^`:]+)", where)
         assert files, f"{name} names no test"
         assert all((ROOT / file).is_file() for file in files), where
