@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 
+from ansible.module_utils import reaper_before
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, write_atomic
 from ansible.module_utils.reaper_ownership import (
@@ -24,14 +25,16 @@ module: reaper_manifest
 short_description: Record what reaper_ops owns on a host
 description:
   - Merges entries into the manifest. What a new entry names and was there before is noted as C(existed), and
-    is never removed. While C(phase) is C(intended), packages that arrive as dependencies are noticed.
+    is never removed; so are the files of its C(models), in a note beside the manifest.
+  - While C(phase) is C(intended), packages that arrive as dependencies are noticed.
 options:
   path: {description: The manifest., type: path, required: true}
   state: {description: Merge entries or only read., type: str, choices: [record, read], default: record}
   phase: {description: Before or after the work., type: str, choices: [intended, done], default: done}
   entries:
     description:
-      - C(files), C(links), C(projects) and C(json) are dictionaries by path or project; C(directories),
+      - C(files), C(links), C(projects) and C(json) are dictionaries by path or project, as is C(adopted)
+        by unit: how a unit of somebody else was before we took it over; C(directories),
         C(homes) (or C(state)), C(models), C(releases), C(packages), C(units), C(processes), C(users), C(groups),
         C(swap), C(fstab), C(images) and C(volumes) are lists.
     type: dict
@@ -114,11 +117,16 @@ def main():
     try:
         before = read(params["path"])
         after = before
+        note = old_note = reaper_before.read(params["path"])
         if params["state"] == "record":
-            after = recorded(before, checked(params["entries"]), params["phase"])
-        changed = after != before
+            entries = reaper_before.with_units(before, checked(params["entries"]))
+            after = recorded(before, entries, params["phase"])
+            note = reaper_before.with_stores(note, before, entries)
+        changed = after != before or note != old_note
         if changed and not module.check_mode:
             os.makedirs(os.path.dirname(params["path"]), mode=0o755, exist_ok=True)
+            if note != old_note:
+                reaper_before.write(params["path"], note)
             write_atomic(params["path"], text(after), 0o644)
     except Trouble as trouble:
         module.fail_json(msg=str(trouble))

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 
+from ansible.module_utils import reaper_before
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import beyond, read
@@ -59,6 +60,7 @@ def finish(path, manifest, removal):
         for name in ("pulls.json", "pull.lock"):
             with contextlib.suppress(FileNotFoundError):
                 unlink(os.path.join(os.path.dirname(path), name))
+        reaper_before.forget(path, removal.before, removal.ours)
         ours = [os.path.dirname(path)]
         ours += sorted(manifest.get("directories", []) + manifest.get("homes", []), key=lambda p: -p.count("/"))
         ours += {os.path.dirname(path) for path in ours if os.path.basename(os.path.dirname(path)) == SHARED}

@@ -13,7 +13,7 @@ from ansible.module_utils.reaper_files import Trouble, read_json
 from ansible.module_utils.reaper_swap import fstab_lines, fstab_text
 from ansible.module_utils.reaper_tree import beneath as beneath
 
-DICTS = ("files", "links", "projects", "json")
+DICTS = ("files", "links", "projects", "json", "adopted")
 LISTS = (
     "directories",
     "homes",

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 
-from ansible.module_utils import reaper_packages, reaper_process, reaper_releases, reaper_swap
+from ansible.module_utils import reaper_before, reaper_packages, reaper_process, reaper_releases, reaper_swap
 from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import EXISTS, beneath, files_beneath, json_value, points_to, sha256
@@ -27,6 +27,8 @@ class Removal:
         self.removed, self.kept, self.left, self.gone = [], [], {}, [path]
         self.groups_now = [name for name in manifest.get("groups", []) if EXISTS["groups"](name, manifest)]
         self.engine = engine_state(manifest)
+        self.before, self.ours = reaper_before.read(path), {}
+        self.done, self.stands_on = set(), ""
 
     def run(self):
         for kind, remove in ORDER.items():
@@ -39,6 +41,9 @@ class Removal:
         self.packages()
 
     def one(self, kind, name, remove):
+        if (kind, name) in self.done:
+            return
+        self.done.add((kind, name))
         if "%s %s" % (kind, name) in self.existed:
             if kind in ("files", "links") and os.path.lexists(name):
                 self.keep(kind, name, "was there before reaper_ops", again=False)
@@ -94,6 +99,18 @@ class Removal:
             return
         self.drop("units", name, lambda: self.succeed(["systemctl", "disable", "--now", name]))
 
+    def adopted(self, name, entries):
+        """The unit of somebody else, as it was: without our settings first, so that it leaves our release."""
+        mine = [path for path in self.manifest.get("files", {}) if os.path.dirname(path).endswith("/%s.d" % name)]
+        for path in mine:
+            self.one("files", path, Removal.files)
+        if self.left.get("files"):
+            self.stands_on = ", ".join(path for path in self.left["files"] if path in mine)
+        if self.stands_on:
+            self.keep("adopted", name, "runs by %s, which stays" % self.stands_on)
+            return
+        self.drop("adopted", name, lambda: reaper_before.give_back(name, entries[name] or {}))
+
     def projects(self, name, entries):
         label = "label=com.docker.compose.project=" + name
         parts = [run(["docker", *what, "-q", "--filter", label]) for what in (["ps", "-a"], ["network", "ls"])]
@@ -135,6 +152,9 @@ class Removal:
         self.drop("links", path, lambda: unlink(path))
 
     def releases(self, dest, _entries):
+        if self.stands_on:
+            self.keep("releases", dest, "a server runs from it, by %s" % self.stands_on)
+            return
         params = {"dest": dest, "version": None, "link": os.path.join(dest, "current")}
         outer = os.path.join(os.path.dirname(dest), "current")
         if os.path.islink(outer) and os.path.realpath(outer).startswith(os.path.realpath(dest) + os.sep):
@@ -176,12 +196,25 @@ class Removal:
             self.drop("files", backup, lambda: unlink(backup))
 
     def models(self, path, _entries):
-        doomed = parts_of(path)
-        if files_beneath(path) and not self.purge_models:
+        """What was in the store before us stays in any case."""
+        doomed, others = parts_of(path), 0
+        if doomed:
+            names, others = reaper_before.ours_in(path, self.before)
+            self.ours[path] = [] if self.purge_models else names
+            doomed = [os.path.join(path, name) for name in names] if others else doomed
+        if others:
+            self.keep("models", path, "%d files of models that were there before reaper_ops" % others, again=False)
+        if files_beneath(path) and doomed and not self.purge_models:
             self.keep("models", path, "models stay; `--purge-models` removes them", again=False)
         elif doomed:
-            self.drop("models", path, lambda: [tree.remove_path(part) for part in doomed])
+            self.drop("models", path, lambda: self.purge(path, doomed))
             self.gone += doomed
+
+    def purge(self, path, doomed):
+        for part in doomed:
+            tree.remove_path(part)
+        for part in parts_of(path):
+            empty(part)
 
     def directories(self, path, _entries, kind="directories"):
         """Goes when nothing is in it but what we removed and what the server itself wrote."""
@@ -333,6 +366,7 @@ def rmdir(path):
 ORDER = {
     "processes": Removal.processes,
     "units": Removal.units,
+    "adopted": Removal.adopted,
     "projects": Removal.projects,
     "volumes": Removal.volumes,
     "images": Removal.images,
@@ -352,6 +386,7 @@ DEEPEST_FIRST = ("directories", "homes")
 WORDS = {
     "processes": "process",
     "units": "unit",
+    "adopted": "unit that was taken over",
     "projects": "project",
     "volumes": "volume",
     "images": "image",

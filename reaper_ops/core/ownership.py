@@ -34,7 +34,9 @@ def _systemd(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> 
         "directories": [f"{paths['unit']}.d", *_models(settings, context, todo)],
         "models": [context["models_dir"]],
     }
-    if not context["adopt"]:
+    if context["adopt"]:
+        found["adopted"] = {"ollama.service": None}
+    else:
         found["units"] = ["ollama.service"]
     if "ollama/user" in todo:
         found |= {"users": [context["user"]], "groups": [context["group"]], "state": [context["home"]]}

@@ -139,6 +139,46 @@ def test_a_directory_that_server_and_mirror_share_goes_with_the_last_of_them(mod
     assert not shared.exists()
 
 
+def store(host: Path, **models: str) -> Path:
+    """A store with a model for each name: its manifest names its own blob, and one that all share."""
+    top = host / "var/lib/ollama/models"
+    for name, blob in models.items():
+        layers = [{"digest": f"sha256:{blob}"}, {"digest": "sha256:shared"}]
+        (top / "manifests/r/l" / name).mkdir(parents=True, exist_ok=True)
+        (top / "manifests/r/l" / name / "latest").write_text(json.dumps({"layers": layers}))
+        (top / "blobs").mkdir(exist_ok=True)
+        for digest in (blob, "shared"):
+            (top / f"blobs/sha256-{digest}").write_text(digest)
+    return top
+
+
+def test_models_that_were_there_before_are_never_purged(module: Any, host: Path) -> None:
+    top = store(host, theirs="a")
+    before = snapshot(top)
+    args = install(host)
+    store(host, ours="b")
+    done = module.predicted(**args, purge_models=True)
+    assert any("there before reaper_ops" in line for line in done["kept"]), done["kept"]
+    assert snapshot(top) == before
+
+
+def test_a_model_of_theirs_that_was_updated_since_keeps_the_blobs_that_it_names_now(module: Any, host: Path) -> None:
+    top = store(host, theirs="a")
+    args = install(host)
+    store(host, theirs="newer")
+    module(**args, purge_models=True)
+    assert {path.name for path in (top / "blobs").iterdir()} == {"sha256-a", "sha256-newer", "sha256-shared"}
+
+
+def test_what_an_earlier_down_left_is_ours_and_what_came_meanwhile_is_not(module: Any, host: Path) -> None:
+    args = install(host)
+    module(**args)
+    top = store(host, meanwhile="c")
+    install(host)
+    module(**args, purge_models=True)
+    assert {path.name for path in (top / "blobs").iterdir()} == {"sha256-c", "sha256-shared"}
+
+
 def test_models_stay_unless_asked_and_a_later_round_purges_them(module: Any, host: Path) -> None:
     before = snapshot(host)
     args = install(host)
@@ -146,7 +186,7 @@ def test_models_stay_unless_asked_and_a_later_round_purges_them(module: Any, hos
     assert [line.split(":")[0] for line in done["kept"]] == [f"models {host}/var/lib/ollama/models"]
     assert (host / "var/lib/ollama/models/blobs/sha256-x").exists()
     assert not (host / "var/lib/ollama/.ollama").exists()
-    assert not (host / "var/lib/reaper_ops").exists()
+    assert os.listdir(host / "var/lib/reaper_ops") == ["before.json"]
     install(host)
     module.predicted(**args, purge_models=True)
     assert without_empty(snapshot(host), host / "opt", host / "usr", host / "usr/bin") == before
@@ -425,3 +465,55 @@ def test_round_trip_gives_the_host_back(
     files = {name: text for name, text in after.items() if text and not name.endswith("m.json")}
     assert files == {**{name: text for name, text in before.items() if text}, **kept}
     assert os.path.exists(path) == bool(touched)
+
+
+@pytest.mark.parametrize(
+    ("was", "wanted"),
+    [
+        (("active", "enabled"), ["systemctl daemon-reload", "systemctl restart ollama.service"]),
+        (("inactive", "disabled"), ["systemctl disable ollama.service", "systemctl stop ollama.service"]),
+    ],
+)
+def test_a_unit_that_was_taken_over_is_given_back_before_the_release_goes(
+    module: Any, tmp_path: Path, was: tuple[str, str], wanted: list[str]
+) -> None:
+    dropin, opt = tmp_path / "ollama.service.d/zz-reaper_ops.conf", tmp_path / "opt"
+    show = {"systemctl show": (0, f"ActiveState={was[0]}\nUnitFileState={was[1]}\n")}
+    env = fakes(tmp_path, show, "systemctl")
+    manifest = str(tmp_path / "state/manifest.json")
+    entries = {"adopted": {"ollama.service": None}, "files": {str(dropin): None}, "releases": [str(opt)]}
+    RECORD(path=manifest, phase="intended", entries=entries, env=env)
+    dropin.parent.mkdir()
+    dropin.write_text("# reaper_ops")
+    entries["files"][str(dropin)] = sha(dropin)
+    (opt / "1.0.0").mkdir(parents=True)
+    (opt / "1.0.0/.reaper_ops.json").write_text(json.dumps({"archives": {}}))
+    (tmp_path / "answers").write_text(
+        json.dumps({"systemctl show": [0, "ActiveState=active\nUnitFileState=enabled\n"]})
+    )
+    RECORD(path=manifest, phase="done", entries=entries, env=env)
+    (tmp_path / "calls").write_text("")
+    done = module(path=manifest, env=env)
+    assert not dropin.exists()
+    assert not (opt / "1.0.0").exists()
+    assert [line for line in calls(tmp_path) if line in wanted] == wanted
+    assert done["removed"].index("unit that was taken over ollama.service") < done["removed"].index(f"release {opt}")
+
+
+def test_settings_of_ours_that_somebody_edited_keep_what_the_server_runs_from(module: Any, tmp_path: Path) -> None:
+    dropin, opt = tmp_path / "ollama.service.d/zz-reaper_ops.conf", tmp_path / "opt"
+    env = fakes(tmp_path, {"systemctl show": (0, "ActiveState=active\nUnitFileState=enabled\n")}, "systemctl")
+    manifest = str(tmp_path / "state/manifest.json")
+    entries = {"adopted": {"ollama.service": None}, "files": {str(dropin): "0" * 64}, "releases": [str(opt)]}
+    RECORD(path=manifest, phase="done", entries=entries, env=env)
+    dropin.parent.mkdir()
+    dropin.write_text("edited")
+    (opt / "1.0.0").mkdir(parents=True)
+    (opt / "1.0.0/.reaper_ops.json").write_text(json.dumps({"archives": {}}))
+    done = module(path=manifest, env=env)
+    assert (opt / "1.0.0").exists()
+    assert [line.split(":")[0] for line in done["kept"]] == [
+        f"file {dropin}",
+        "unit that was taken over ollama.service",
+        f"release {opt}",
+    ]
