@@ -6,7 +6,10 @@ from __future__ import annotations
 import json
 import os
 
+from ansible import context
+from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
 
 DOCUMENTATION = """
 name: reaper_events
@@ -53,6 +56,35 @@ def _vaulted(_value: object) -> dict[str, str]:
     return {"__ansible_vault": ""}
 
 
+LOGIN = {
+    "host": ("ansible_host", "ansible_ssh_host"),
+    "user": ("ansible_user", "ansible_ssh_user"),
+    "port": ("ansible_port", "ansible_ssh_port"),
+    "key": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
+}
+ARGS = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
+TYPED = {"user": "remote_user", "key": "private_key_file"}
+
+
+def _login(play, result) -> dict[str, str]:
+    """How ssh enters this host, for a command that a person can type: variables first, then the command line."""
+    manager = play.get_variable_manager()
+    found = manager.get_vars(play=play, host=result._host, task=result._task)
+    templar = Templar(loader=manager._loader, variables=found)
+
+    def value(name: str) -> str:
+        try:
+            return str(templar.template(found.get(name)) or "")
+        except AnsibleError:
+            return ""
+
+    login = {word: next(filter(None, map(value, names)), "") for word, names in LOGIN.items()}
+    for word, option in TYPED.items():
+        login[word] = login[word] or str(context.CLIARGS.get(option) or "")
+    login["host"] = login["host"] or result._host.get_name()
+    return {**login, "args": " ".join(filter(None, map(value, ARGS)))}
+
+
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -74,6 +106,7 @@ class CallbackModule(CallbackBase):
         )
 
     def v2_playbook_on_play_start(self, play) -> None:
+        self._play = play
         if os.environ.get("REAPER_OPS_LISTING") == "1":
             row = {"event": "inventory", "listing": _listing(play.get_variable_manager())}
             self._display.display(json.dumps(row, default=_vaulted))
@@ -94,10 +127,10 @@ class CallbackModule(CallbackBase):
         self._result("changed" if result._result.get("changed") else "ok", result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False) -> None:
-        self._result("failed", result, ignored=bool(ignore_errors))
+        self._result("failed", result, ignored=bool(ignore_errors), login=_login(self._play, result))
 
     def v2_runner_on_unreachable(self, result) -> None:
-        self._result("unreachable", result)
+        self._result("unreachable", result, login=_login(self._play, result))
 
     def v2_runner_on_skipped(self, result) -> None:
         return

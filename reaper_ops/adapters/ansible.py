@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.adapters import beside, process
+from reaper_ops.adapters import beside, login, process
+from reaper_ops.adapters.source import Source as Source
+from reaper_ops.adapters.source import secrets
 from reaper_ops.core import complaint
 from reaper_ops.core import inventory as core_inventory
 from reaper_ops.core.inventory import Inventory
@@ -33,35 +34,6 @@ PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; import ansible.__main__ as a
 
 LONGEST_WORD = 100_000
 """Linux takes no word of 128 KiB on a command line."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where hosts come from: the options that are handed to every Ansible program as they are."""
-
-    inventory: tuple[str, ...]
-    limit: str | None = None
-    extra_vars: tuple[str, ...] = ()
-    vault_password_files: tuple[str, ...] = ()
-    become_password_file: str | None = None
-
-    @property
-    def typed(self) -> str:
-        """The inventory as it was typed, for commands that people copy."""
-        return " ".join(f"-i {shlex.quote(path)}" for path in self.inventory)
-
-    def argv(self, *, limit: str | None = None) -> list[str]:
-        words: list[str] = []
-        for path in self.inventory:
-            words += ["-i", path]
-        chosen = limit if limit is not None else self.limit
-        if chosen is not None:
-            words += ["--limit", chosen]
-        for item in self.extra_vars:
-            words += ["-e", item]
-        for path in self.vault_password_files:
-            words += ["--vault-password-file", path]
-        return words
 
 
 @dataclass(frozen=True)
@@ -111,7 +83,9 @@ def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) 
     if export:
         argv.append("--export")
     env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
-    result = process.run(argv, env=env if vars_plugins else {**env, "ANSIBLE_VARS_ENABLED": ""})
+    env |= {} if vars_plugins else {"ANSIBLE_VARS_ENABLED": ""}
+    with secrets(source) as secret:
+        result = process.run([*argv, *secret.words], env=env)
     if result.rc != 0:
         said = complaint.of_listing(result.stderr)
         raise ReaperError(_near(said.place) or ", ".join(source.inventory), _near(said.problem), said.hint)
@@ -214,6 +188,8 @@ class Playing:
     name: str
     source: Source
     program: process.Started
+    begun: Callable[[], None] = lambda: None
+    """Called once Ansible has read what it needs of its caller."""
 
     def listing(self) -> Mapping[str, Any] | None:
         """What `listing` gives, as this run tells it before it reaches any host; None when it does not."""
@@ -233,6 +209,8 @@ class Playing:
         def take(line: str) -> None:
             event = _event(line)
             if event is not None:
+                self.begun()
+                event = login.in_words(event)
                 events.append(event)
                 if on_event:
                     on_event(event)
@@ -257,14 +235,16 @@ def playing(
 ) -> Iterator[Playing]:
     """One of our playbooks, run beside the block; an exception in the block stops it."""
     check_source(source)
-    argv = [*PROGRAM, "playbook", str(assets.playbook(name)), *source.argv(limit=limit)]
+    argv = [*PROGRAM, "playbook", str(assets.playbook(name)), *source.argv(limit=limit), *source.login()]
     argv += ["--check"] if check else []
     argv += ["--diff"] if diff else []
     env = {**_environment(), "REAPER_OPS_LISTING": "1" if listing else "0"}
-    if source.become_password_file:
-        env["ANSIBLE_BECOME_PASSWORD_FILE"] = source.become_password_file
-    with _handed(variables) as words, process.started([*argv, *words], env=env) as program:
-        yield Playing(name, source, program)
+    with (
+        _handed(variables) as words,
+        secrets(source) as secret,
+        process.started([*argv, *words, *secret.words], env={**env, **secret.env}) as program,
+    ):
+        yield Playing(name, source, program, secret.forget)
 
 
 @contextmanager
@@ -314,10 +294,12 @@ def _collect(events: list[Event]) -> Run:
         {e["host"]: _message(e) for e in lost},
         {e["host"]: _message(e) for e in broken},
         frozenset((e["host"], e.get("id") or e["task"]) for e in (*broken, *lost)),
-        {e["host"]: str(e["result"]["next_step"]) for e in broken if e.get("result", {}).get("next_step")},
+        {e["host"]: str(e["result"]["next_step"]) for e in (*broken, *lost) if e.get("result", {}).get("next_step")},
     )
 
 
 def _message(event: Event) -> str:
     text = complaint.of_result(event.get("result", {}))
+    if event.get("result", {}).get("entered") is False:
+        return text
     return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text

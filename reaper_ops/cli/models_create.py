@@ -16,7 +16,7 @@ PLACE = click.Path(path_type=Path)
 
 
 @click.command("create")
-@partial(source_options, required=False)
+@partial(source_options, required=False, short_forks=False)
 @lock_option
 @output_option
 @click.option(

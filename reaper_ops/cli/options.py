@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,21 +18,40 @@ from reaper_ops.errors import ReaperError
 Command = Callable[..., Any]
 
 
-def source_options(function: Command, *, required: bool = True) -> Command:
-    """Adds -i, -l, -e, vault and become options; the command gets them by `source_from(**kwargs)`."""
-    for option in (
+def source_options(function: Command, *, required: bool = True, short_forks: bool = True) -> Command:
+    """Adds -i, -l, -e and what Ansible takes for entering hosts; the command gets them by `source_from(kwargs)`."""
+    for option in (*_entering(short_forks), *_choosing(required)):
+        function = option(function)
+    return function
+
+
+def _entering(short_forks: bool) -> tuple[Command, ...]:
+    file = click.Path(exists=True)
+    return (
+        click.option("-b", "--become", is_flag=True, help="become root on the hosts (Ansible's --become)"),
         click.option(
-            "--become-password-file",
-            type=click.Path(exists=True),
-            help="file with the sudo password of the hosts",
+            *(["-f"] if short_forks else []),
+            "--forks",
+            type=click.IntRange(min=1),
+            help="hosts that Ansible works on at once",
         ),
+        click.option("--private-key", "--key-file", type=click.Path(), help="SSH key for the hosts"),
+        click.option("-u", "--user", help="user to log in as, where the inventory names none"),
+        click.option("--ask-vault-pass", "--ask-vault-password", is_flag=True, help="ask once for the vault password"),
+        click.option("-K", "--ask-become-pass", is_flag=True, help="ask once for the sudo password of the hosts"),
+        click.option("--become-password-file", type=file, help="file with the sudo password of the hosts"),
         click.option(
             "--vault-password-file",
             "vault_password_files",
             multiple=True,
-            type=click.Path(exists=True),
+            type=file,
             help="file with the vault password (may be given several times)",
         ),
+    )
+
+
+def _choosing(required: bool) -> tuple[Command, ...]:
+    return (
         click.option("-e", "--extra-vars", multiple=True, help="further variables, as Ansible takes them"),
         click.option("-l", "--limit", help="only these hosts (an Ansible pattern)"),
         click.option(
@@ -43,9 +64,7 @@ def source_options(function: Command, *, required: bool = True) -> Command:
             type=click.Path(),
             help="Ansible inventory: file, directory or list (may be given several times)",
         ),
-    ):
-        function = option(function)
-    return function
+    )
 
 
 OUTPUTS = click.Choice(["text", "json", "lines"])
@@ -66,14 +85,37 @@ def typed_places(kwargs: dict[str, Any], *others: object) -> None:
 
 
 def source_from(kwargs: dict[str, Any]) -> Source:
-    """Takes the options of `source_options` out of a command's arguments."""
+    """Takes the options of `source_options` out of a command's arguments; asks for passwords where that is wanted."""
+    ask_become, ask_vault = kwargs.pop("ask_become_pass"), kwargs.pop("ask_vault_pass")
+    key, become_file = kwargs.pop("private_key"), kwargs.pop("become_password_file")
+    if key and not Path(key).expanduser().is_file():
+        raise ReaperError("--private-key", f"there is no file {key}", "name the private key, not its .pub file")
+    if ask_become and become_file:
+        raise ReaperError("--ask-become-pass", "means nothing with --become-password-file", "leave one of them out")
     return Source(
         inventory=tuple(kwargs.pop("inventories")),
         limit=kwargs.pop("limit"),
         extra_vars=tuple(kwargs.pop("extra_vars")),
         vault_password_files=tuple(kwargs.pop("vault_password_files")),
-        become_password_file=kwargs.pop("become_password_file"),
+        become_password_file=become_file,
+        user=kwargs.pop("user"),
+        private_key=key,
+        forks=kwargs.pop("forks"),
+        become=kwargs.pop("become"),
+        become_password=_asked("sudo password", "--ask-become-pass") if ask_become else None,
+        vault_password=_asked("vault password", "--ask-vault-pass") if ask_vault else None,
     )
+
+
+def _asked(what: str, option: str) -> str:
+    """From the terminal without an echo; from standard input where that is none."""
+    if sys.stdin is not None and not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        if not line:
+            file = option.replace("ask-", "").replace("pass", "password-file")
+            raise ReaperError(option, "nobody is there to answer: standard input is empty", f"use {file} FILE")
+        return line.rstrip("\n")
+    return str(click.prompt(what, hide_input=True, err=True, default="", show_default=False))
 
 
 def look_from(kwargs: dict[str, Any], verb: str, on_event: Callable[[], Any] | None = None) -> Callable[[], Report]:

@@ -25,7 +25,7 @@ from reaper_ops.flows import gather, slow
 @dataclass(frozen=True)
 class Patient:
     """One host as it was found. heard: what it answered from outside; answers: what was read on it, facts were
-    parsed from them."""
+    parsed from them. step: what helps where it could not be entered."""
 
     host: str
     settings: Settings
@@ -34,6 +34,7 @@ class Patient:
     answers: Mapping[str, Any] | None = None
     facts: Facts | None = None
     problem: str = ""
+    step: str = ""
 
     def case(self, source: str) -> Case | None:
         """What rules are given; None when nothing is known of the host."""
@@ -63,7 +64,8 @@ def collect(source: Source, on_event: OnEvent | None = None) -> tuple[Inventory,
             heard.get(host.name, ()),
             found.answers.get(host.name),
             found.facts.get(host.name),
-            found.problems.get(host.name, ""),
+            found.problem(host.name),
+            found.steps.get(host.name, ""),
         )
 
     return inventory, tuple(map(patient, inventory.hosts))
@@ -112,8 +114,11 @@ def examine(patients: Sequence[Patient], source: str = "") -> Checkup:
 def _examined(one: Patient, source: str) -> Diagnosis:
     case = one.case(source)
     if case is None:
-        step = " ".join(word for word in ("ansible", source, shell.word_or(one.host, "HOST"), "-m ping") if word)
+        step = one.step or " ".join(
+            word for word in ("ansible", source, shell.word_or(one.host, "HOST"), "-m ping") if word
+        )
         return Diagnosis(one.host, None, url=one.url, problem=one.problem or "was not read", next_step=step)
     found = diagnose(case)
-    note = (f"the host itself could not be read: {one.problem}",) if one.problem else ()
+    why = f"{one.problem}; {one.step}" if one.step else one.problem
+    note = (f"the host itself could not be read: {why}",) if one.problem else ()
     return replace(found, notes=(*found.notes, *note))

@@ -19,12 +19,28 @@ class Gathered:
     """facts of the hosts that answered; problems of those that did not, in a sentence each.
 
     answers: what facts were parsed from, for a bundle; only where evidence was asked for. lost: could not be reached.
+    steps: what helps on hosts that could not be entered; their problem ends with the same words.
     """
 
     facts: Mapping[str, Facts] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
+    steps: Mapping[str, str] = field(default_factory=dict)
+
+    def problem(self, host: str) -> str:
+        """Without the step, for those who show it in a place of its own."""
+        text, step = self.problems.get(host, ""), self.steps.get(host)
+        return text.removesuffix(f"; {step}") if step else text
+
+    def joined(self, later: Gathered) -> Gathered:
+        steps = {host: step for host, step in self.steps.items() if host not in later.facts}
+        return Gathered(
+            {**self.facts, **later.facts},
+            {**self.problems, **later.problems},
+            lost=self.lost | later.lost,
+            steps={**steps, **later.steps},
+        )
 
 
 def survey(source: Source, on_event: OnEvent | None = None, *, evidence: bool = False) -> tuple[Inventory, Gathered]:
@@ -72,4 +88,5 @@ def _gathered(inventory: Inventory, run: Run, evidence: bool = False) -> Gathere
     said = {event["host"]: event["result"]["answers"] for event in _read(run)}
     found = {host: core_facts.parse(host, inventory.by_name[host].settings, answers) for host, answers in said.items()}
     unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
-    return Gathered(found, {**unreachable, **run.failed}, said if evidence else {}, frozenset(run.unreachable))
+    problems = {**unreachable, **run.failed}
+    return Gathered(found, problems, said if evidence else {}, frozenset(run.unreachable), run.steps)

@@ -74,7 +74,7 @@ def _read(inventory: Inventory, heard: Heard, known: Gathered, gather: Gather, d
     wanted = [host.name for host in inventory.hosts if _needs_reading(host, heard.get(host.name), deep)]
     missing = [name for name in wanted if name not in known.facts and name not in known.problems]
     more = gather(missing)
-    return Gathered({**known.facts, **more.facts}, {**known.problems, **more.problems})
+    return known.joined(more)
 
 
 def _needs_reading(host: Host, heard: tuple[Exchange, ...] | None, deep: bool) -> bool:
@@ -113,15 +113,15 @@ def _judge(host: Host, heard: tuple[Exchange, ...], found: Gathered | None = Non
 
 
 def _judged(host: Host, heard: tuple[Exchange, ...] | None, found: Gathered, words: str) -> HostReport:
-    problem = found.problems.get(host.name, "")
+    problem = found.problem(host.name)
     if heard is None or (not heard and host.name not in found.facts):
         return HostReport(
             host.name,
             None,
             url=_url(host),
             problem=problem or "its facts could not be read",
-            next_step=f"ansible {words} {shell.word_or(host.name, 'HOST')} -m ping",
+            next_step=found.steps.get(host.name) or f"ansible {words} {shell.word_or(host.name, 'HOST')} -m ping",
         )
     report = _judge(host, heard, found, words)
-    note = (f"the host itself could not be read: {problem}",) if problem else ()
+    note = (f"the host itself could not be read: {found.problems[host.name]}",) if problem else ()
     return replace(report, notes=(*report.notes, *note))

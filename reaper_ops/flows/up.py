@@ -48,7 +48,7 @@ def up(source: Source, *, confirm: Confirm, on_event: OnEvent | None = None) -> 
 def _renewed(planned: Planned, again: Gathered) -> Gathered:
     """What is known after the run: nothing from before it of a host that was to be changed."""
     old = {host: facts for host, facts in planned.gathered.facts.items() if host not in planned.to_apply}
-    return Gathered({**old, **again.facts}, {**planned.gathered.problems, **again.problems}, lost=again.lost)
+    return replace(planned.gathered, facts=old, lost=frozenset()).joined(again)
 
 
 def _delivery(source: Source, planned: Planned) -> dict[str, object]:
@@ -100,7 +100,9 @@ def _with(host: HostReport, blocked: Mapping[str, str], run: Run | None, gathere
     if name not in run.failed and name not in run.unreachable:
         return host
     problem = run.failed.get(name) or f"could not be reached: {run.unreachable[name]}"
-    return replace(host, problem=problem, next_step=run.steps.get(name) or MEND if host.state else host.next_step)
+    step = run.steps.get(name)
+    problem = problem.removesuffix(f"; {step}")
+    return replace(host, problem=problem, next_step=step or MEND if host.state else host.next_step)
 
 
 def _lost(host: HostReport, run: Run, gathered: Gathered) -> HostReport:

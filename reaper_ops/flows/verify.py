@@ -65,7 +65,7 @@ def verify(source: Source) -> Verification:
 def _shares(hosts: Iterable[Host], source: Source, variables: Mapping[str, Mapping[str, Any]]) -> list[Share]:
     kinds: dict[tuple[bool, bool], list[Host]] = {}
     for host in hosts:
-        through = bool(source.become_password_file) or not _is_direct(variables[host.name])
+        through = not source.is_plain or not _is_direct(variables[host.name])
         kinds.setdefault((through, host.settings.ollama_runtime != "process"), []).append(host)
     return [
         Share(tuple(members[start::AT_ONCE]), through, as_root)
@@ -93,7 +93,7 @@ def _run(share: Share, work: Path, number: int, source: Source) -> list[Check]:
     _write(wish, _document(share, work))
     argv = [sys.executable, "-m", "pytest", "-q", "-c", str(CHECKS / "pytest.ini")]
     argv += ["--rootdir", str(CHECKS), "--confcutdir", str(CHECKS), str(CHECKS)]
-    done = process.run(argv, env=_environment(share, source, wish, results))
+    done = process.run(argv, env={**_environment(share, wish, results), **_login(share, source, work, number)})
     if done.rc not in PYTEST_DONE or not results.exists():
         raise CommandError("verify", f"pytest ended with {done.rc}: {(done.stdout + done.stderr).strip()[-600:]}")
     return [Check(**json.loads(line)) for line in results.read_text(encoding="utf-8").splitlines()]
@@ -108,9 +108,9 @@ def _document(share: Share, work: Path) -> dict[str, Any]:
     return {"inventory": inventory, "through_ansible": share.through_ansible, "hosts": rows}
 
 
-def _environment(share: Share, source: Source, wish: Path, results: Path) -> dict[str, str]:
+def _environment(share: Share, wish: Path, results: Path) -> dict[str, str]:
     """The user's own pytest settings stay out; Ansible's programs are those of this Python."""
-    found = {
+    return {
         "REAPER_OPS_VERIFY_WISH": str(wish),
         "REAPER_OPS_VERIFY_RESULTS": str(results),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
@@ -121,13 +121,32 @@ def _environment(share: Share, source: Source, wish: Path, results: Path) -> dic
         "ANSIBLE_NOCOLOR": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    if share.through_ansible:
-        found |= {"ANSIBLE_INVENTORY": ",".join(source.inventory), "ANSIBLE_BECOME": str(int(share.as_root))}
-        if source.vault_password_files:
-            found["ANSIBLE_VAULT_IDENTITY_LIST"] = ",".join(source.vault_password_files)
-        if source.become_password_file:
-            found["ANSIBLE_BECOME_PASSWORD_FILE"] = source.become_password_file
+
+
+def _login(share: Share, source: Source, work: Path, number: int) -> dict[str, str]:
+    """How Ansible enters the hosts; typed passwords lie in the private directory of this run while it lasts."""
+    if not share.through_ansible:
+        return {}
+    found = {"ANSIBLE_INVENTORY": ",".join(source.inventory)}
+    found["ANSIBLE_BECOME"] = str(int(share.as_root or source.become))
+    vaults = [*source.vault_password_files, *_kept(work / f"vault-{number}", source.vault_password)]
+    becomes = [*filter(None, [source.become_password_file]), *_kept(work / f"become-{number}", source.become_password)]
+    for name, value in (
+        ("ANSIBLE_VAULT_IDENTITY_LIST", ",".join(vaults)),
+        ("ANSIBLE_BECOME_PASSWORD_FILE", "".join(becomes)),
+        ("ANSIBLE_REMOTE_USER", source.user),
+        ("ANSIBLE_PRIVATE_KEY_FILE", source.private_key),
+    ):
+        found |= {name: value} if value else {}
     return found
+
+
+def _kept(path: Path, password: str | None) -> list[str]:
+    if password is None:
+        return []
+    path.touch(mode=0o600)
+    path.write_text(password + "\n", encoding="utf-8")
+    return [str(path)]
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,46 @@
+"""Events of hosts that could not be entered, put into words: ssh, sudo, Python and Ansible's own directory."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reaper_ops.core import access
+
+Event = Mapping[str, Any]
+TROUBLED = {"failed", "unreachable"}
+
+
+def in_words(event: Event) -> Event:
+    """The event with `msg` as one sentence and the next step, where its host could not be entered."""
+    if event.get("event") not in TROUBLED:
+        return event
+    given = event.get("login") or {}
+    key = str(given.get("key") or "")
+    login = access.Login(**{**given, "locked": bool(key) and has_passphrase(key)})
+    trouble = access.of_result(event.get("result") or {}, login)
+    if trouble is None:
+        return event
+    result = {"msg": str(trouble), "next_step": trouble.step, "entered": False}
+    return {**event, "result": {**event["result"], "module_stderr": "", **result}}
+
+
+def has_passphrase(path: str) -> bool:
+    """Whether a private key file is encrypted; a file that cannot be read is not known to be."""
+    try:
+        text = Path(path).expanduser().read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    body = re.search(r"-----BEGIN OPENSSH PRIVATE KEY-----\s([\w+/=\s]+)-----END", text)
+    if body is None:
+        return "ENCRYPTED" in text
+    try:
+        data = base64.b64decode(body[1])
+    except ValueError:
+        return False
+    start = len(b"openssh-key-v1\0")
+    size = int.from_bytes(data[start : start + 4], "big")
+    return data[start + 4 : start + 4 + size] != b"none"

@@ -1,0 +1,127 @@
+"""How hosts are entered: options and typed passwords reach Ansible, and nobody else; troubles come back in words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from reaper_ops.adapters import ansible, login
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.program import program
+from reaper_ops.errors import ReaperError
+
+TELLS = """
+import json, os, sys
+def text(path):
+    modes = [oct(os.stat(name).st_mode & 0o777) for name in (path, os.path.dirname(path))]
+    return [open(path).read().strip(), *modes]
+words = sys.argv[1:]
+files = [os.environ.get("ANSIBLE_BECOME_PASSWORD_FILE")]
+files += [words[at + 1] for at, word in enumerate(words) if word == "--vault-password-file"]
+seen = {"words": words, "env": dict(os.environ), "files": files, "texts": [text(file) for file in files]}
+print(json.dumps({"event": "task", "task": "", "seen": seen}), flush=True)
+sys.stdin.read()
+while any(os.path.exists(file) for file in files):
+    pass
+print(json.dumps({"event": "stats"}), flush=True)
+"""
+SECRETS = ("geheim", "tresor")
+
+
+def hosts(tmp_path: Path) -> tuple[str, ...]:
+    (tmp_path / "hosts").write_text("gpu1\n")
+    return (str(tmp_path / "hosts"),)
+
+
+def test_typed_passwords_are_read_by_ansible_and_then_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ansible, "PROGRAM", (sys.executable, "-c", TELLS))
+    source = Source(hosts(tmp_path), become_password=SECRETS[0], vault_password=SECRETS[1])
+    events: list[Any] = []
+    ansible.playbook("facts.yml", source, on_event=events.append)
+    seen = events[0]["seen"]
+    assert seen["texts"] == [[SECRETS[0], "0o600", "0o700"], [SECRETS[1], "0o600", "0o700"]]
+    assert not any(Path(file).exists() or Path(file).parent.exists() for file in seen["files"])
+    shown = json.dumps([seen["words"], seen["env"]]) + repr(source)
+    assert not any(secret in shown for secret in SECRETS)
+
+
+def test_a_run_that_breaks_leaves_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ansible, "PROGRAM", (sys.executable, "-c", "import sys; sys.exit('broken')"))
+    made: list[Path] = []
+    with ansible.secrets(Source(hosts(tmp_path), become_password="x")) as secret:
+        assert secret.directory is not None
+        made.append(secret.directory)
+    with pytest.raises(ansible.CommandError, match="broken"):
+        ansible.playbook("facts.yml", Source(hosts(tmp_path), become_password="x"))
+    assert not made[0].exists()
+
+
+def test_options_of_the_login_are_passed_on(tmp_path: Path) -> None:
+    source = Source(hosts(tmp_path), user="maria", private_key="/k", forks=7, become=True)
+    assert source.login() == ["--user", "maria", "--private-key", "/k", "--forks", "7", "--become"]
+    assert not set(source.login()) & set(source.argv()), "ansible inventory knows none of them"
+
+
+def verbs(command: click.Command, path: str = "") -> dict[str, click.Command]:
+    if not isinstance(command, click.Group):
+        return {path.strip(): command}
+    context = click.Context(command)
+    found: dict[str, click.Command] = {}
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        found |= verbs(below, f"{path} {name}")
+    return found
+
+
+WANTED = {"-u", "--user", "--private-key", "--forks", "-K", "--ask-become-pass", "--ask-vault-pass"} | {
+    *("-b", "--become", "--vault-password-file", "--become-password-file")
+}
+
+
+@pytest.mark.parametrize(("name", "verb"), verbs(program).items(), ids=str)
+def test_every_verb_with_an_inventory_takes_what_ansible_takes(name: str, verb: click.Command) -> None:
+    options = [option for parameter in verb.params for option in parameter.opts]
+    assert len(options) == len(set(options)), name
+    if "--inventory" in options:
+        assert set(options) >= WANTED
+
+
+def test_a_password_is_asked_for_only_where_somebody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from reaper_ops.cli.up import command
+
+    found = CliRunner().invoke(command, ["-i", "hosts,", "-K"], input="")
+    assert isinstance(found.exception, ReaperError)
+    assert "--become-password-file" in str(found.exception)
+
+
+@pytest.mark.parametrize(("passphrase", "kind"), [("", "ed25519"), ("secret", "ed25519"), ("secret", "rsa")])
+def test_a_key_with_a_passphrase(tmp_path: Path, passphrase: str, kind: str) -> None:
+    for words in ([], ["-m", "PEM"]):
+        path = tmp_path / f"key{len(words)}"
+        argv = ["ssh-keygen", "-q", "-t", kind, *words, "-N", passphrase, "-f", path]
+        subprocess.run(argv, check=True)
+        assert login.has_passphrase(str(path)) is bool(passphrase)
+    assert login.has_passphrase(str(tmp_path / "none")) is False
+
+
+def test_an_event_of_a_host_that_was_not_entered_says_why() -> None:
+    event = {
+        "event": "failed",
+        "host": "gpu1",
+        "task": "Read the host",
+        "result": {"msg": "Task failed: Missing sudo password"},
+        "login": {"host": "gpu1", "user": "maria", "port": "", "key": "", "args": ""},
+    }
+    run = ansible._collect([login.in_words(event)])
+    step = "add `-K` to be asked once, or `--become-password-file FILE`"
+    assert run.failed == {"gpu1": f"sudo wants a password, and none was given; {step}"}
+    assert run.steps == {"gpu1": step}
