@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,12 +16,20 @@ from reaper_ops.formats import plan_json, plan_text
 @source_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
 @click.option("--no-diff", is_flag=True, help="leave out the differences of files")
-def command(output: str, no_diff: bool, **kwargs: Any) -> int:
+@click.option("--out", type=click.Path(path_type=Path), help="write the plan to a file that `up --plan` takes")
+def command(output: str, no_diff: bool, out: Path | None, **kwargs: Any) -> int:
     """Show what `up` would change on each host, and why. Changes nothing."""
     from reaper_ops.flows import plan
 
-    planned = plan.plan(source_from(kwargs))
+    source = source_from(kwargs)
+    planned = plan.plan(source)
     click.echo(as_output(planned, output, diffs=not no_diff))
+    if out:
+        from reaper_ops.adapters import plan_file
+        from reaper_ops.flows import plan_file as filing
+
+        plan_file.write(out, filing.of(source, planned))
+        click.echo(f"written to {out}: `reaper-ops up --plan {out}` does exactly this or says what differs", err=True)
     return planned.exit_code
 
 

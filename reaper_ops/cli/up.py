@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from reaper_ops.adapters import plan_file
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.cli.plan import as_output
@@ -22,23 +24,26 @@ from reaper_ops.flows.up import Outcome
 @click.option("-y", "--yes", is_flag=True, help="apply the plan without asking (for machines)")
 @click.option("--check", is_flag=True, help="show the plan and stop: the same as `plan`")
 @click.option("--no-diff", is_flag=True, help="leave out the differences of files")
-def command(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int:
+@click.option("--plan", "file", type=click.Path(path_type=Path), help="apply only what this file of `plan --out` has")
+def command(output: str, yes: bool, check: bool, no_diff: bool, file: Path | None, **kwargs: Any) -> int:
     """Bring hosts to their wish: show the plan, ask, apply it, and prove the result."""
     source = source_from(kwargs)
+    if check and file:
+        raise ReaperError("--check", "means nothing with --plan", "leave one of them out")
     if check:
         from reaper_ops.flows import plan
 
         planned = plan.plan(source)
         click.echo(as_output(planned, output, diffs=not no_diff))
         return planned.exit_code
-    outcome = run(source, output, yes=yes, diffs=not no_diff)
+    outcome = run(source, output, yes=yes, diffs=not no_diff, file=file)
     if outcome.planned.to_apply and not outcome.applied:
         click.echo("nothing was changed", err=True)
         return 1
     return outcome.report.exit_code
 
 
-def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> Outcome:
+def run(source: Source, output: str, *, yes: bool, diffs: bool = True, file: Path | None = None) -> Outcome:
     """Brings the hosts of `source` up and prints the report; what was not confirmed is not applied."""
     from reaper_ops.flows import up
     from reaper_ops.formats import FORMATS
@@ -47,10 +52,13 @@ def run(source: Source, output: str, *, yes: bool, diffs: bool = True) -> Outcom
     def confirm(planned: Planned) -> bool:
         progress.pause()
         click.echo(as_output(planned, "text", diffs=diffs), err=output == "json")
+        for host, texts in planned.refused.items():
+            click.echo(f"{host}: is left alone, not as in {file}: {'; '.join(texts)}", err=output == "json")
         return yes or _ask(len(planned.to_apply))
 
+    given = plan_file.read(file) if file else None
     with choose(output) as progress:
-        outcome = up.up(source, confirm=confirm, on_event=progress)
+        outcome = up.up(source, confirm=confirm, given=given, on_event=progress)
     if outcome.applied or not outcome.planned.to_apply:
         click.echo(FORMATS[output](outcome.report))
     return outcome

@@ -22,6 +22,7 @@ class Planned:
     """plans of the hosts that could be read, in inventory order; problems of the others.
 
     choices: what may follow on a host, once engine and tools are installed; confirmed: what goes along with the run.
+    refused: hosts that are left alone, with what a plan file does not have.
     """
 
     inventory: Inventory
@@ -30,6 +31,7 @@ class Planned:
     mirror: Chosen = field(default_factory=Chosen)
     choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
     confirmed: Mapping[str, Confirmed] = field(default_factory=dict)
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -37,7 +39,7 @@ class Planned:
 
     @property
     def to_apply(self) -> tuple[str, ...]:
-        return tuple(plan.host for plan in self.plans if plan.actions and not plan.blockers)
+        return tuple(p.host for p in self.plans if p.actions and not p.blockers and p.host not in self.refused)
 
     @property
     def exit_code(self) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reaper_ops.adapters import ansible, lockfile
+from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
-from reaper_ops.core.delivery import request
-from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.plan_file import PlanFile
 from reaper_ops.core.report import Evidence, HostReport, Report, State
 from reaper_ops.flows import plan as planning
+from reaper_ops.flows import plan_file as filing
 from reaper_ops.flows import probe
 from reaper_ops.flows.gather import Gathered, gather
 from reaper_ops.flows.models_change import owner
@@ -31,9 +31,13 @@ class Outcome:
     applied: bool = False
 
 
-def up(source: Source, *, confirm: Confirm, on_event: OnEvent | None = None) -> Outcome:
-    """`confirm` is shown the plan and says whether it may be applied; an empty plan applies nothing."""
+def up(source: Source, *, confirm: Confirm, given: PlanFile | None = None, on_event: OnEvent | None = None) -> Outcome:
+    """`confirm` is shown the plan and says whether it may be applied; an empty plan applies nothing.
+
+    given: a plan file; a host that is to get anything beyond it is left alone.
+    """
     planned = planning.plan(source, on_event)
+    planned = filing.held(source, planned, given) if given else planned
     if not planned.to_apply:
         return Outcome(planned, prove(source, planned, planned.gathered, None))
     if not confirm(planned):
@@ -53,11 +57,8 @@ def _renewed(planned: Planned, again: Gathered) -> Gathered:
 
 def _delivery(source: Source, planned: Planned) -> dict[str, object]:
     """What was confirmed, and the lock beside the inventory, where there is one, for the models of these hosts."""
-    lock = lockfile.read(lockfile.place(source)) or Lock()
-    wanted = {name for host in planned.inventory.hosts for name in host.settings.models()}
-    known = {"reaper_locked": request.locked(lock, wanted), "reaper_owner": owner()}
     confirmed = {host: planned.confirmed[host].as_json() for host in planned.to_apply}
-    return {**known, **planned.mirror.variables(), "reaper_confirmed": confirmed}
+    return {**filing.models(source, planned), "reaper_owner": owner(), "reaper_confirmed": confirmed}
 
 
 def changes(run: Run) -> dict[str, tuple[str, ...]]:
@@ -77,9 +78,10 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     blocked = {plan.host: "; ".join(plan.blockers) for plan in planned.plans if plan.blockers}
     changed = changes(run) if run else {}
     hosts = [replace(_with(host, blocked, run, gathered), changed=changed.get(host.host, ())) for host in judged.hosts]
-    kept = run.withheld if run else {}
+    kept = {**planned.refused, **(run.withheld if run else {})}
     noted = tuple(replace(h, notes=(*h.notes, *unproven.get(h.host, ())), withheld=kept.get(h.host, ())) for h in hosts)
-    return Report("up", noted, judged.time)
+    absent = [HostReport(name, None, withheld=kept[name]) for name in kept if name not in planned.inventory.by_name]
+    return Report("up", (*noted, *absent), judged.time)
 
 
 def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:

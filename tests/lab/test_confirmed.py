@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from subject import free_ports
 
-from reaper_ops.adapters import ansible
+from reaper_ops.adapters import ansible, plan_file
+from reaper_ops.cli.program import run as program
+from reaper_ops.core.plan_file import PlanFile
 from reaper_ops.flows import lab as rehearsal
 from reaper_ops.flows import up
 from reaper_ops.flows.plan import Planned
 from reaper_ops.flows.up import Outcome
 
 HOST = "lab-cpu"
+SOURCE = ansible.Source(rehearsal.source().inventory, HOST)
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +34,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         rehearsal.down()
 
 
-def bring(hook: Callable[[Planned], None] = lambda planned: None) -> Outcome:
+def bring(hook: Callable[[Planned], None] = lambda planned: None, given: PlanFile | None = None) -> Outcome:
     """`up` of the one host; `hook` is what happens while somebody reads the plan."""
 
     def confirm(planned: Planned) -> bool:
         hook(planned)
         return True
 
-    source = rehearsal.source()
-    return up.up(ansible.Source(source.inventory, HOST), confirm=confirm)
+    return up.up(SOURCE, confirm=confirm, given=given)
 
 
 def test_a_file_that_appeared_meanwhile_is_left_alone_and_the_next_up_shows_it(home: Path) -> None:
@@ -54,7 +56,12 @@ def test_a_file_that_appeared_meanwhile_is_left_alone_and_the_next_up_shows_it(h
     assert (home / "env.json").read_text() == "{}"
     assert not (home.parent / "releases").exists()
     assert not list(home.glob("**/manifest.json"))
-    again = bring()
+    file = home.parent / "plan.json"
+    words = [*(f"-i{path}" for path in SOURCE.inventory), "-l", HOST]
+    assert program(["plan", *words, "--out", str(file)]) == 0
+    assert program(["up", *words, "--plan", str(file), "--yes", "-e", "ollama_debug=true"]) == 4
+    assert (home / "env.json").read_text() == "{}"
+    again = bring(given=plan_file.read(file))
     shown = {action.id: action for plan in again.planned.plans for action in plan.actions}
     assert "-{}" in shown["ollama/environment"].diff
     assert again.report.exit_code == 0, again.report
