@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from functools import lru_cache
@@ -13,6 +14,9 @@ _SIZE = re.compile(r"^\s*(-?\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*\Z", re.IGNOREC
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SMALLEST = 1 << 20
 GO_DURATION = re.compile(r"^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z|^[+-]?\d+\Z")
+_IMAGE = re.compile(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(?::\d{1,5}(?=/))?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]*)?(?:@sha256:[0-9a-f]{64})?\Z"
+)
 _VERSION = re.compile(r"^\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _ARCHIVE = re.compile(r"^ollama-linux-[a-z0-9-]+\.(?:tar\.zst|tgz)\Z")
@@ -43,6 +47,35 @@ def size(value: Any) -> int:
     return number
 
 
+def address(value: str, step: str) -> str:
+    """An IP address without brackets. A zone (`%eth0`) names a card of one machine, and may hold any text."""
+    bare = value.strip("[]")
+    try:
+        found = ipaddress.ip_address(bare)
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IP address; {step}") from None
+    if "%" in bare:
+        raise ValueError(f"{value!r} has a zone; write the address without %{bare.partition('%')[2]}")
+    return str(found) if found.version == 6 else bare
+
+
+def network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+        good = "%" not in value
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{value!r} is neither an address nor a network such as 10.0.0.0/8")
+    return value
+
+
+def image(value: str) -> str:
+    if not _IMAGE.match(value):
+        raise ValueError(f"{value!r} is not the name of an image; write it as docker.io/library/nginx:1.28.0")
+    return value
+
+
 def not_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is a boolean, not a whole number")
@@ -70,6 +103,15 @@ def mapping(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         raise ValueError(f"{value!r} is no valid JSON") from None
+
+
+def decoded(text: str) -> Any:
+    """The list or map that a text holds as JSON; None where it holds none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list | dict) else None
 
 
 def duration(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reaper_ops import assets
-from reaper_ops.core import layout
+from reaper_ops.core import layout, quoting
 from reaper_ops.core.settings import Settings
 from reaper_ops.core.settings.mirror import OFFLINE
 
@@ -144,6 +144,10 @@ def _context(settings: Settings, home: str, resolvers: tuple[str, ...]) -> Conte
         "pieces_per_minute": 60 * settings.mirror_rate // settings.mirror_slice if settings.mirror_rate else None,
         "resolvers": list(settings.mirror_resolvers or ((DOCKER_RESOLVER,) if docker else resolvers)),
         "ca_file": settings.mirror_ca_file,
+        "quoted_images": {
+            "nginx": quoting.compose(settings.mirror_nginx_image),
+            "registry": quoting.compose(settings.mirror_registry_image),
+        },
         "images": {"nginx": settings.mirror_nginx_image, "registry": settings.mirror_registry_image},
         "local_url": f"http://{_local(settings)}",
         "config_hash": "",

@@ -10,6 +10,7 @@ from reaper_ops import assets
 from reaper_ops.core.monitoring.alerts import ALERTS, Alert
 from reaper_ops.core.monitoring.dashboard import dashboard
 from reaper_ops.core.monitoring.wish import Monitoring
+from reaper_ops.core.quoting import double_quoted
 
 
 def prometheus(wish: Monitoring) -> dict[str, str]:
@@ -36,8 +37,7 @@ KINDS: Mapping[str, Callable[[Monitoring], dict[str, str]]] = {
 
 
 def _render(name: str, wish: Monitoring, alerts: tuple[Alert, ...] = ()) -> str:
-    """Texts go in as JSON strings, which are YAML."""
-    quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in asdict(wish).items() if value}
-    rows = [{key: json.dumps(value, ensure_ascii=False) for key, value in asdict(alert).items()} for alert in alerts]
+    quoted = {name: double_quoted(value) for name, value in asdict(wish).items() if value}
+    rows = [{key: double_quoted(value) for key, value in asdict(alert).items()} for alert in alerts]
     empty = {name: "" for name, value in asdict(wish).items() if not value}
     return assets.template(name).render(reaper={**quoted, **empty, "alerts": rows})

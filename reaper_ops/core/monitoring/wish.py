@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reaper_ops.core.settings.reading import UNWRITABLE
 from reaper_ops.errors import ReaperError
 
 DURATION = re.compile(r"(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?")
@@ -28,6 +29,9 @@ class Monitoring:
 
 def parse(given: Mapping[str, str]) -> Monitoring:
     """Checks the words of the command line; a textfile alone means that no watch is scraped."""
+    for name, value in given.items():
+        if UNWRITABLE.search(value):
+            raise ReaperError(f"--{name}", f"{value!r} holds a control character", "write it in signs that can be seen")
     for name, option in (("metrics", "--metrics"), ("textfile", "--textfile"), ("alertmanager", "--alertmanager")):
         if name in given and not ADDRESS.fullmatch(given[name]):
             raise ReaperError(option, f"{given[name]!r} is no ADDR:PORT", "write it as 127.0.0.1:9434")

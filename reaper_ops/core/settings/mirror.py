@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from typing import Annotated, Literal
@@ -10,22 +9,27 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
-from reaper_ops.core.values import Count, Size, items, mapping
+from reaper_ops.core.values import Count, Size, address, image, items, mapping, network
 
 Names = Annotated[tuple[str, ...], BeforeValidator(items)]
 Ports = Annotated[dict[str, Count], BeforeValidator(mapping)]
 OFFLINE = "none"
 LONGEST_PATH = 80
 _PLACE = re.compile(r"^/[A-Za-z0-9_./-]+\Z")
-_ADDRESS = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?::\d{1,5})?\Z")
+_ADDRESS = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?::(\d{1,5}))?\Z")
 _NAMESPACE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}\Z")
-_RESOLVER = re.compile(r"^(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(?::\d{1,5})?\Z")
+_RESOLVER = re.compile(r"^(\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?\Z")
+
+
+def is_port(text: str | None) -> bool:
+    return text is None or 1 <= int(text) <= 65535
 
 
 def registries_at_ports(value: dict[str, int]) -> dict[str, int]:
     """Refuses what is no registry, no port, or two at one port."""
     for name, port in value.items():
-        if not _ADDRESS.match(name):
+        match = _ADDRESS.match(name)
+        if not match or not is_port(match[1]):
             raise ValueError(f"{name!r} is not a registry; write it as in a model's name, such as hf.co")
         if not 1 <= port <= 65535:
             raise ValueError(f"{port} is not a port")
@@ -71,10 +75,7 @@ class MirrorSettings(BaseModel):
     @field_validator("mirror_bind")
     @classmethod
     def _bind_is_an_address(cls, value: str) -> str:
-        try:
-            return str(ipaddress.ip_address(value.strip("[]")))
-        except ValueError:
-            raise ValueError(f"{value!r} is not an IP address; write 0.0.0.0 or the mirror's own") from None
+        return address(value, "write the mirror's own, as hosts reach it")
 
     @field_validator("mirror_dir", "mirror_ca_file")
     @classmethod
@@ -93,8 +94,8 @@ class MirrorSettings(BaseModel):
         if value == OFFLINE:
             return value
         parts = urlsplit(value)
-        plain = re.match(r"^https?://[A-Za-z0-9_.-]+(?::\d{1,5})?/?\Z", value)
-        if not plain or not parts.hostname:
+        plain = re.match(r"^https?://[A-Za-z0-9_.-]+(?::(\d{1,5}))?/?\Z", value)
+        if not plain or not parts.hostname or not is_port(plain[1]):
             raise ValueError(f"{value!r} is not the URL of a registry; write https://registry.ollama.ai, or none")
         return value.rstrip("/")
 
@@ -114,25 +115,22 @@ class MirrorSettings(BaseModel):
     @field_validator("mirror_allow", "mirror_push_allow")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for item in value:
-            try:
-                ipaddress.ip_network(item)
-            except ValueError:
-                raise ValueError(f"{item!r} is neither an address nor a network such as 10.0.0.0/8") from None
-        return value
+        return tuple(network(item) for item in value)
 
     @field_validator("mirror_resolvers")
     @classmethod
     def _resolvers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
-            if not _RESOLVER.match(item):
+            match = _RESOLVER.match(item)
+            if not match or not is_port(match[2]):
                 raise ValueError(f"{item!r} is not the address of a DNS server, such as 10.0.0.1 or [fd00::1]")
+            address(match[1], "write that of a DNS server")
         return value
 
     @field_validator("mirror_nginx_image", "mirror_registry_image")
     @classmethod
     def _images_are_pinned(cls, value: str) -> str:
-        tag = value.rsplit("/", 1)[-1].partition(":")[2]
+        tag = image(value).rsplit("/", 1)[-1].partition(":")[2]
         if "@sha256:" not in value and tag in {"", "latest"}:
             raise ValueError(f"{value!r} moves; name a version tag or a digest")
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from functools import cache
@@ -26,6 +25,8 @@ from reaper_ops.core.values import (
     Origin,
     Size,
     Version,
+    address,
+    image,
     items,
     mapping,
 )
@@ -166,11 +167,7 @@ class Settings(MirrorSettings):
     @field_validator("ollama_bind")
     @classmethod
     def _bind_is_address(cls, value: str) -> str:
-        try:
-            ipaddress.ip_address(value.strip("[]"))
-        except ValueError:
-            raise ValueError(f"{value!r} is not an IP address; write 127.0.0.1, 0.0.0.0 or the host's own") from None
-        return value.strip("[]")
+        return address(value, "write 127.0.0.1, 0.0.0.0 or the host's own")
 
     @field_validator("ollama_models_dir", "ollama_home", "swap_path", "lab_facts_root")
     @classmethod
@@ -189,7 +186,7 @@ class Settings(MirrorSettings):
     @field_validator("ollama_image")
     @classmethod
     def _image_is_pinned(cls, value: str | None) -> str | None:
-        if value is None or "@sha256:" in value:
+        if value is None or "@sha256:" in image(value):
             return value
         _, _, tag = value.rsplit("/", 1)[-1].partition(":")
         if tag in {"", "latest", "rocm"}:
@@ -255,7 +252,8 @@ class Settings(MirrorSettings):
 def _check_url(value: str) -> None:
     try:
         parts = urlsplit(value)
-        good = bool(parts.hostname) and (parts.port is None or parts.port > 0) and " " not in value
+        plain = " " not in value and "%" not in (parts.hostname or "")
+        good = bool(parts.hostname) and (parts.port is None or parts.port > 0) and plain
     except ValueError:
         good = False
     if not good:

@@ -11,11 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from reaper_ops.core import values
 from reaper_ops.core.settings.model import Settings, names
 from reaper_ops.errors import ReaperError
 
 PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "mirror_", "lab_")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+UNWRITABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+"""Controls, line separators, signs that turn the direction of text, and what no file may hold."""
 OTHERS = "a variable of another role goes into the list reaper_ignore"
 
 
@@ -67,24 +71,31 @@ def parse_set(variables: Mapping[str, Any]) -> tuple[Settings | None, tuple[Reap
         for name in variables
         if name not in Settings.model_fields
     ]
-    errors += [
-        ReaperError(name, "holds a line break or another control character", "write it in one line")
-        for name, value in known.items()
-        if _has_control(value)
-    ]
+    signs = {name: found for name, value in known.items() for found in _signs(value)}
+    errors += [_unwritable(name, found) for name, found in signs.items()]
+    known = {name: value for name, value in known.items() if name not in signs}
     try:
         settings = Settings(**known)
     except ValidationError as error:
-        return None, (*errors, *(one for item in error.errors() for one in _translate(item)))
+        # What goes together is not judged where a setting is left out.
+        items = [item for item in error.errors() if not signs or item["type"] != "combination"]
+        return None, (*errors, *(one for item in items for one in _translate(item)))
     return (None if errors else settings), tuple(errors)
 
 
-def _has_control(value: Any) -> bool:
+def _unwritable(name: str, sign: str) -> ReaperError:
+    problem = f"holds a line break or another control character (U+{ord(sign):04X})"
+    return ReaperError(name, problem, "write it in one line, without such signs")
+
+
+def _signs(value: Any) -> list[str]:
+    """The first sign in it that no file of ours may hold, or none; JSON text may hold it escaped."""
     if isinstance(value, str):
-        return CONTROL.search(value) is not None
+        inner = values.decoded(value) if "\\" in value else None
+        return UNWRITABLE.findall(value)[:1] or _signs(inner)
     if isinstance(value, Mapping):
-        return any(_has_control(part) for pair in value.items() for part in pair)
-    return isinstance(value, list | tuple) and any(_has_control(part) for part in value)
+        return [sign for pair in value.items() for part in pair for sign in _signs(part)][:1]
+    return [sign for part in value for sign in _signs(part)][:1] if isinstance(value, list | tuple) else []
 
 
 def _choices(item: Any) -> str:
