@@ -9,7 +9,7 @@ PYTEST := $(RUN)/python -m pytest
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test lint types layers playbooks unit prepare fleet shapes bench clean
+.PHONY: help install dev up test lint types layers playbooks unit prepare fleet shapes soak bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ up: install ## the main job, on the embedded lab fleet (simulated Ollama; needs 
 	$(RUN)/reaper-ops lab up $(ARGS)
 
 test: lint types playbooks prepare ## everything; as root on Debian the real-host tests too
-	$(PYTEST) --fleet $(ARGS)
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit fleet
 
 lint: dev ## ruff and yamllint
 	$(RUN)/ruff check .
@@ -49,8 +49,8 @@ playbooks: dev ## ansible-lint, production profile
 	PATH="$(CURDIR)/$(RUN):$$PATH" ANSIBLE_LIBRARY=playbooks/library ANSIBLE_ACTION_PLUGINS=playbooks/action_plugins \
 		ANSIBLE_MODULE_UTILS=playbooks/module_utils $(RUN)/ansible-lint --offline --profile production
 
-unit: dev ## tests that need neither root nor Docker
-	$(PYTEST) -m "not fleet and not vm" $(ARGS)
+unit: dev ## tests that need neither root nor Docker, on all cores
+	$(PYTEST) --numprocesses=auto --maxprocesses=4 --dist=loadfile -m "not fleet and not vm" $(ARGS)
 
 prepare: dev ## as root on Debian: install what the real-host tests need
 	$(RUN)/python tests/fleet/prepare.py
@@ -60,6 +60,10 @@ fleet: prepare ## only the tests on real systemd hosts
 
 shapes: prepare ## hosts as people have them, every shape of tests/fleet/shapes; make shapes ARGS="--shape NAME" for one
 	$(PYTEST) --shapes tests/fleet/test_shapes.py tests/test_shape_folders.py $(ARGS)
+
+soak: dev ## the tests that kill things, with many more seeds than `make test` draws
+	REAPER_OPS_KILL_ROUNDS=20 REAPER_OPS_KILLS=40 $(PYTEST) tests/mirror/test_kills.py \
+		tests/playbooks/test_pull_kills.py $(ARGS)
 
 bench: dev ## measure speed against the yardsticks
 	$(RUN)/python -m bench $(ARGS)

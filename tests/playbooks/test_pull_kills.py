@@ -22,7 +22,7 @@ from reaper_ops.lab import models
 from reaper_ops.lab.registry import Registry
 
 MODULE = "ollama_pull"
-SEEDS = range(int(os.environ.get("REAPER_OPS_KILLS") or 6))
+SEEDS = range(int(os.environ.get("REAPER_OPS_KILLS") or 3))
 PART = 65536
 
 
