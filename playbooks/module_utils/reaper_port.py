@@ -79,9 +79,23 @@ def described(host, pid, server, port):
     inside = CONTAINER.search(cgroup)
     if os.path.basename((argv or [""])[0]) in FORWARDERS or inside:
         row["container"] = container(host, port, (inside.group(1) or inside.group(2)) if inside else "")
-    if pid == 1:
-        row["unit"] = socket_unit(host, port)
+    row["unit"] = socket_unit(host, port) if pid == 1 else service_of(host, pid, cgroup)
     return row
+
+
+def service_of(host, pid, cgroup):
+    """The service that runs the process as its own; what a login or a job left behind is in its group only."""
+    unit = cgroup.rpartition("/")[2]
+    if not unit.endswith(".service") or "/user.slice/" in cgroup:
+        return ""
+    argv = ["systemctl", "show", unit, "--property=MainPID"]
+    main = run_command(host, {"argv": argv, "timeout": 4}).get("stdout", "").strip().rpartition("=")[2]
+    return unit if main in (str(pid), parent_of(pid)) and main not in ("", "0", "1") else ""
+
+
+def parent_of(pid):
+    fields = (beside("/proc/%d/stat" % pid, {}) or "").rpartition(")")[2].split()
+    return fields[1] if len(fields) > 1 else ""
 
 
 def command_of(pid):

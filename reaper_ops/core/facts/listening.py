@@ -40,19 +40,13 @@ def _holder(row: Mapping[str, Any], apart: bool) -> Holder | None:
         pid=whole(row.get("pid")),
         user=text(row.get("user")) or "",
         argv=tuple(str(word) for word in argv) if isinstance(argv, list) else (),
-        unit=text(row.get("unit")) or _unit(cgroup),
+        unit=text(row.get("unit")) or "",
         container=text(row.get("container")) or "",
         store=_store(row),
         ours=row.get("ours") is True or cgroup.endswith(f"/{places.UNIT}"),
         mark=text(row.get("mark")) or "",
         ipv6_only=apart and address == "*",
     )
-
-
-def _unit(cgroup: str) -> str:
-    """The service that the process belongs to; a login session is none."""
-    last = cgroup.rsplit("/", 1)[-1]
-    return last if last.endswith(".service") and "/user.slice/" not in cgroup else ""
 
 
 def _store(row: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core import release
-from reaper_ops.core.plan import effect
+from reaper_ops.core.plan import effect, port
 from reaper_ops.core.plan.host import COMPOSE_MIN, NO_SWAP_FILE
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import human_bytes
@@ -21,9 +21,8 @@ def blockers(case: Case) -> list[str]:
         found.append(f"root is needed for ollama_runtime: {s.ollama_runtime}; check become, or use runtime process")
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
-    return (
-        found + _unproven(case) + _foreign_unit(case) + effect.blockers(case) + _swap(case) + _gpu(case) + _docker(case)
-    )
+    found += _unproven(case) + _foreign_unit(case) + effect.blockers(case) + port.blockers(case)
+    return found + _swap(case) + _gpu(case) + _docker(case)
 
 
 def _unproven(case: Case) -> list[str]:
