@@ -19,6 +19,7 @@ from reaper_ops.core import framed
 LIMIT = 2 * 24 * 3600
 EVERY = 1.0
 GRACE = 60
+JOBS = "~/.ansible_async/reaper_ops"
 NOTHING = {"changed": False, "models": [], "skip_reason": "no models are wanted"}
 
 display = Display()
@@ -52,6 +53,10 @@ class ActionModule(ActionBase):
             return {**result, **self._collect(started["results_file"])}
         finally:
             self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(args['heartbeat'])}")
+
+    def get_shell_option(self, option: str, default: Any = None) -> Any:
+        """Jobs in a directory of their own, so that `reaper_remains` can tell them from those of others."""
+        return JOBS if option == "async_dir" else super().get_shell_option(option, default)
 
     def needless(self, args: dict[str, Any]) -> bool:
         return not args.get("models")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 
-from ansible.module_utils import reaper_before
+from ansible.module_utils import reaper_before, reaper_remains
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, write_atomic
 from ansible.module_utils.reaper_ownership import (
@@ -123,6 +123,8 @@ def main():
             after = recorded(before, entries, params["phase"])
             note = reaper_before.with_stores(note, before, entries)
         changed = after != before or note != old_note
+        if params["phase"] == "intended" and not module.check_mode:
+            reaper_remains.clear()
         if changed and not module.check_mode:
             os.makedirs(os.path.dirname(params["path"]), mode=0o755, exist_ok=True)
             if note != old_note:

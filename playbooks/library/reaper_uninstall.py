@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 
-from ansible.module_utils import reaper_before
+from ansible.module_utils import reaper_before, reaper_remains
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import beyond, read
@@ -82,6 +82,8 @@ def main():
     )
     params = module.params
     try:
+        if not module.check_mode:
+            reaper_remains.clear()
         manifest = read(params["path"])
         if not manifest:
             module.exit_json(changed=False, **NOTHING, withheld=[], manifest={})
