@@ -11,10 +11,21 @@ import os
 import re
 import shutil
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_fetch import CHUNK, UNPACKED_FACTOR, download, fetch, require_space
 from ansible.module_utils.reaper_files import Trouble, remove, sync_directory, write_atomic
-from ansible.module_utils.reaper_releases import MARKER, absent, alone, linked, read_marker, retire, stale, versions
+from ansible.module_utils.reaper_releases import (
+    INCOMING,
+    MARKER,
+    absent,
+    alone,
+    linked,
+    read_marker,
+    retire,
+    stale,
+    versions,
+)
 from ansible.module_utils.reaper_unpack import audit_links, unpack
 
 DOCUMENTATION = r"""
@@ -111,11 +122,12 @@ def switch(link, target):
     sync_directory(os.path.dirname(link))
 
 
-def digest(path):
+def digest(file):
+    """Of an open file, from its start."""
     total = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(CHUNK), b""):
-            total.update(block)
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    for block in iter(lambda: os.read(file.fileno(), CHUNK), b""):
+        total.update(block)
     return total.hexdigest()
 
 
@@ -128,7 +140,7 @@ def wanted_digest(archive):
         raise Trouble("%s: no checksum is known; set ollama_release_sha256" % name)
     place = archive["checksum_url"]
     try:
-        with open(place, "rb") if place.startswith("/") else fetch(place) as answer:
+        with tree.reading(place) if place.startswith("/") else fetch(place) as answer:
             text = answer.read(CHUNK).decode("utf-8", "replace")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Trouble("%s: cannot be read: %s; set ollama_release_sha256" % (archive["checksum_url"], error)) from None
@@ -139,30 +151,57 @@ def wanted_digest(archive):
     raise Trouble("%s: does not list %s; set ollama_release_sha256" % (place, name))
 
 
+def given(archive, dest):
+    """An archive that lies on the host, open. One that somebody else could write into meanwhile is copied first."""
+    path, name = archive["path"], archive_name(archive)
+    try:
+        file = tree.reading(path)
+    except FileNotFoundError:
+        raise Trouble("%s: no such file; put the archive there" % path) from None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(file)
+        info = os.fstat(file.fileno())
+        safe = tree.shielded(info) and not tree.exposed(os.path.dirname(path))
+        require_space(dest, (UNPACKED_FACTOR + (not safe)) * info.st_size, name)
+        if safe:
+            stack.pop_all()
+            return file
+        return copied(file, dest)
+
+
+def copied(file, dest):
+    """Without a name, so that it goes with who has it open."""
+    with tree.directory(os.path.join(dest, INCOMING), make=0o700) as fd:
+        copy = os.fdopen(os.open("copy", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=fd), "w+b")
+        os.unlink("copy", dir_fd=fd)
+    shutil.copyfileobj(file, copy, CHUNK)
+    copy.flush()
+    return copy
+
+
+def downloaded(archive, part, dest, want):
+    """The open file and the bytes received; what an earlier run left of another file is thrown away."""
+    resumed = os.path.exists(part)
+    received = download(archive["url"], part, dest)
+    file = tree.reading(part)
+    if digest(file) != want and resumed:
+        file.close()
+        os.unlink(part)
+        received += download(archive["url"], part, dest)
+        file = tree.reading(part)
+    return file, received
+
+
 def obtain(archive, dest, version):
-    """The verified archive: its path, its SHA-256, the witness and the bytes downloaded."""
-    name = archive_name(archive)
+    """The verified archive: the open file, its SHA-256, the witness and the bytes downloaded."""
     want, witness = wanted_digest(archive)
-    if archive["path"]:
-        if not os.path.isfile(archive["path"]):
-            raise Trouble("%s: no such file; put the archive there" % archive["path"])
-        path, received = archive["path"], 0
-        require_space(dest, UNPACKED_FACTOR * os.path.getsize(path), name)
-        got = digest(path)
-    else:
-        path = os.path.join(dest, ".%s-%s.part" % (version, name))
-        resumed = os.path.exists(path)
-        received = download(archive["url"], path, dest)
-        got = digest(path)
-        if got != want and resumed:
-            os.unlink(path)
-            received += download(archive["url"], path, dest)
-            got = digest(path)
+    part = os.path.join(dest, ".%s-%s.part" % (version, archive_name(archive)))
+    file, received = (given(archive, dest), 0) if archive["path"] else downloaded(archive, part, dest, want)
+    got = digest(file)
     if got != want:
-        if not archive["path"]:
-            os.unlink(path)
+        file.close()
         raise Refused(archive, got, want, witness)
-    return path, want, witness, received
+    return file, want, witness, received
 
 
 def install(params, directory):
@@ -170,19 +209,19 @@ def install(params, directory):
     dest, version = params["dest"], params["version"]
     if os.path.lexists(directory) and not read_marker(directory):
         raise Trouble("%s: is there, but not written by reaper_ops; move it away" % directory)
-    parts = [obtain(archive, dest, version) for archive in params["archives"]]
     temporary = os.path.realpath(os.path.join(dest, ".%s.tmp-%d" % (version, os.getpid())))
-    os.mkdir(temporary, 0o755)
-    try:
-        for path, _, _, _ in parts:
-            unpack(path, temporary)
+    with contextlib.ExitStack() as stack:
+        parts = []
+        for archive in params["archives"]:
+            parts.append(obtain(archive, dest, version))
+            stack.enter_context(parts[-1][0])
+        os.mkdir(temporary, 0o755)
+        for at, archive in enumerate(params["archives"]):
+            unpack(parts[at][0], archive["path"] or archive_name(archive), temporary)
         audit_links(temporary)
         if not os.access(os.path.join(temporary, "bin", "ollama"), os.X_OK):
             raise Trouble("%s: the archives hold no program bin/ollama; check the list of archives" % version)
         write_marker(temporary, params, parts)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     retire(dest, version)
     os.rename(temporary, directory)
     sync_directory(dest)
@@ -240,7 +279,11 @@ def bring(params, directory, wanted, target, doomed):
     with alone(params["dest"]):
         for path in stale(params, wanted):
             remove(path)
-        received = install(params, directory) if wanted else 0
+        try:
+            received = install(params, directory) if wanted else 0
+        finally:
+            for path in stale(params):
+                remove(path)
         if target:
             os.utime(os.path.join(directory, MARKER))
             if os.path.isdir(params["link"]) and not os.path.islink(params["link"]):

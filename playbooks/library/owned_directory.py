@@ -24,6 +24,10 @@ options:
   owner: {description: Name or number of the user; who runs this when not given., type: str, default: ""}
   group: {description: Name or number of the group., type: str, default: ""}
   mode: {description: Octal mode of the directory itself., type: str, default: "0755"}
+  private:
+    description: Nobody else may enter it or change what leads to it; what a killed run left in it is removed.
+    type: bool
+    default: false
   recurse: {description: Also all that is in it; modes stay., type: bool, default: false}
   within:
     description: Directories in one of which it must lie, after links; C(~USER) is the home of a user.
@@ -95,6 +99,15 @@ def contents(fd, path, to, check):
     return given, ["%s: %s" % (at, getattr(why, "strerror", why)) for at, why in left.items()]
 
 
+def emptied(fd, path):
+    """Judged before anything is put there."""
+    where = tree.exposed(os.path.dirname(path))
+    if where or os.fstat(fd).st_uid != os.geteuid():
+        raise Trouble("%s: other users can change %s; it must be %s" % (path, where or "it", "root's alone"))
+    for name in os.listdir(fd):
+        tree.remove(fd, name, os.path.join(path, name))
+
+
 def missing(path):
     try:
         with tree.directory(path):
@@ -127,6 +140,9 @@ def step(params, check):
         return dict(answer, changed=True)
     made = missing(path)
     with tree.directory(path, make=0o755) as fd:
+        if params.get("private"):
+            mode = 0o700
+            emptied(fd, path)
         keeps = mode if made or not params["recurse"] else stat.S_IMODE(os.fstat(fd).st_mode)
         answer["changed"] = itself(fd, to, keeps, check) or made
         if params["recurse"]:
@@ -142,6 +158,7 @@ def main():
             "owner": {"type": "str", "default": ""},
             "group": {"type": "str", "default": ""},
             "mode": {"type": "str", "default": "0755"},
+            "private": {"type": "bool", "default": False},
             "recurse": {"type": "bool", "default": False},
             "within": {"type": "list", "elements": "str"},
         },

@@ -8,9 +8,12 @@ import glob
 import os
 import re
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json, remove
 
 MARKER = ".reaper_ops.json"
+INCOMING = ".incoming"
+"""Archives that are not checked yet; only root can enter."""
 LEFT_BY_KILL = re.compile(r"^\.(.+)\.(tmp|old)-\d+$")
 
 
@@ -44,19 +47,22 @@ def retire(dest, version):
 
 
 def stale(params, wanted=None):
-    """What earlier, killed runs left; partial downloads of the wanted version are for resume."""
+    """What earlier, killed runs left; partial downloads and archives of the wanted version are for this one."""
     dest, link = params["dest"], params["link"]
     names = os.listdir(dest) if os.path.isdir(dest) else []
-    left = [name for name in names if LEFT_BY_KILL.match(name)]
+    left = [name for name in names if LEFT_BY_KILL.match(name) or (name == INCOMING and not wanted)]
     left += [n for n in names if re.match(r"^\..*\.part$", n) and not n.startswith(".%s-" % wanted)]
     return [os.path.join(dest, name) for name in left] + glob.glob(glob.escape(link) + ".tmp-*")
 
 
 @contextlib.contextmanager
 def alone(dest):
-    os.makedirs(dest, mode=0o755, exist_ok=True)
-    handle = os.open(dest, os.O_RDONLY)
+    with tree.directory(dest, make=0o755) as fd:
+        handle = os.dup(fd)
     try:
+        where = tree.exposed(dest)
+        if where:
+            raise Trouble("%s: other users can change %s; nothing is installed there as root" % (dest, where))
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:

@@ -201,6 +201,24 @@ def mount_of(fd):
     return found.group(1) if found else str(os.fstat(fd).st_dev)
 
 
+def exposed(path):
+    """The first directory on the way, or itself, in which somebody else can put other things; empty where none is.
+
+    In one like /tmp, where everybody may only touch what is his, root's own directories are safe.
+    """
+    if os.geteuid() != 0:
+        return ""
+    with entry(path) as place:
+        rows = [os.fstat(fd) for fd in place.fds]
+        parts = place.path.split("/")
+    for depth, info in enumerate(rows):
+        below_it = rows[depth + 1 : depth + 2]
+        kept = info.st_uid == 0 and info.st_mode & stat.S_ISVTX and below_it and below_it[0].st_uid == 0
+        if is_folder(info) and not shielded(info) and not kept:
+            return "/".join(parts[: depth + 1]) or "/"
+    return ""
+
+
 def resolved(path):
     """The path without links, of which the last parts need not be there."""
     missing, there = [], os.path.join(os.getcwd(), path).rstrip("/") or "/"

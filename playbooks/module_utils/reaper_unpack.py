@@ -14,16 +14,14 @@ CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
-def decompressed(path):
-    """A stream of the tar inside `path`."""
-    if not path_is_zstd(path):
-        with open(path, "rb") as file:
-            yield file, "r|*"
-        return
+def decompressed(file, path):
+    """A stream of the tar inside an open file, from its start; `path` is only named."""
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    zstd = os.pread(file.fileno(), 4, 0) == b"\x28\xb5\x2f\xfd"
     program = shutil.which("zstd") or shutil.which("unzstd")
-    if program:
-        argv = [program, "-dcq", "--long=31", "--", path]
-        child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if zstd and program:
+        argv = [program, "-dcq", "--long=31"]
+        child = subprocess.Popen(argv, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             yield child.stdout, "r|"
             child.stdout.read()
@@ -35,30 +33,30 @@ def decompressed(path):
             child.stderr.close()
             child.wait()
         return
-    with zstd_library(path) as stream:
-        yield stream, "r|"
+    with os.fdopen(os.dup(file.fileno()), "rb") as again:
+        if not zstd:
+            yield again, "r|*"
+            return
+        with zstd_library(again, path) as stream:
+            yield stream, "r|"
 
 
-def path_is_zstd(path):
-    with open(path, "rb") as file:
-        return file.read(4) == b"\x28\xb5\x2f\xfd"
-
-
-def zstd_library(path):
+def zstd_library(file, path):
     with contextlib.suppress(ImportError):
         from compression import zstd
 
-        return zstd.open(path, "rb")
+        return zstd.open(file, "rb")
     with contextlib.suppress(ImportError):
         import zstandard
 
-        return zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(open(path, "rb"))
+        return zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(file)
     raise Trouble("%s: zstd is not on this host; install the package zstd" % path)
 
 
-def unpack(path, root):
+def unpack(file, path, root):
+    """What the open file holds, which is what was hashed, whoever has its name by now."""
     try:
-        with decompressed(path) as (stream, mode), tarfile.open(fileobj=stream, mode=mode) as tar:
+        with decompressed(file, path) as (stream, mode), tarfile.open(fileobj=stream, mode=mode) as tar:
             for member in tar:
                 unpack_member(tar, member, root)
     except (tarfile.TarError, EOFError) as error:

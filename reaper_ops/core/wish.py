@@ -59,11 +59,11 @@ class Intent:
 
     def archives(self) -> list[dict[str, str]]:
         """Arguments of the module ollama_release; `source` is a file on the controller that is copied first."""
-        rows = []
+        rows, place = [], self.context["paths"].get("release_dest", "").rpartition("/")[0]
         for archive in self._wanted_archives():
             row = {"name": archive.name, "proof": archive.proof}
             if archive.url.startswith("/"):
-                row |= {"source": archive.url, "path": f"/var/tmp/{archive.name}"}  # noqa: S108 - a place on the host
+                row |= {"source": archive.url, "path": f"{place}/.incoming/{archive.name}"}
             else:
                 row["url"] = archive.url
             row |= {"sha256": archive.sha256} if archive.sha256 else {"checksum_url": archive.checksum_url or ""}
