@@ -1,12 +1,12 @@
 """Where reaper_read looks, and how text leaves the host: bounded and without secrets."""
 
-import errno
 import json
 import os
 import re
 import signal
-import stat
 import time
+
+from ansible.module_utils import reaper_tree as tree
 
 MAX_BYTES = 256 * 1024
 MAX_NAMES = 20000
@@ -106,13 +106,10 @@ def fitting(lines):
 
 
 def contents(place, ask):
-    """(raw bytes, was it cut); only of regular files, so no device or pipe is ever opened."""
+    """(raw bytes, was it cut) of a regular file: no device or pipe is opened, and no link of a stranger followed."""
     limit = int(ask.get("max_bytes", MAX_BYTES))
-    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as handle:
+    with tree.reading(place) as handle:
         info = os.fstat(handle.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
         if ask.get("tail") and info.st_size > limit:
             handle.seek(-limit, os.SEEK_END)
             return handle.read(limit), True

@@ -1,11 +1,11 @@
 """Files, globs, directories and file systems."""
 
-import glob
 import hashlib
 import os
 import re
 import stat
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_host import MAX_NAMES, beside, chosen, contents, reason
 
 
@@ -64,18 +64,19 @@ def is_absent(place):
 
 
 def read_glob(host, ask):
-    matches = []
+    matches, refused = [], {}
     for pattern in ask["patterns"]:
         pattern = expanded(pattern)
         fixed = os.path.dirname(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
         prefix = host.root if host.root and os.path.lexists(host.root + fixed) else ""
-        for place in sorted(glob.glob(glob.escape(prefix) + pattern)):
+        for place in tree.matches(pattern.lstrip("/"), refused, under=prefix or "/"):
             found = matched(place[len(prefix) :], place, ask)
             if found:
                 matches.append(found)
             if len(matches) >= MAX_NAMES:
                 return {"matches": matches, "truncated": True}
-    return {"matches": matches}
+    unread = [{"path": path, "error": error.strerror} for path, error in refused.items()]
+    return {"matches": matches + unread}
 
 
 def matched(path, place, ask):
@@ -137,5 +138,6 @@ def read_dir(host, ask):
     place = host.place(path)
     if is_absent(place):
         return {"path": path, "exists": False, "names": []}
-    names = sorted(os.listdir(place))
+    with tree.directory(place) as fd:
+        names = sorted(os.listdir(fd))
     return {"path": path, "exists": True, "names": names[:MAX_NAMES], "truncated": len(names) > MAX_NAMES}

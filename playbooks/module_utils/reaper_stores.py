@@ -1,6 +1,5 @@
 """Model stores with what their manifests name, programs called ollama, and what changed of our own files."""
 
-import glob
 import hashlib
 import json
 import os
@@ -8,6 +7,7 @@ import re
 import stat
 import sys
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_command import environ_of, pid_of, run_command
 from ansible.module_utils.reaper_host import contents, reason
 from ansible.module_utils.reaper_traces import said
@@ -44,7 +44,7 @@ def read_stores(host, ask):
     The server's own store comes first, with the directories above it as `step` lines.
     """
     own = own_store(host, ask)
-    found = [place for pattern in ask["others"] for place in sorted(glob.glob(os.path.expanduser(pattern)))]
+    found = [place for pattern in ask["others"] for place in tree.matches(os.path.expanduser(pattern))]
     real = {os.path.realpath(own)} if own else set()
     others = []
     for place in found:
@@ -75,7 +75,8 @@ def steps(path):
     for number in range(len(parts) + 1):
         place = "/" + "/".join(parts[:number])
         try:
-            yield "step " + described(os.stat(place), place)
+            with tree.entry(place) as there:
+                yield "step " + described(os.fstat(there.fd), place)
         except OSError:
             return
 
@@ -88,28 +89,41 @@ def described(info, path):
 
 def store(path):
     try:
-        yield described(os.stat(path), path)
-        blobs = path + "/blobs"
-        names = sorted(os.listdir(blobs)) if os.path.isdir(blobs) else []
-        if len(names) > MAX_BLOBS:
-            yield "error more_than_%d_blobs %s" % (MAX_BLOBS, blobs)
-            names = []
-        if os.path.isdir(blobs):
-            yield described(os.stat(blobs), blobs)
-        for name in names:
-            yield described(os.lstat(os.path.join(blobs, name)), os.path.join(blobs, name))
-        for manifest in sorted(glob.glob(glob.escape(path) + "/manifests/*/*/*/*"))[:MAX_MANIFESTS]:
+        with tree.entry(path) as place:
+            yield described(os.fstat(place.fd), path)
+        yield from blobs_in(path + "/blobs")
+        refused = {}
+        for manifest in tree.matches("*/*/*/*", refused, under=path + "/manifests")[:MAX_MANIFESTS]:
             for line in layers(manifest):
                 yield line
+        for where, exc in refused.items():
+            yield "error %s %s" % (reason(exc).replace(" ", "_"), where)
     except FileNotFoundError:
         yield "absent %s" % path
     except OSError as exc:
         yield "error %s %s" % (reason(exc).replace(" ", "_"), exc.filename or path)
 
 
-def layers(path):
-    yield described(os.stat(path), path)
+def blobs_in(path):
     try:
+        with tree.directory(path) as fd:
+            names = sorted(os.listdir(fd))
+            if len(names) > MAX_BLOBS:
+                yield "error more_than_%d_blobs %s" % (MAX_BLOBS, path)
+                names = []
+            yield described(os.fstat(fd), path)
+            for name in names:
+                info = tree.lstat(fd, name)
+                if info is not None:
+                    yield described(info, os.path.join(path, name))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def layers(path):
+    try:
+        with tree.entry(path) as place:
+            yield described(os.fstat(place.fd), path)
         document = json.loads(contents(path, {"max_bytes": MANIFEST_BYTES})[0].decode("utf-8"))
         rows = list(document["layers"]) + ([document["config"]] if document.get("config") else [])
         for row in rows:
@@ -131,7 +145,7 @@ def read_access(host, ask):
     wanted = []
     for number in range(len(own.split("/"))):
         wanted += ["enter", "/".join(own.split("/")[: number + 1]) or "/"]
-    places = [own, own + "/blobs", own + "/manifests", *glob.glob(glob.escape(own) + "/manifests/*/*/*")[:200]]
+    places = [own, own + "/blobs", own + "/manifests", *tree.matches("*/*/*", under=own + "/manifests")[:200]]
     for place in places:
         wanted += ["read", place, "write", place]
     uid, gids = user
@@ -161,7 +175,10 @@ def owner(host, ask):
 
 
 def read_binaries(host, ask):
-    """`PATH<tab>what --version says` of every program of that name; no server is asked for its own version."""
+    """`PATH<tab>what --version says` of every program of that name; no server is asked for its own version.
+
+    As root, only of one that nobody else can have put there.
+    """
     places = [os.path.join(folder, ask["name"]) for folder in host.path.split(":") if folder]
     found = {}
     for place in places + [os.path.expanduser(path) for path in ask.get("places", [])]:
@@ -169,11 +186,25 @@ def read_binaries(host, ask):
             found.setdefault(os.path.realpath(place), place)
     lines = []
     for place in list(found.values())[:8]:
+        if is_anybodys(place):
+            lines.append("%s\tnot run as root: others can change it\n" % place)
+            continue
         argv = ["env", "OLLAMA_HOST=127.0.0.1:9", place, "--version"]
         answer = run_command(host, {"argv": argv, "timeout": 3, "max_bytes": 4096})
         words = " ".join((answer.get("stdout", "") + " " + answer.get("stderr", "")).split())
         lines.append("%s\t%s\n" % (place, words[:300]))
     return said("".join(lines))
+
+
+def is_anybodys(path):
+    """Whether somebody else than root can put another program there."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        with tree.entry(path) as place:
+            return not tree.shielded(os.fstat(place.fd)) or bool(tree.exposed(os.path.dirname(place.path)))
+    except OSError:
+        return True
 
 
 def read_drift(host, ask):
