@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
+import urllib.request
 
+from ansible.module_utils import reaper_predecessor
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble
 from ansible.module_utils.reaper_packages import run
@@ -24,6 +27,14 @@ options:
     type: str
     choices: [present, restarted, absent]
     default: present
+  replaces:
+    description:
+      - Name of a container of others that ours takes the place of. It is stopped and kept as I(record.kept), and given
+        back when ours does not answer. C(record.copy) is a directory in it that is copied into ours first.
+    type: str
+  record: {description: What is known of that container; see reaper_predecessor., type: dict, default: {}}
+  url: {description: With I(replaces), what answers when ours runs., type: str}
+  timeout: {description: With I(replaces), seconds until it must answer., type: int, default: 120}
   volumes: {description: With I(state=absent), remove the project's volumes too., type: bool, default: false}
 author: [reaper_ops (@reaper-ops)]
 """
@@ -109,6 +120,16 @@ class Project:
         hashes = {row[0]: row[1] for row in rows if len(row) == 2}
         return {name: (hashes.get(name, ""), services[name].get("image", "")) for name in services}
 
+    def volumes(self):
+        label = "label=%sproject=%s" % (LABEL, self.name)
+        return set(run(["docker", "volume", "ls", "-q", "--filter", label])[1].split())
+
+    def undo(self, volumes):
+        """Takes away what a first start that failed has left: containers, networks, and volumes that were not there."""
+        self.compose("down", "--remove-orphans")
+        for name in self.volumes() - volumes:
+            run(["docker", "volume", "rm", name])
+
     def image_id(self, image):
         """Empty when the image is not on the host."""
         rc, out = run(["docker", "image", "inspect", "-f", "{{.Id}}", image])
@@ -151,15 +172,70 @@ def present(project, restart, check):
     if check or not answer["changed"]:
         return answer
     if wrong:
-        answer["output"] = project.must("up", "-d", "--remove-orphans", "--quiet-pull")
+        answer["output"] = brought_up(project, wanted, before)
     else:
         answer["output"] = project.must("restart")
+        must_run(project, wanted)
     answer["services"] = project.containers()
-    stopped = [name for name in wanted if not any(r["state"] in ALIVE for r in answer["services"].get(name, []))]
+    return answer
+
+
+def brought_up(project, wanted, before):
+    """What was not there before goes again when it cannot run."""
+    volumes = project.volumes()
+    try:
+        output = project.must("up", "-d", "--remove-orphans", "--quiet-pull")
+        must_run(project, wanted)
+    except Trouble:
+        if not before:
+            project.undo(volumes)
+        raise
+    return output
+
+
+def must_run(project, wanted):
+    found = project.containers()
+    stopped = [name for name in wanted if not any(r["state"] in ALIVE for r in found.get(name, []))]
     if stopped:
         _, logs = project.compose("logs", "--no-color", "--tail", "10", *stopped)
         raise Trouble("%s ended at once; its log: %s" % (", ".join(stopped), logs.strip()[-800:]))
-    return answer
+
+
+def replacing(project, name, record, url, timeout):
+    """Ours in the place of another container, which comes back when ours does not answer."""
+    obstacle = project.obstacle() or reaper_predecessor.obstacle(name, record["kept"])
+    if obstacle:
+        raise Trouble(obstacle)
+    wanted, volumes = project.wanted(), project.volumes()
+    if any(not project.image_id(image) for _, image in wanted.values()):
+        project.must("pull", "--quiet")
+    try:
+        reaper_predecessor.set_aside(name, record["kept"])
+        if record.get("copy"):
+            project.must("create")
+            ours = [row["id"] for rows in project.containers().values() for row in rows]
+            reaper_predecessor.copy(record["kept"], ours[0], record["copy"])
+        output = project.must("up", "-d", "--remove-orphans")
+        must_run(project, wanted)
+        if not answers(url, timeout):
+            raise Trouble("%s did not answer within %d s" % (url, timeout))
+    except Trouble as trouble:
+        project.undo(volumes)
+        reaper_predecessor.give_back(name, record)
+        raise Trouble("%s; container %s runs again as it was" % (trouble, name)) from None
+    return {"changed": True, "services": project.containers(), "pulled": [], "output": output}
+
+
+def answers(url, timeout):
+    deadline = time.monotonic() + timeout
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < deadline:
+        try:
+            with direct.open(url, timeout=5):
+                return True
+        except OSError:
+            time.sleep(1)
+    return False
 
 
 def absent(project, volumes, check):
@@ -186,6 +262,10 @@ def main():
             "file": {"type": "path", "required": True},
             "state": {"type": "str", "choices": ["present", "restarted", "absent"], "default": "present"},
             "volumes": {"type": "bool", "default": False},
+            "replaces": {"type": "str"},
+            "record": {"type": "dict", "default": {}},
+            "url": {"type": "str"},
+            "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
@@ -194,6 +274,10 @@ def main():
     try:
         if params["state"] == "absent":
             answer = absent(project, params["volumes"], module.check_mode)
+        elif params["replaces"] and module.check_mode:
+            answer = {"changed": True, "services": {}, "pulled": [], "output": ""}
+        elif params["replaces"]:
+            answer = replacing(project, params["replaces"], params["record"], params["url"], params["timeout"])
         else:
             answer = present(project, params["state"] == "restarted", module.check_mode)
     except Trouble as trouble:

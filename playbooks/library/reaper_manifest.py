@@ -33,7 +33,7 @@ options:
   phase: {description: Before or after the work., type: str, choices: [intended, done], default: done}
   entries:
     description:
-      - C(files), C(links), C(projects) and C(json) are dictionaries by path or project, as is C(adopted)
+      - C(files), C(links), C(projects), C(containers) and C(json) are dictionaries by path or name, as is C(adopted)
         by unit: how a unit of somebody else was before we took it over; C(directories),
         C(homes) (or C(state)), C(models), C(releases), C(packages), C(units), C(processes), C(users), C(groups),
         C(swap), C(fstab), C(images) and C(volumes) are lists.

@@ -13,7 +13,7 @@ from ansible.module_utils.reaper_files import Trouble, read_json
 from ansible.module_utils.reaper_swap import fstab_lines, fstab_text
 from ansible.module_utils.reaper_tree import beneath as beneath
 
-DICTS = ("files", "links", "projects", "json", "adopted")
+DICTS = ("files", "links", "projects", "containers", "json", "adopted")
 LISTS = (
     "directories",
     "homes",
@@ -56,11 +56,16 @@ def beyond(shown, manifest):
 
 
 def merged(manifest, entries):
-    """Old and new entries; a file's hash that is known wins over one that is not, and the one before it is kept."""
+    """Old and new entries; a file's hash that is known wins over one that is not, and the one before it is kept.
+
+    Of a container that was set aside the first record is the true one: it was stopped since.
+    """
     after = dict(manifest)
     for kind, value in entries.items():
         old = manifest.get(kind, {} if kind in DICTS else [])
-        if kind in DICTS:
+        if kind == "containers":
+            after[kind] = dict(value, **old)
+        elif kind in DICTS:
             after[kind] = dict(old, **{k: v if v is not None else old.get(k) for k, v in value.items()})
         else:
             after[kind] = list(dict.fromkeys(list(old) + value))
@@ -151,6 +156,13 @@ def is_group(name, _manifest):
         return False
 
 
+def foreign_volume(name, manifest):
+    """There, and not made by our Compose project, whose models an earlier `down` may have left."""
+    label = '{{index .Labels "com.docker.compose.project"}}'
+    found = said(["docker", "volume", "inspect", "-f", label, name])
+    return found is not None and found.strip() not in manifest.get("projects", {})
+
+
 EXISTS = {
     "files": foreign_file,
     "links": foreign_link,
@@ -160,6 +172,8 @@ EXISTS = {
     "fstab": lambda path, _manifest: bool(fstab_lines(path, fstab_text())),
     "users": is_user,
     "groups": is_group,
+    "volumes": foreign_volume,
+    "images": lambda name, _manifest: said(["docker", "image", "inspect", "-f", "{{.Id}}", name]) is not None,
 }
 
 

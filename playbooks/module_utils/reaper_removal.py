@@ -7,12 +7,20 @@ import json
 import os
 import shutil
 
-from ansible.module_utils import reaper_before, reaper_packages, reaper_process, reaper_releases, reaper_swap
+from ansible.module_utils import (
+    reaper_before,
+    reaper_packages,
+    reaper_predecessor,
+    reaper_process,
+    reaper_releases,
+    reaper_swap,
+)
 from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import EXISTS, beneath, files_beneath, json_value, points_to, sha256
 from ansible.module_utils.reaper_packages import run
 
+ENGINE_KINDS = ("projects", "containers", "volumes", "images")
 SERVER_LITTER = ("id_ed25519", "id_ed25519.pub", "history", "server.json", "logs")
 STOP_TIMEOUT = 30
 
@@ -50,7 +58,7 @@ class Removal:
             if kind in DEEPEST_FIRST and "litter %s" % name not in self.existed:
                 self.tidy(kind, name)
             return
-        if kind in ("projects", "volumes", "images") and self.engine:
+        if kind in ENGINE_KINDS and self.engine:
             if self.engine == "silent":
                 self.keep(kind, name, "the Docker engine does not answer; start it, then run again")
             return
@@ -119,6 +127,11 @@ class Removal:
         given = ["-f", entries[name]] if os.path.exists(entries[name]) else []
         argv = ["docker", "compose", "-p", name, *given, "down", "--remove-orphans"]
         self.drop("projects", name, lambda: self.succeed(argv))
+
+    def containers(self, name, entries):
+        """Gives back the container that ours took the place of, running if it ran."""
+        if reaper_predecessor.exists(entries[name]["kept"]):
+            self.drop("containers", name, lambda: reaper_predecessor.give_back(name, entries[name]))
 
     def volumes(self, name, _entries):
         if run(["docker", "volume", "inspect", name])[0] != 0:
@@ -276,7 +289,7 @@ class Removal:
 
 def engine_state(manifest):
     """`absent`, `silent`, or empty when the engine answers; asked only when something of ours is in it."""
-    if not any(manifest.get(kind) for kind in ("projects", "volumes", "images")):
+    if not any(manifest.get(kind) for kind in ENGINE_KINDS):
         return ""
     if not shutil.which("docker"):
         return "absent"
@@ -368,6 +381,7 @@ ORDER = {
     "units": Removal.units,
     "adopted": Removal.adopted,
     "projects": Removal.projects,
+    "containers": Removal.containers,
     "volumes": Removal.volumes,
     "images": Removal.images,
     "swap": Removal.swap,
@@ -388,6 +402,7 @@ WORDS = {
     "units": "unit",
     "adopted": "unit that was taken over",
     "projects": "project",
+    "containers": "our place of container",
     "volumes": "volume",
     "images": "image",
     "swap": "swap",

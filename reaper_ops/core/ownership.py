@@ -37,9 +37,9 @@ def _systemd(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> 
     if context["adopt"]:
         found["adopted"] = {"ollama.service": None}
     else:
-        found["units"] = ["ollama.service"]
+        found |= {"units": ["ollama.service"], "state": [context["home"]]}
     if "ollama/user" in todo:
-        found |= {"users": [context["user"]], "groups": [context["group"]], "state": [context["home"]]}
+        found |= {"users": [context["user"]], "groups": [context["group"]]}
     return found
 
 
@@ -59,12 +59,14 @@ def _docker(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> E
     paths, compose = context["paths"], context["compose"]
     found: Entries = {
         "projects": {compose["project"]: paths["compose"]},
-        "images": [context["image"]] if "ollama/container" in todo else [],
-        "volumes": [compose["volume"]],
+        "images": [context["image"]] if todo & {"ollama/container", "ollama/adopt"} else [],
+        "volumes": [compose["own_volume"]] if compose["own_volume"] else [],
         "directories": [paths["compose"].rsplit("/", 1)[0], *_models(settings, context, todo)],
     }
     if "gpu/daemon" in todo:
         found["json"] = {"/etc/docker/daemon.json": ["runtimes/nvidia", "features/cdi"]}
+    if "ollama/adopt" in todo:
+        found["containers"] = {compose["container"]: compose["replaces"]}
     return found
 
 

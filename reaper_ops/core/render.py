@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.core import gpu_form, in_effect, layout, quoting, release, server_env
+from reaper_ops.core import gpu_form, in_effect, layout, quoting, release, server_env, takeover
 from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.gpu_form import GpuForm
 from reaper_ops.core.layout import Layout
@@ -86,14 +86,16 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     config_hash: SHA-256 of what the server runs from, also in the environment as REAPER_OPS_CONFIG;
     gpu: vendor, form, reason, devices, gids, nodes, allow (systemd devices), modules, cdi_feature, jetpack;
     service: what the unit needs beyond its fixed part (writable, binds, mounts, pins: see `in_effect.Pins`);
-    image, image_pin (tag, digest), compose: project, service, container, volume, models_bind, publish, start_interval;
+    image, image_pin (tag, digest), compose: project, service, container, own_volume, volumes, named_volumes, networks,
+    replaces (a container of others that ours takes the place of), models_bind, publish, start_interval;
     swap: kind, size, size_mib, path, swappiness; argv and cwd of the server;
     paths: see `layout.paths`; targets: id to template, path, mode, owner, group; todo: ids of the plan's actions.
     """
     place = layout.of(settings, facts)
     gpu = gpu_form.choose(settings, facts)
     owned = _targets(settings, gpu, place)
-    environment = server_env.build(settings, place, gpu)
+    taken = takeover.of(settings, facts)
+    environment = {**(taken.environment if taken else {}), **server_env.build(settings, place, gpu)}
     found: Context = {
         **_server(settings, facts, place),
         "gpu": {**_row(gpu), "jetpack": facts.system.jetpack or 0},
@@ -178,12 +180,30 @@ def _container(settings: Settings, facts: Facts, gpu: GpuForm) -> Context:
             "project": "reaper_ops",
             "service": "ollama",
             "container": "ollama",
-            "volume": "ollama",
+            **_taken_over(settings, facts),
             "models_bind": quoting.compose(bind) if bind else "",
             "publish": f"{server_env.listen(settings.ollama_bind, settings.ollama_port)}:11434",
             "start_interval": engine is not None and engine >= START_INTERVAL_ENGINE,
             "image": quoting.compose(image),
         },
+    }
+
+
+def _taken_over(settings: Settings, facts: Facts) -> Context:
+    """Volumes and networks as the file names them; `own_volume` is ours, empty where the store is another's."""
+    mounts = takeover.volumes(settings, facts)
+    taken = takeover.of(settings, facts)
+    own = next((m["source"] for m in mounts if m["kind"] == "volume" and not m["external"]), "")
+    quoted = [
+        {**m, **{key: quoting.compose(str(m[key])) for key in ("source", "target") if m["kind"] == "bind"}}
+        for m in mounts
+    ]
+    return {
+        "own_volume": own,
+        "volumes": quoted,
+        "named_volumes": [mount for mount in quoted if mount["kind"] == "volume"],
+        "networks": list(taken.networks) if taken else [],
+        "replaces": taken.recorded() if taken and taken.pending else {},
     }
 
 

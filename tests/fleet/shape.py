@@ -40,6 +40,7 @@ class PlanPart(Part):
 
 
 class UpPart(Part):
+    settings: dict[str, Any] = {}
     exit: int = 0
     state: str = "healthy"
     problem: str = ""
@@ -76,6 +77,7 @@ class Shape(Part):
     interrupt: InterruptPart | None = None
     controllers: int = Field(1, ge=1, le=3)
     up: UpPart | None = UpPart()
+    then: tuple[tuple[str, ...], ...] = ()
     after: tuple[str, ...] = ()
     again: bool = True
     down: DownPart | None = DownPart()

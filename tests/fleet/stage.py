@@ -1,5 +1,6 @@
 """Hosts of the shapes: fresh containers of their own beside the fleet, a few at a time, gone after use."""
 
+import hashlib
 import io
 import json
 import os
@@ -69,7 +70,7 @@ class Stage:
         self.keys = make_keys(directory)
         address = containers.gateway(self.client)
         models.publish(directory / "registry")
-        release.pack(directory / "releases", VERSION, "amd64")
+        archive = release.pack(directory / "releases", VERSION, "amd64")
         self.registry = Registry(directory / "registry", address).start()
         self.releases = release.ReleaseServer(directory / "releases", address).start()
         for server in (self.registry, self.releases):
@@ -79,7 +80,8 @@ class Stage:
             "fleet_services": address,
             "fleet_registry_port": str(self.registry.server_address[1]),
             "fleet_release_port": str(self.releases.server_address[1]),
-            "shape_releases": str(directory / "releases" / f"v{VERSION}"),
+            "shape_releases": str(directory / "releases"),
+            "shape_sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
         }
 
     def close(self) -> None:

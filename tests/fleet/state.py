@@ -26,7 +26,14 @@ ENGINE = {
     "network": "docker network ls --format '{{.Name}}'",
 }
 HASHES = "find /etc -xdev -type f -exec sha256sum {} + | awk '{print $2, $1}'"
-CHANGES_BY_ITSELF = (*VOLATILE, "/var/lib/docker/", "/var/lib/containerd/", "/etc/docker/key.json", "/etc/ld.so.cache")
+CHANGES_BY_ITSELF = (
+    *VOLATILE,
+    "/var/backups/",
+    "/var/lib/docker/",
+    "/var/lib/containerd/",
+    "/etc/docker/key.json",
+    "/etc/ld.so.cache",
+)
 
 
 def state(run: Run, places: tuple[str, ...], *, engine: bool) -> frozenset[str]:

@@ -38,6 +38,9 @@ class Story:
             self.interrupted(self.shape.interrupt)
         if self.shape.up:
             self.up(self.shape.up)
+        for verb, *words in self.shape.then:
+            answer = self.reaper(verb, *words)
+            self.expect(f"{verb} ends", 0, answer.rc, answer.stdout[-1500:] + answer.stderr[-1500:])
         self.commands("after", self.shape.after)
         if self.shape.again and self.shape.up:
             self.again(self.shape.up)
@@ -86,7 +89,8 @@ class Story:
     def up(self, part: UpPart) -> None:
         answers: list[Answer] = []
         runs = [
-            Thread(target=lambda: answers.append(self.reaper("up", "--yes"))) for _ in range(self.shape.controllers)
+            Thread(target=lambda: answers.append(self.reaper("up", "--yes", settings=part.settings)))
+            for _ in range(self.shape.controllers)
         ]
         for run in runs:
             run.start()
@@ -109,7 +113,7 @@ class Story:
 
     def again(self, part: UpPart) -> None:
         before = self.state()
-        answer = self.reaper("up", "--yes")
+        answer = self.reaper("up", "--yes", settings=part.settings)
         self.report("the second up", part, answer)
         if answer.stdout.startswith("{"):
             self.expect("the second up changes", {}, answer.changed())

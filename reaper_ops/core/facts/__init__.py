@@ -12,6 +12,7 @@ from reaper_ops.core.facts import (
     exchanges,
     files,
     gpu,
+    holders,
     listening,
     memory,
     packages,
@@ -26,7 +27,10 @@ from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.settings import Settings
 
 TRACES = tracing.TRACES
-SUBJECTS = (system, memory, disks, gpu, docker, unit, process, listening, files, packages, store, exchanges, evidence)
+SUBJECTS = (
+    *(system, memory, disks, gpu, docker, holders, unit, process, listening, files, packages, store),
+    *(exchanges, evidence),
+)
 
 
 def asks(settings: Settings, *, traces: bool = False) -> list[Ask]:
@@ -55,6 +59,10 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         listening=listening.parse(given),
         unit_files=unit.parse_files(given),
         container=docker.parse_container(given),
+        foreign=holders.parse_foreign(given),
+        volumes=holders.parse_volumes(given),
+        networks=holders.parse_networks(given),
+        images=holders.parse_images(given),
         files=files.parse(given),
         packages=packages.parse(given),
         tools=system.tools(given),

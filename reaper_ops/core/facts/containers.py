@@ -103,7 +103,7 @@ def _container(row: Mapping[str, Any]) -> DockerContainer | None:
         health_log="\n".join(text(one.get("Output")) or "" for one in _rows(health.get("Log"))),
         memory_limit=whole(host.get("Memory")) or None,
         cpus=_cpus(host),
-        ports=tuple(_ports(row)),
+        ports=published(row),
         mounts=tuple(_mount(one) for one in _rows(row.get("Mounts"))),
         gpu=docker.gpu(host),
         groups=docker.strings(host.get("GroupAdd")),
@@ -131,7 +131,7 @@ def _cpus(host: Mapping[str, Any]) -> float | None:
     return nano / 1e9 if nano > 0 else quota / (period or 100_000) if quota > 0 else None
 
 
-def _ports(row: Mapping[str, Any]) -> list[Published]:
+def published(row: Mapping[str, Any]) -> tuple[Published, ...]:
     """As they are, or as they were asked for where the container does not run."""
     live, asked = (
         mapping(mapping(row.get(a)).get(b)) for a, b in (("NetworkSettings", "Ports"), ("HostConfig", "PortBindings"))
@@ -143,7 +143,7 @@ def _ports(row: Mapping[str, Any]) -> list[Published]:
             address = text(one.get("HostIp")) or ""
             if port is not None and host_port is not None:
                 found.append(Published(port, "" if address == "0.0.0.0" else address, host_port))  # noqa: S104 - compared
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _mount(one: Mapping[str, Any]) -> ContainerMount:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reaper_ops.core.facts.exchange import Exchange as Exchange
+from reaper_ops.core.facts.foreign import Foreign, Held
 from reaper_ops.core.facts.traces import Traces
 
 
@@ -291,6 +292,10 @@ class Facts:
     listening: tuple[Holder, ...] | None = None
     unit_files: tuple[UnitFile, ...] = ()
     container: Container | None = None
+    foreign: Foreign | None = None
+    volumes: tuple[Held, ...] | None = None
+    networks: tuple[Held, ...] | None = None
+    images: tuple[str, ...] | None = None
     files: Mapping[str, File] = field(default_factory=dict)
     packages: Mapping[str, str | None] = field(default_factory=dict)
     tools: Mapping[str, str | None] = field(default_factory=dict)

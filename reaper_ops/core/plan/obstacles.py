@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reaper_ops.core import release
+from reaper_ops.core import release, takeover
 from reaper_ops.core.plan import effect, port
 from reaper_ops.core.plan.host import COMPOSE_MIN, NO_SWAP_FILE
 from reaper_ops.core.plan.model import Action, Case
@@ -22,7 +22,7 @@ def blockers(case: Case) -> list[str]:
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
     found += _unproven(case) + _foreign_unit(case) + effect.blockers(case) + port.blockers(case)
-    return found + _swap(case) + _gpu(case) + _docker(case)
+    return found + _swap(case) + _gpu(case) + _docker(case) + _held(case)
 
 
 def _unproven(case: Case) -> list[str]:
@@ -102,6 +102,12 @@ def _docker(case: Case) -> list[str]:
 def _major(version: str) -> int:
     digits = version.lstrip("v").split(".")[0]
     return int(digits) if digits.isdigit() else COMPOSE_MIN
+
+
+def _held(case: Case) -> list[str]:
+    if case.settings.ollama_runtime != "docker":
+        return []
+    return takeover.blockers(case.settings, case.facts)
 
 
 def warnings(case: Case, actions: list[Action]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from reaper_ops.core import release
+from reaper_ops.core import release, takeover
 from reaper_ops.core.plan import effect
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import same_model
@@ -37,6 +37,8 @@ def process(case: Case) -> list[Action]:
 
 def container(case: Case) -> list[Action]:
     actions = _models_dir(case) + case.file_actions("ollama/")
+    if (adopted := _adopted(case)) is not None:
+        return [*actions, adopted]
     there = case.facts.container
     want = case.wish.context["config_hash"]
     if there is None or there.state != "running":
@@ -46,6 +48,22 @@ def container(case: Case) -> list[Action]:
     elif edited := _runs_from(case, actions):
         actions.append(Action("ollama/container", "ollama", f"was started from {edited} as it is now"))
     return actions
+
+
+def _adopted(case: Case) -> Action | None:
+    """The container of somebody else, where it is still there under our name."""
+    taken = takeover.of(case.settings, case.facts)
+    if taken is None or not taken.pending:
+        return None
+    context = case.wish.context
+    overridden = taken.overridden(
+        context["compose"]["publish"],
+        context["image"],
+        context["environment"],
+        context["gpu"]["form"],
+        context["memory_max"],
+    )
+    return Action("ollama/adopt", f"container {taken.foreign.name}", takeover.reason(taken, overridden))
 
 
 RUN_FROM = frozenset({"ollama/unit", "ollama/settings", "ollama/compose", "ollama/environment"})

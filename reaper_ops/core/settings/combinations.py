@@ -62,8 +62,8 @@ def runtime(s: Settings) -> Problems:
         yield "ollama_image", f"is for `ollama_runtime: docker`, but it is {s.ollama_runtime}"
     if s.ollama_runtime != "process" and s.ollama_home:
         yield "ollama_home", f"is for `ollama_runtime: process`, but it is {s.ollama_runtime}; use ollama_models_dir"
-    if s.ollama_runtime != "systemd" and s.ollama_adopt:
-        yield "ollama_adopt", f"takes over a systemd unit, but ollama_runtime is {s.ollama_runtime}"
+    if s.ollama_runtime == "process" and s.ollama_adopt:
+        yield "ollama_adopt", f"takes over a systemd unit or a container, but ollama_runtime is {s.ollama_runtime}"
 
 
 def cache_type(s: Settings) -> Problems:

@@ -132,7 +132,8 @@ class Settings(MirrorSettings):
         120, ge=1, description="seconds to wait for the API after a start (GPU discovery can take 60)"
     )
     ollama_adopt: bool = Field(
-        False, description="take over an Ollama unit that reaper_ops did not write, by a drop-in"
+        False,
+        description="take over an Ollama unit (by a drop-in) or a container `ollama` that reaper_ops did not make",
     )
     gpu_vendor: Literal["auto", "nvidia", "amd", "none"] = Field("auto", description="which GPU the server shall use")
     gpu_devices: GpuIds = Field((), description="GPU UUIDs to use; all when empty")

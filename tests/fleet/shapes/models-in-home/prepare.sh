@@ -1,0 +1,2 @@
+set -eu
+useradd -m -s /bin/bash alice

@@ -1,0 +1,3 @@
+set -eu
+echo 'Port 2222' > /etc/ssh/sshd_config.d/port.conf
+systemctl restart ssh
