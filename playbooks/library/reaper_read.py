@@ -141,7 +141,25 @@ def read_identity(_host, _ask):
         "arch": kernel.machine,
         "cpus": len(os.sched_getaffinity(0)),
         "time": round(time.time(), 3),
+        "caps": capabilities(),
+        "own_namespace": own_namespace(),
     }
+
+
+def capabilities():
+    """The effective ones of this process, as bits."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        found = [line.split()[1] for line in file if line.startswith("CapEff:")]
+    return int(found[0], 16) if found else None
+
+
+def own_namespace():
+    """Whether root here is root of a user namespace only, not of the machine."""
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            return file.read().split() != ["0", "0", "4294967295"]
+    except OSError:
+        return None
 
 
 KINDS = {

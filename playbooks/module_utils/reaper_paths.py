@@ -118,6 +118,7 @@ def space(host, path):
         "total": size.f_blocks * size.f_frsize,
         "inodes_free": size.f_favail,
         "inodes_total": size.f_files,
+        "readonly": bool(size.f_flag & os.ST_RDONLY),
     }
 
 

@@ -1,5 +1,6 @@
 """One JSON file per situation of a host: what `up` would do there, and why it would not."""
 
+import ast
 import copy
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from reaper_ops.core import wish
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import File
+from reaper_ops.core.plan import swap
 from reaper_ops.core.settings import Settings
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"
@@ -100,3 +102,15 @@ def test_a_server_that_was_started_from_an_edited_file_is_restarted(edited, rest
     actions = [action.id for action in wish.derive(settings, codec.load("case", plain)).plan.actions]
     assert ("ollama/restart" in actions) is restarts
     assert "ollama/settings" in actions
+
+
+def test_plan_and_module_refuse_the_same_file_systems():
+    source = (Path(__file__).parents[2] / "playbooks" / "module_utils" / "reaper_swapfile.py").read_text()
+    table = next(
+        ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REFUSED"
+    )
+    assert [pattern for pattern, _why in table] == [pattern for pattern, _why in swap.REFUSED]
+    assert swap.refused("fuse.sshfs")
+    assert not swap.refused("ext4")

@@ -50,6 +50,16 @@ def test_identity(read: Read) -> None:
     answer = read(kind="identity")
     assert answer["uid"] == os.getuid()
     assert answer["arch"] == os.uname().machine
+    status = Path("/proc/self/status").read_text()
+    assert f"{answer['caps']:016x}" in status
+    assert answer["own_namespace"] is (Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"])
+
+
+def test_a_place_that_is_read_only_is_told(read: Read, tmp_path: Path) -> None:
+    rows = read(kind="statvfs", paths=[str(tmp_path / "later"), "/sys/kernel"])["paths"]
+    assert rows[str(tmp_path / "later")]["readonly"] is False
+    flags = next(line.split()[3] for line in Path("/proc/mounts").read_text().splitlines() if " /sys sysfs " in line)
+    assert rows["/sys/kernel"]["readonly"] is ("ro" in flags.split(","))
 
 
 def test_a_file_has_content_mode_and_hash(read: Read, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         swaps=memory.parse_swaps(given),
         sysctls=memory.parse_sysctls(given),
         disks=disks.parse(settings, given),
+        readonly=disks.parse_readonly(given),
         gpu=gpu.parse(given),
         docker=docker.parse(given),
         unit=unit.parse(given),

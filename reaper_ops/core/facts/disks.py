@@ -10,6 +10,12 @@ from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
 from reaper_ops.core.facts.model import Disk
 from reaper_ops.core.settings import Settings
 
+WRITTEN: dict[str, list[str]] = {
+    "systemd": ["/etc", "/opt", "/usr/local/bin", "/var/lib"],
+    "docker": ["/etc", "/var/lib"],
+    "process": [],
+}
+
 
 def asks(settings: Settings) -> list[Ask]:
     paths = [f"{places.releases(settings)}/{settings.ollama_version}", places.models(settings)]
@@ -17,7 +23,17 @@ def asks(settings: Settings) -> list[Ask]:
         paths.append(settings.swap_path)
     if settings.ollama_runtime == "docker":
         paths = [places.models(settings), places.DOCKER_ROOT, *paths[2:]]
-    return [{"id": "disks", "kind": "statvfs", "paths": [path for path in paths if path]}]
+    written = WRITTEN[settings.ollama_runtime] or [places.home(settings)]
+    return [
+        {"id": "disks", "kind": "statvfs", "paths": [path for path in paths if path]},
+        {"id": "written", "kind": "statvfs", "paths": written},
+    ]
+
+
+def parse_readonly(answers: Answers) -> tuple[str, ...]:
+    """Directories that we would write to and cannot, each as it is named in the question."""
+    rows = mapping(answers.get("written").get("paths"))
+    return tuple(str(path) for path, row in rows.items() if mapping(row).get("readonly") is True)
 
 
 def parse(settings: Settings, answers: Answers) -> dict[str, Disk]:

@@ -33,6 +33,8 @@ class System:
     home: str = ""
     jetpack: int | None = None
     python: str = ""
+    caps: int | None = None
+    own_namespace: bool | None = None
     machine: str = ""
 
     @property
@@ -285,6 +287,7 @@ class Facts:
     memory: Memory | None = None
     swaps: tuple[Swap, ...] | None = None
     disks: Mapping[str, Disk] = field(default_factory=dict)
+    readonly: tuple[str, ...] = ()
     gpu: Gpu = field(default_factory=Gpu)
     docker: Docker | None = None
     unit: Unit | None = None

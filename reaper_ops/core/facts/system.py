@@ -49,6 +49,8 @@ def parse(answers: Answers) -> System:
         home=text(me.get("home")) or "",
         jetpack=jetpack(answers.content("tegra")),
         python=text(me.get("python")) or "",
+        caps=whole(me.get("caps")),
+        own_namespace=me.get("own_namespace") if isinstance(me.get("own_namespace"), bool) else None,
         machine=text(me.get("machine")) or "",
     )
 

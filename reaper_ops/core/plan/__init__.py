@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.facts.model import Facts
-from reaper_ops.core.plan import host, obstacles, server
+from reaper_ops.core.plan import host, obstacles, server, swap
 from reaper_ops.core.plan.model import Action, Case, Desired, Plan, Wish
 from reaper_ops.core.settings import Settings
 
@@ -11,7 +11,7 @@ __all__ = ["Action", "Case", "Desired", "Plan", "Wish", "plan"]
 
 PLANNERS = {
     "baseline": host.baseline,
-    "swap": host.swap,
+    "swap": swap.actions,
     "docker": host.docker,
     "gpu": host.gpu,
     "ollama": server.server,

@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 from reaper_ops.core import release
-from reaper_ops.core.facts.model import Swap
 from reaper_ops.core.plan.model import Action, Case
-from reaper_ops.core.values import human_bytes
 
-NO_SWAP_FILE = {
-    "zfs": "a swap file on ZFS can deadlock",
-    "overlay": "overlay file systems cannot hold a swap file",
-    "tmpfs": "tmpfs lives in memory itself",
-    "nfs": "network file systems cannot hold a swap file",
-    "nfs4": "network file systems cannot hold a swap file",
-    "cifs": "network file systems cannot hold a swap file",
-    "fuse": "FUSE file systems cannot hold a swap file",
-}
 DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin")
 DOCKER_DEBIAN = ("docker.io", "docker-cli", "docker-compose")
 DOCKER_UBUNTU = ("docker.io", "docker-compose-v2")
@@ -29,43 +18,6 @@ def baseline(case: Case) -> list[Action]:
     if release.suffix(case.settings.ollama_version) == ".tar.zst" and not case.facts.tools.get("zstd"):
         wanted.append("zstd")
     return case.missing_packages("baseline/packages", wanted)
-
-
-def swap(case: Case) -> list[Action]:
-    kind = case.settings.swap_kind
-    if kind == "none":
-        return []
-    actions = _swap_file(case) if kind == "file" else _swap_zram(case)
-    return actions + [a for a in case.file_actions("swap/") if a.id == "swap/sysctl"]
-
-
-def _swap_file(case: Case) -> list[Action]:
-    path, size = case.settings.swap_path, case.settings.swap_size
-    row = next((row for row in case.facts.swaps or () if row.path == path), None)
-    problem = _swap_difference(case, row, path, size)
-    return [Action("swap/file", path, problem)] if problem else []
-
-
-def _swap_difference(case: Case, row: Swap | None, path: str, size: int) -> str:
-    if row is None:
-        return f"no active swap there; {human_bytes(size)} wished"
-    if abs(row.size - size) > 1 << 20:
-        return f"is {human_bytes(row.size)}; {human_bytes(size)} wished"
-    fstab = case.facts.files.get("/etc/fstab")
-    lines = (fstab.content or "").splitlines() if fstab else []
-    if not any(line.split()[:1] == [path] for line in lines):
-        return "is active but not in /etc/fstab, so it is gone after a reboot"
-    return ""
-
-
-def _swap_zram(case: Case) -> list[Action]:
-    package = "systemd-zram-generator" if case.facts.system.family == "debian" else "zram-generator"
-    actions = case.missing_packages("swap/package", [package])
-    actions += [a for a in case.file_actions("swap/") if a.id == "swap/zram"]
-    active = any(row.path.startswith("/dev/zram") for row in case.facts.swaps or ())
-    if actions or not active:
-        actions.append(Action("swap/zram-start", "/dev/zram0", "is to run with these settings"))
-    return actions
 
 
 def gpu(case: Case) -> list[Action]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reaper_ops.core import release, takeover
-from reaper_ops.core.plan import effect, port
-from reaper_ops.core.plan.host import COMPOSE_MIN, NO_SWAP_FILE
+from reaper_ops.core.plan import effect, port, rights, swap
+from reaper_ops.core.plan.host import COMPOSE_MIN
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import human_bytes
 
@@ -17,12 +17,11 @@ def blockers(case: Case) -> list[str]:
     s, system = case.settings, case.facts.system
     if s.ollama_runtime != "docker" and release.architecture(system.arch) is None:
         found.append(f"Ollama has no release for architecture {system.arch!r}; amd64 and arm64 have one")
-    if s.ollama_runtime != "process" and system.uid not in {0, None}:
-        found.append(f"root is needed for ollama_runtime: {s.ollama_runtime}; check become, or use runtime process")
+    found += rights.blockers(case)
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
     found += _unproven(case) + _foreign_unit(case) + effect.blockers(case) + port.blockers(case)
-    return found + _swap(case) + _gpu(case) + _docker(case) + _held(case)
+    return found + swap.blockers(case) + _gpu(case) + _docker(case) + _held(case)
 
 
 def _unproven(case: Case) -> list[str]:
@@ -50,21 +49,6 @@ def _foreign_unit(case: Case) -> list[str]:
         f"{unit.path} was not written by reaper_ops; set `ollama_adopt: true` to take it over by a drop-in, "
         "or remove that installation"
     ]
-
-
-def _swap(case: Case) -> list[str]:
-    if case.settings.swap_kind != "file":
-        return []
-    disk = case.facts.disks.get(case.settings.swap_path)
-    if disk is None:
-        return []
-    fstype = disk.fstype.split(".")[0]
-    if fstype in NO_SWAP_FILE:
-        return [
-            f"{case.settings.swap_path} is on {disk.fstype}: {NO_SWAP_FILE[fstype]}; set swap_path to a path on "
-            "ext4, xfs or btrfs, or `swap_kind: none`"
-        ]
-    return []
 
 
 def _gpu(case: Case) -> list[str]:
@@ -121,6 +105,7 @@ def warnings(case: Case, actions: list[Action]) -> list[str]:
                 f"{name} ({human_bytes(size)}) is larger than the host's memory "
                 f"({human_bytes(memory.total)} RAM, {human_bytes(vram)} VRAM): it cannot be loaded"
             )
+    found += swap.warnings(case)
     if case.settings.exposure == "open":
         found.append(
             f"port {case.settings.ollama_port} will be open to everyone who reaches {case.settings.ollama_bind}: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.plan.host import NO_SWAP_FILE
+from reaper_ops.core.plan import swap
 from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.out_of_memory import room
@@ -133,7 +133,7 @@ def swapfile_unsupported_fs(case: Case) -> Finding | None:
         return None
     values = {"path": settings.swap_path}
     disk = facts.disks.get(settings.swap_path)
-    why = NO_SWAP_FILE.get(disk.fstype.partition(".")[0]) if disk else None
+    why = swap.refused(disk.fstype) if disk else ""
     if disk is not None and why:
         shown = Evidence("findmnt", f"{settings.swap_path} lies on {disk.mount}, {disk.fstype}")
         return Finding(f"a swap file is wished at {settings.swap_path}: {why}", (shown,), values=values)
