@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from reaper_ops.core import arguments, choices, confirmed, inventory, wish
 from reaper_ops.core.confirmed import OTHER_MACHINE, Confirmed
-from reaper_ops.core.facts.model import Docker, Facts, File, Gpu, PciGpu, System, Unit
+from reaper_ops.core.facts.model import Docker, Facts, File, Gpu, PciGpu, Process, System, Unit
 from reaper_ops.core.mirror.site import Chosen, Site
 from reaper_ops.core.settings import Settings
 from reaper_ops.errors import ReaperError
@@ -24,6 +26,7 @@ from reaper_ops.flows import plan as planning
 from reaper_ops.flows.gather import Gathered
 
 ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
+PLUGIN = ROLES.parent / "action_plugins" / "ollama_wish.py"
 BARE = Facts(
     "gpu1",
     System(os_id="debian", version_id="13", arch="x86_64", init="systemd", uid=0, machine="aa"),
@@ -225,3 +228,36 @@ def test_every_action_of_the_roles_is_known() -> None:
     ids = {id_ for id_, _ in uses()}
     assert ids <= set(arguments.ARGUMENTS)
     assert len(ids) > 20
+
+
+def test_an_engine_that_appeared_after_the_plan_is_told_at_the_first_reading() -> None:
+    settings = Settings(ollama_runtime="docker", docker_install=True)
+    packages = {**BARE.packages, "docker-ce": "5:29"}
+    now = replace(BARE, docker=Docker("29.1.3", "2.40.3", running=True), packages=packages)
+    found = confirm(settings, BARE).differences(after(settings, now))
+    assert [line.split(" ")[0] for line in found] == ["ollama/compose", "ollama/container"]
+
+
+def test_a_server_that_stopped_after_the_plan_is_told() -> None:
+    there = replace(settled(WANTED, BARE), models_on_disk=())
+    running = replace(there, process=None)
+    assert "ollama/start" in confirm(WANTED, running).steps
+    config = wish.derive(WANTED, there).context["config_hash"]
+    up = replace(there, process=Process(7, "/opt/ollama/current/bin/ollama", environ={"REAPER_OPS_CONFIG": config}))
+    found = confirm(WANTED, up).differences(after(WANTED, replace(running, unit=unit("failed", "enabled"))))
+    assert found == ("ollama/start ollama.service: is not running (not in the plan)",)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_blocker_that_appeared_is_a_difference_of_its_host(again: bool) -> None:
+    spec = importlib.util.spec_from_file_location("ollama_wish", PLUGIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    action = object.__new__(module.ActionModule)
+    action._task = SimpleNamespace(args={"again": again})
+    no_root = replace(BARE, system=replace(BARE.system, uid=1000))
+    found = action._beyond(confirm(WANTED, BARE), wish.derive(WANTED, no_root))
+    assert [line.split(": ")[0] for line in found] == ["cannot be changed any more"]
+    assert action._beyond(confirm(WANTED, BARE), wish.derive(WANTED, BARE)) == []
