@@ -77,6 +77,13 @@ def test_a_host_that_dies_on_the_way_is_unreachable_and_nothing_old_is_told(monk
     assert report.exit_code == 3
 
 
+def test_a_host_that_could_not_be_read_again_is_not_judged_by_what_was_read_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (host,) = proved(monkeypatch, run(WROTE), Gathered(problems={"a": "Python died"})).hosts
+    assert (host.state, host.evidence) == (None, ())
+
+
 def test_a_host_that_was_away_only_for_a_moment_has_its_state_and_the_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     (host,) = proved(monkeypatch, run(DIED), Gathered({"a": Facts("a", System(os_id="debian"))})).hosts
     assert host.problem == "could not be reached: gone"
