@@ -44,7 +44,8 @@ class ActionModule(ActionBase):
         token = f"/tmp/.reaper_ops-pull-{secrets.token_hex(8)}"
         progress = str(args.setdefault("progress_file", token))
         args["heartbeat"] = progress + ".watched"
-        self._low_level_execute_command(f"umask 077; touch {shlex.quote(args['heartbeat'])}")
+        made = (f": > {shlex.quote(path)}" for path in (progress, args["heartbeat"]))
+        self._low_level_execute_command(f"umask 077; set -C; {'; '.join(made)}")
         try:
             started = self._start(args, task_vars)
             if started.get("failed") or "results_file" not in started:

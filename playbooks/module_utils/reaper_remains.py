@@ -9,7 +9,7 @@ import time
 
 from ansible.module_utils.reaper_tree import directory, is_file, lstat
 
-WATCHED = ("/tmp", re.compile(r"^(\.reaper_ops-pull-[0-9a-f]{16})(\.tmp|\.watched)?$"))
+WATCHED = ("/tmp", re.compile(r"^(\.reaper_ops-pull-[0-9a-f]{16})(\.tmp(?:-\d+)?|\.watched)?$"))
 JOBS = ("~/.ansible_async/reaper_ops", re.compile(r"^j[0-9]+\.[0-9]+(\.tmp)?$"))
 """The directory that action_plugins/ollama_pull.py names to Ansible, so that nobody else's jobs are in it."""
 STALE = 120
