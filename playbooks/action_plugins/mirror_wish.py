@@ -11,13 +11,21 @@ from ansible.plugins.action import ActionBase
 
 try:
     from reaper_ops.core import confirmed, settings
-    from reaper_ops.core.mirror import plan
+    from reaper_ops.core.mirror import plan, reach
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
         "run the ansible-playbook of the environment in which reaper-ops is installed"
     ) from problem
+
+
+def _peers(host, task_vars):
+    """The mirror first, then the others of its inventory."""
+    known = task_vars["hostvars"]
+    names = [host, *(name for name in task_vars["groups"]["all"] if name != host)]
+    words = ("ansible_host", "ansible_connection")
+    return [reach.Peer(name, *(str(known[name].get(word) or "") for word in words)) for name in names]
 
 
 class ActionModule(ActionBase):
@@ -35,10 +43,21 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
         if wanted.mirror_runtime == "none":
             return {**result, "failed": True, "msg": "the host is no mirror; set mirror_runtime: systemd"}
-        read = {"asks": plan.asks(wanted), "root": ""}
+        me, *others = _peers(host, task_vars)
+        try:
+            wanted = reach.bound(wanted, me, others)
+        except ReaperError as error:
+            if not self._task.args.get("for_removal"):
+                return {**result, "failed": True, "msg": str(error)}
+        read = {"asks": plan.asks(wanted, others), "root": ""}
         answers = self._execute_module(module_name="reaper_read", module_args=read, task_vars=task_vars)
         if answers.get("failed") or "answers" not in answers:
             return {**result, **answers, "failed": True}
+        try:
+            wanted = reach.allowed(wanted, others, answers["answers"])
+        except ReaperError as error:
+            if not self._task.args.get("for_removal"):
+                return {**result, "failed": True, "msg": f"{host}/{error}"}
         role = plan.for_role(wanted, answers["answers"])
         if role["blockers"] and not self._task.args.get("for_removal"):
             return {**result, "failed": True, "msg": "; ".join(role["blockers"])}

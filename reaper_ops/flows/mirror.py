@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
 from reaper_ops.core.facts.answers import mapping
 from reaper_ops.core.inventory import Host
-from reaper_ops.core.mirror import plan, status
+from reaper_ops.core.mirror import plan, reach, status
+from reaper_ops.core.mirror.reach import Peer
 from reaper_ops.core.mirror.status import Seen, Status
 from reaper_ops.core.mirror.work import Work
 from reaper_ops.core.plan import Action
+from reaper_ops.core.settings import Settings
 from reaper_ops.core.settings.mirror import OFFLINE
 from reaper_ops.errors import ReaperError
 
@@ -20,11 +23,18 @@ PLAYBOOK = "mirror.yml"
 
 
 def hosts(source: Source) -> tuple[Host, ...]:
-    found = tuple(host for host in ansible.inventory(source).hosts if host.settings.mirror_runtime != "none")
+    known = ansible.inventory(source).hosts
+    found = tuple(host for host in known if host.settings.mirror_runtime != "none")
     if not found:
         step = "set `mirror_runtime: systemd` (or docker, process) for the host that shall be it"
         raise ReaperError(", ".join(source.inventory), "no host is a site mirror", step)
-    return found
+    everybody = known if source.limit is None else ansible.inventory(replace(source, limit=None)).hosts
+    peers = {host.name: Peer(host.name, host.address, host.connection) for host in everybody}
+    return tuple(replace(host, settings=_bound(host, peers)) for host in found)
+
+
+def _bound(host: Host, peers: Mapping[str, Peer]) -> Settings:
+    return reach.bound(host.settings, peers[host.name], [peer for name, peer in peers.items() if name != host.name])
 
 
 def _play(source: Source, known: tuple[Host, ...], do: str, on_event: OnEvent | None, **more: Any) -> Run:

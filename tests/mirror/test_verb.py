@@ -128,3 +128,23 @@ def test_no_mirror_is_a_mistake_of_the_inventory(short, run):
     found = run("status", path)
     assert found.code == 2
     assert "no host is a site mirror" in found.err
+
+
+def test_without_an_address_and_networks_both_follow_from_the_inventory(place, run):
+    path = place[0]
+    rows = yaml.safe_load(path.read_text())
+    del rows["all"]["hosts"]["site"]["mirror_bind"], rows["all"]["hosts"]["site"]["mirror_allow"]
+    path.write_text(yaml.safe_dump(rows))
+    port = rows["all"]["hosts"]["site"]["mirror_port"]
+    shown = run("up", path, "--check").out
+    assert f"it will listen on 127.0.0.1:{port}; who may pull: nobody but this host" in shown
+    rows["all"]["hosts"] |= {"far": {"ansible_host": "203.0.113.7"}}
+    path.write_text(yaml.safe_dump(rows))
+    done = run("up", path, "-l", "site", "--yes")
+    assert done.code == 2
+    assert "site/mirror_bind: is not set" in done.err
+    given = done.err.partition("such as mirror_bind: ")[2].partition(";")[0]
+    assert given == "10.0.0.5"
+    rows["all"]["hosts"]["site"]["mirror_bind"] = "127.0.0.1"
+    path.write_text(yaml.safe_dump(rows))
+    assert "who may pull: 203.0.113." in run("up", path, "--check").out

@@ -151,7 +151,13 @@ class Mirror:
     """The real nginx and Distribution in the mirror's namespace; can be killed and started again."""
 
     def __init__(self, wires: Wires, directory: Path, piece: int, **more: Any) -> None:
-        given: dict[str, Any] = {"mirror_bind": MIRROR, "mirror_port": PORT, "mirror_resolvers": [], **more}
+        given: dict[str, Any] = {
+            "mirror_bind": MIRROR,
+            "mirror_allow": ["10.77.0.0/24"],
+            "mirror_port": PORT,
+            "mirror_resolvers": [],
+            **more,
+        }
         wanted = site.settings(directory, f"http://{UPSTREAM}:{PORT}", "127.0.0.1", **given)
         self.settings: Settings = wanted.model_copy(update={"mirror_slice": piece})
         self.space, self._kept = wires.mirror, wish.of(self.settings)

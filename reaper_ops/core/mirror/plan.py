@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from reaper_ops import assets
 from reaper_ops.core import confirmed
 from reaper_ops.core.confirmed import Confirmed, Step
 from reaper_ops.core.facts.answers import Answers, Ask, as_json
-from reaper_ops.core.mirror import wish
+from reaper_ops.core.mirror import reach, wish
+from reaper_ops.core.mirror.reach import Peer
 from reaper_ops.core.mirror.wish import Mirror
 from reaper_ops.core.plan.model import Action
 from reaper_ops.core.settings import Settings
@@ -38,8 +39,8 @@ class Found:
     has_manifest: bool
 
 
-def asks(settings: Settings) -> list[Ask]:
-    """Without the home of the user, a path below it is asked for as `~`."""
+def asks(settings: Settings, others: Iterable[Peer] = ()) -> list[Ask]:
+    """Without the home of the user, a path below it is asked for as `~`. others: hosts of the inventory."""
     places = wish.paths(settings, "~")
     rows = wish.FILES[settings.mirror_runtime]
     found: list[Ask] = [
@@ -50,6 +51,7 @@ def asks(settings: Settings) -> list[Ask]:
         {"id": "user", "kind": "user", "name": wish.USER},
         {"id": "health", "kind": "http", "base_url": local_url(settings), "requests": [{"path": "/reaper_ops/health"}]},
         {"id": "manifest", "kind": "file", "path": places["manifest"]},
+        *reach.asks(settings, others),
     ]
     found += [{"id": path, "kind": "file", "path": places[path]} for _, _, path, _ in rows]
     if settings.mirror_runtime == "systemd":
@@ -132,7 +134,7 @@ def actions(settings: Settings, found: Found, mirror: Mirror) -> tuple[Action, .
     running = found.answers_with == mirror.config_hash and (runtime != "systemd" or set(wish.UNITS) <= found.active)
     if not running:
         why = "runs from an older configuration" if found.answers_with else "does not answer"
-        todo.append(Action("mirror/start", mirror.context["local_url"], why))
+        todo.append(Action("mirror/start", mirror.context["local_url"], f"{why}; {reach.shown(settings)}"))
     return tuple(todo)
 
 
@@ -211,7 +213,7 @@ def for_role(settings: Settings, raw: Mapping[str, Any]) -> dict[str, Any]:
         "files": [vars(file) for file in mirror.files if file.id in targets],
         "owned": owned(settings, mirror, todo),
         "actions": [vars(action) for action in todo],
-        "blockers": list(blockers(settings, found)),
+        "blockers": [*blockers(settings, found), *reach.blockers(settings, raw)],
         "units": list(wish.UNITS),
         "project": wish.PROJECT,
         "templates": str(assets.templates()),

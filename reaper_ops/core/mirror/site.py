@@ -104,7 +104,7 @@ def _lower(names: Iterable[str]) -> set[str]:
 
 def _address(mirror: Host, pulling: Iterable[Host]) -> str | None:
     """Where all of these hosts reach it; None for a mirror on a loopback that is not theirs."""
-    bind = ipaddress.ip_address(mirror.settings.mirror_bind)
+    bind = ipaddress.ip_address(mirror.settings.mirror_bind or "0.0.0.0")  # noqa: S104 - where none is set
     reached = mirror.address or mirror.name
     own = mirror.is_local or reached in LOCAL_NAMES
     if bind.is_unspecified and not own:

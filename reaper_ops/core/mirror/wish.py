@@ -135,7 +135,7 @@ def _context(settings: Settings, home: str, resolvers: tuple[str, ...]) -> Conte
         "sources": sources,
         "ports": _ports(settings, sources),
         "own_pattern": own,
-        "allow": list(settings.mirror_allow),
+        "allow": _allow(settings),
         "push_allow": list(settings.mirror_push_allow),
         "cache_size": settings.mirror_cache_size,
         "min_free": settings.mirror_min_free,
@@ -170,7 +170,8 @@ def _ports(settings: Settings, sources: list[Context]) -> list[Context]:
     names = {source["port"]: source["name"] for source in sources}
     urls = {source["port"]: source["url"] for source in sources}
     numbers = dict.fromkeys((settings.mirror_port, *inner))
-    bind = f"[{settings.mirror_bind}]" if ":" in settings.mirror_bind else settings.mirror_bind
+    address = _bind(settings)
+    bind = f"[{address}]" if address.version == 6 else str(address)
     docker = settings.mirror_runtime == "docker"
     return [
         {
@@ -186,9 +187,23 @@ def _ports(settings: Settings, sources: list[Context]) -> list[Context]:
     ]
 
 
+def _bind(settings: Settings) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(settings.mirror_bind or "127.0.0.1")
+
+
+def _allow(settings: Settings) -> list[str]:
+    """The host itself may always pull. Through a port that Docker publishes on the loopback nobody else comes, and
+    who comes has the address of Docker's bridge."""
+    bind = _bind(settings)
+    if settings.mirror_runtime == "docker" and bind.is_loopback:
+        return []
+    own = [] if bind.is_unspecified else [str(bind)]
+    return list(dict.fromkeys(["127.0.0.1", "::1", *own, *settings.mirror_allow]))
+
+
 def _local(settings: Settings) -> str:
     """How the host itself reaches its mirror."""
-    address = ipaddress.ip_address(settings.mirror_bind)
+    address = _bind(settings)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
     shown = f"[{address}]" if address.version == 6 else str(address)

@@ -98,6 +98,7 @@ EXAMPLES: Mapping[str, Any] = {
     "ollama_memory_max": "24G",
     "ollama_env": {"OLLAMA_NOPRUNE": True},
     "mirror_runtime": "systemd",
+    "mirror_bind": "10.0.0.5",
     "mirror_dir": "/data/mirror",
     "mirror_sources": {"hf.co": 8081},
     "mirror_allow": ["10.0.0.0/8"],

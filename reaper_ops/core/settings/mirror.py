@@ -43,7 +43,9 @@ class MirrorSettings(BaseModel):
         "none",
         description="makes the host the site mirror, which hosts name by ollama_mirror; plain processes need no root",
     )
-    mirror_bind: str = Field("0.0.0.0", description="address the mirror listens on; it has no authentication")  # noqa: S104
+    mirror_bind: str | None = Field(
+        None, description="address the mirror listens on; that by which the inventory reaches it when not given"
+    )
     mirror_port: Count = Field(80, ge=1, le=65535, description="port of the mirror")
     mirror_dir: str | None = Field(
         None, description="cache, own models and logs; /var/lib/reaper_mirror, or below the home of a plain process"
@@ -57,7 +59,9 @@ class MirrorSettings(BaseModel):
     mirror_own_namespaces: Names = Field(
         ("own",), description="namespaces that are stored on the mirror itself; the only ones that take a push"
     )
-    mirror_allow: Names = Field((), description="networks that may pull; everybody when empty")
+    mirror_allow: Names = Field(
+        (), description="networks that may pull; those of the inventory's hosts when empty, all by [0.0.0.0/0, '::/0']"
+    )
     mirror_push_allow: Names = Field(("127.0.0.1", "::1"), description="networks that may push own models")
     mirror_cache_size: Size = Field(500 << 30, description="room for the cache; the oldest goes first")
     mirror_min_free: Size = Field(10 << 30, description="room on the disk that the cache leaves free")
@@ -74,8 +78,8 @@ class MirrorSettings(BaseModel):
 
     @field_validator("mirror_bind")
     @classmethod
-    def _bind_is_an_address(cls, value: str) -> str:
-        return address(value, "write the mirror's own, as hosts reach it")
+    def _bind_is_an_address(cls, value: str | None) -> str | None:
+        return None if value is None else address(value, "write the mirror's own, as hosts reach it")
 
     @field_validator("mirror_dir", "mirror_ca_file")
     @classmethod
