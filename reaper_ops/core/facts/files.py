@@ -19,13 +19,19 @@ SYSTEMD = (
         "/etc/reaper_ops/compose.yaml",
         "/etc/docker/daemon.json",
     ),
-    *("/opt/ollama/current", "/usr/local/bin/ollama", "/etc/fstab", "/etc/sysctl.d/90-reaper_ops-swap.conf"),
+    *(
+        places.STATE,
+        "/opt/ollama/current",
+        "/usr/local/bin/ollama",
+        "/etc/fstab",
+        "/etc/sysctl.d/90-reaper_ops-swap.conf",
+    ),
     *("/etc/systemd/zram-generator.conf", "/etc/modules-load.d/reaper_ops-gpu.conf"),
     *("/etc/apt/sources.list.d/docker.sources", "/etc/apt/keyrings/docker.asc"),
     *("/etc/apt/sources.list.d/nvidia-container-toolkit.sources", "/etc/apt/keyrings/nvidia-container-toolkit.asc"),
     *("/etc/yum.repos.d/docker-ce.repo", "/etc/yum.repos.d/nvidia-container-toolkit.repo"),
 )
-BODILESS = {"/usr/local/bin/ollama", "/opt/ollama/current"}
+BODILESS = {places.STATE, "/usr/local/bin/ollama", "/opt/ollama/current"}
 
 
 def asks(settings: Settings) -> list[Ask]:

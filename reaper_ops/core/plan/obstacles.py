@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from reaper_ops.core import release, takeover
+from reaper_ops.core.layout import STATE
 from reaper_ops.core.plan import effect, port, rights, swap
 from reaper_ops.core.plan.host import COMPOSE_MIN
 from reaper_ops.core.plan.model import Action, Case
@@ -20,7 +23,7 @@ def blockers(case: Case) -> list[str]:
     found += rights.blockers(case)
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
-    found += _unproven(case) + _foreign_unit(case) + effect.blockers(case) + port.blockers(case)
+    found += _unproven(case) + _foreign_unit(case) + _state_link(case) + effect.blockers(case) + port.blockers(case)
     return found + swap.blockers(case) + _gpu(case) + _docker(case) + _held(case)
 
 
@@ -48,6 +51,17 @@ def _foreign_unit(case: Case) -> list[str]:
     return [
         f"{unit.path} was not written by reaper_ops; set `ollama_adopt: true` to take it over by a drop-in, "
         "or remove that installation"
+    ]
+
+
+def _state_link(case: Case) -> list[str]:
+    """systemd makes no state directory through a link, so the service would never start."""
+    state = case.facts.files.get(STATE)
+    if case.settings.ollama_runtime != "systemd" or case.wish.context["adopt"] or state is None or not state.link:
+        return []
+    return [
+        f"{STATE} is a link to {state.link}, and systemd starts no service whose state directory is one; remove the "
+        f"link and set `ollama_models_dir: {posixpath.join('/var/lib', state.link)}/models`, or mount that place there"
     ]
 
 
