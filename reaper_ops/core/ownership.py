@@ -57,9 +57,10 @@ def _process(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> 
 
 def _docker(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> Entries:
     paths, compose = context["paths"], context["compose"]
+    runs = todo & {"ollama/container", "ollama/adopt"}
     found: Entries = {
         "projects": {compose["project"]: paths["compose"]},
-        "images": [context["image"]] if todo & {"ollama/container", "ollama/adopt"} else [],
+        "images": [context["image"]] if runs and not compose["image_there"] else [],
         "volumes": [compose["own_volume"]] if compose["own_volume"] else [],
         "directories": [paths["compose"].rsplit("/", 1)[0], *_models(settings, context, todo)],
     }

@@ -87,7 +87,7 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     gpu: vendor, form, reason, devices, gids, nodes, allow (systemd devices), modules, cdi_feature, jetpack;
     service: what the unit needs beyond its fixed part (writable, binds, mounts, pins: see `in_effect.Pins`);
     image, image_pin (tag, digest), compose: project, service, container, own_volume, volumes, named_volumes, networks,
-    replaces (a container of others that ours takes the place of), models_bind, publish, start_interval;
+    image_there, replaces (a container of others that ours takes the place of), models_bind, publish, start_interval;
     swap: kind, size, size_mib, path, swappiness; argv and cwd of the server;
     paths: see `layout.paths`; targets: id to template, path, mode, owner, group; todo: ids of the plan's actions.
     """
@@ -180,7 +180,7 @@ def _container(settings: Settings, facts: Facts, gpu: GpuForm) -> Context:
             "project": "reaper_ops",
             "service": "ollama",
             "container": "ollama",
-            **_taken_over(settings, facts),
+            **_taken_over(settings, facts, image),
             "models_bind": quoting.compose(bind) if bind else "",
             "publish": f"{server_env.listen(settings.ollama_bind, settings.ollama_port)}:11434",
             "start_interval": engine is not None and engine >= START_INTERVAL_ENGINE,
@@ -189,7 +189,7 @@ def _container(settings: Settings, facts: Facts, gpu: GpuForm) -> Context:
     }
 
 
-def _taken_over(settings: Settings, facts: Facts) -> Context:
+def _taken_over(settings: Settings, facts: Facts, image: str) -> Context:
     """Volumes and networks as the file names them; `own_volume` is ours, empty where the store is another's."""
     mounts = takeover.volumes(settings, facts)
     taken = takeover.of(settings, facts)
@@ -203,6 +203,7 @@ def _taken_over(settings: Settings, facts: Facts) -> Context:
         "volumes": quoted,
         "named_volumes": [mount for mount in quoted if mount["kind"] == "volume"],
         "networks": list(taken.networks) if taken else [],
+        "image_there": takeover.image_there(image, facts),
         "replaces": taken.recorded() if taken and taken.pending else {},
     }
 

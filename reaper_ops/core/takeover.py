@@ -120,6 +120,11 @@ def _foreign_volume(name: str, facts: Facts) -> bool:
     return any(volume.name == name and not volume.ours for volume in facts.volumes or ())
 
 
+def image_there(image: str, facts: Facts) -> bool:
+    """Whether the engine has it, under the short name or the long one."""
+    return image.removeprefix("docker.io/").removeprefix("library/") in (facts.images or ())
+
+
 def blockers(settings: Settings, facts: Facts) -> list[str]:
     """Names that others hold, and what to do about it."""
     taken, there = of(settings, facts), facts.foreign

@@ -82,6 +82,12 @@ def test_a_volume_that_an_earlier_down_left_is_ours_still():
     assert owned(facts)["volumes"] == ["ollama"]
 
 
+def test_an_image_that_was_there_is_not_ours():
+    tag = f"ollama/ollama:{SETTINGS.ollama_version}"
+    assert owned(host())["images"] == [f"docker.io/{tag}"]
+    assert owned(host(images=(tag,)))["images"] == []
+
+
 def test_a_network_of_others_is_named():
     (found,) = takeover.blockers(SETTINGS, host(networks=(Held("reaper_ops_default", "mine"),)))
     assert "network reaper_ops_default is there and not ours" in found
