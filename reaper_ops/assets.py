@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import posixpath
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import jinja2
 
 _PACKAGE = Path(__file__).resolve().parent
+READER = "reaper_answers"
 
 
 @cache
@@ -29,7 +31,12 @@ def playbook(name: str) -> Path:
 
 @cache
 def shared(name: str) -> ModuleType:
-    """A file of `playbooks/module_utils/` that needs nothing but the standard library, as a module of this program."""
+    """A file of `playbooks/module_utils/` that needs nothing but the standard library, as a module of this program.
+
+    One that reads answers finds the reader under the name that it has on a host.
+    """
+    if name != READER:
+        sys.modules.setdefault(f"ansible.module_utils.{READER}", shared(READER))
     path = playbook(f"module_utils/{name}.py")
     spec = importlib.util.spec_from_file_location(f"reaper_ops.shared.{name}", path)
     assert spec is not None

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
+DEFECTS = logging.getLogger("reaper_ops.defects")
+"""Where each of them was, with its traceback."""
+DEFECTS.addHandler(logging.NullHandler())
+
 
 class ReaperError(Exception):
     """The input is wrong: the user fixes it. Exit code 2.
@@ -37,3 +43,14 @@ class CommandError(ReaperError):
     """The run itself broke: a command died, a tool is missing. Exit code 1."""
 
     exit_code = 1
+
+
+def defect(host: str, error: Exception) -> str:
+    """What one host's answers brought to light is that host's result, in a sentence; where it was goes to the log."""
+    DEFECTS.error("%s", host, exc_info=error)
+    return f"this is a defect of reaper_ops in reading what this host answers: {type(error).__name__}: {_short(error)}"
+
+
+def _short(error: Exception) -> str:
+    text = ascii(str(error))[1:-1]
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -7,6 +7,7 @@ import json
 import os
 import time
 
+from ansible.module_utils import reaper_answers
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_alone import alone
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
@@ -54,8 +55,11 @@ def remove(name, there, module):
 
 
 def resident(url):
-    rows = json.loads(send(url, "GET", "/api/ps", None)).get("models") or []
-    return {row["name"]: row for row in rows}
+    """Names of what is loaded."""
+    found = reaper_answers.rows(send(url, "GET", "/api/ps", None))
+    if found is None:
+        raise Trouble("%s/api/ps has no list of models" % url)
+    return {row["name"] for row in found[0]}
 
 
 def apart(work):

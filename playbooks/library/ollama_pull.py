@@ -64,6 +64,8 @@ models:
 """
 
 LOOK_EVERY = 2
+LINE = 64 << 10
+"""What is longer is cut, and the rest is no line of a pull."""
 
 
 def pull_once(step, progress):
@@ -75,7 +77,7 @@ def pull_once(step, progress):
         with request(params["url"], "POST", "/api/pull", body, params["stall_timeout"]) as (answer, socket):
             if answer.status != 200:
                 return rules.said(whole(answer))
-            for raw in iter(answer.readline, b""):
+            for raw in iter(lambda: answer.readline(LINE), b""):
                 if raw.strip():
                     progress.event(stream.line(raw.decode("utf-8", "replace"), time.monotonic()))
                 if stream.over:

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import functools
 import hashlib
+import http.client
 import os
 import shutil
 import socket
@@ -14,11 +15,12 @@ import time
 import urllib.error
 import urllib.request
 
+from ansible.module_utils import reaper_answers
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_aria2 import Keeper, end, running
 from ansible.module_utils.reaper_files import Trouble, write_atomic
 from ansible.module_utils.reaper_progress import Progress, Stopped
-from ansible.module_utils.reaper_registry import ACCEPT, LIMIT, TIMEOUT, blobs, free_space
+from ansible.module_utils.reaper_registry import ACCEPT, TIMEOUT, Onward, blobs, free_space, received
 from ansible.module_utils.reaper_torrent import named, read, torrent
 from ansible.module_utils.reaper_tree import acting_as, writer_of
 
@@ -91,16 +93,16 @@ class Source:
     """Registry or mirror, by plain requests."""
 
     def __init__(self, proxy):
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({"https": proxy} if proxy else {}))
+        self.proxy = urllib.request.ProxyHandler({"https": proxy} if proxy else {})
 
-    def get(self, url, limit):
+    def get(self, url, limit, stores=False):
         request = urllib.request.Request(url, headers={"Accept": ACCEPT, "User-Agent": "reaper_ops"})
         try:
-            with self.opener.open(request, timeout=TIMEOUT) as answer:
-                return answer.read(limit)
+            with urllib.request.build_opener(self.proxy, Onward(stores)).open(request, timeout=TIMEOUT) as answer:
+                return received(answer, limit)
         except urllib.error.HTTPError as error:
             raise Trouble("%s says %d %s" % (url, error.code, error.reason)) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise Trouble("%s cannot be asked: %s" % (url, getattr(error, "reason", error))) from None
 
 
@@ -144,7 +146,7 @@ class Seed:
         return {"models": told, "small": self.small, "torrents": torrents}
 
     def model(self, name, where):
-        data = self.source.get(where["manifest"], LIMIT)
+        data = self.source.get(where["manifest"], reaper_answers.MANIFEST)
         digest, promised = hashlib.sha256(data).hexdigest(), self.params["locked"].get(name)
         wanted = promised["digest"].rpartition(":")[2] if promised else digest
         if wanted != digest:
@@ -166,7 +168,7 @@ class Seed:
 
     def blob(self, digest, size, url):
         if size < SMALL:
-            data = self.source.get(url, SMALL)
+            data = self.source.get(url, SMALL, stores=True)
             if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
                 raise Trouble("%s comes damaged" % url)
             self.small[digest] = base64.b64encode(data).decode()

@@ -9,7 +9,7 @@ from datetime import datetime
 FAMILY = "reaper-ops/lock"
 LEASE = 90
 SECOND = 10**9
-_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$")
+_STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 
 
 def is_claim(name):
@@ -21,8 +21,11 @@ def nanoseconds(stamp):
     match = _STAMP.match(stamp)
     if match is None:
         return 0
-    whole = datetime.fromisoformat(match.group(1) + match.group(3).replace("Z", "+00:00"))
-    return int(whole.timestamp()) * SECOND + int((match.group(2) or "0").ljust(9, "0"))
+    try:
+        whole = datetime.fromisoformat(match.group(1) + match.group(3).replace("Z", "+00:00"))
+        return int(whole.timestamp()) * SECOND + int((match.group(2) or "0").ljust(9, "0"))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def held(rows, now):

@@ -8,6 +8,7 @@ import ssl
 import time
 import urllib.parse
 
+from ansible.module_utils.reaper_deadline import ending
 from ansible.module_utils.reaper_host import redact
 
 MAX_BODY = 1024 * 1024
@@ -118,7 +119,8 @@ class Exchange:
         link = None
         try:
             link = self.connect()
-            self.talk(link, request, result, began)
+            with ending(link, self.host.left(began + float(request.get("timeout", 5)) - time.monotonic())):
+                self.talk(link, request, result, began)
         except (OSError, http.client.HTTPException, ValueError) as exc:
             kept = {name: result[name] for name in ("status", "content_type", "body", "headers")}
             result = dict(failed(path, self.phase, exc, str(self.target[0]), began), **kept)
@@ -155,17 +157,19 @@ class Exchange:
         connection.request(request.get("method", "GET"), path, body=data, headers=headers)
         self.phase = "read"
         response = connection.getresponse()
-        result.update(status=response.status, content_type=response.getheader("Content-Type") or "")
+        result.update(status=response.status, content_type=(response.getheader("Content-Type") or "")[:300])
         result["headers"] = telling(response)
         limit, raw = int(request.get("max_bytes", MAX_BODY)), bytearray()
-        while len(raw) < limit and not response.isclosed():
-            if time.monotonic() >= until:
-                raise socket.timeout("timed out")
-            link.settimeout(self.host.left(until - time.monotonic()))
-            chunk = response.read1(min(65536, limit - len(raw)))
-            if not chunk:
-                break
-            raw += chunk
+        try:
+            while len(raw) < limit and not response.isclosed():
+                if time.monotonic() >= until:
+                    raise socket.timeout("timed out")
+                link.settimeout(self.host.left(until - time.monotonic()))
+                chunk = response.read1(min(65536, limit - len(raw)))
+                if not chunk:
+                    break
+                raw += chunk
+        finally:
             result["body"] = redact(bytes(raw).decode("utf-8", "replace"))
         if response.length and len(raw) < limit:
             raise http.client.IncompleteRead(bytes(raw), response.length)

@@ -8,9 +8,11 @@ import json
 from urllib.parse import urlsplit
 
 from ansible.module_utils import reaper_rules
+from ansible.module_utils.reaper_deadline import ending
 from ansible.module_utils.reaper_rules import Answer, Trouble
 
 API_TIMEOUT = 30
+LIMIT = 16 << 20
 
 
 @contextlib.contextmanager
@@ -21,23 +23,29 @@ def request(base_url, method, path, body=None, timeout=API_TIMEOUT):
     connection = kind(parts.hostname, parts.port, timeout=timeout)
     try:
         data = None if body is None else json.dumps(body).encode()
-        connection.request(method, parts.path.rstrip("/") + path, data, {"Content-Type": "application/json"})
-        socket = connection.sock
-        answer = connection.getresponse()
-        yield answer, socket
+        connection.connect()
+        link = connection.sock
+        with ending(link, timeout):
+            connection.request(method, parts.path.rstrip("/") + path, data, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+        yield answer, link
         answer.close()
     finally:
         connection.close()
 
 
 def whole(answer):
-    return Answer(answer.status, answer.read().decode("utf-8", "replace"))
+    """What is longer than an answer of a server can be is none."""
+    data = answer.read(LIMIT + 1)
+    if len(data) > LIMIT:
+        raise http.client.HTTPException("the answer is larger than %d bytes" % LIMIT)
+    return Answer(answer.status, data.decode("utf-8", "replace"))
 
 
 def asked(base_url, step, timeout=API_TIMEOUT):
     """The answer to an `Ask`."""
     try:
-        with request(base_url, step.method, step.path, step.body, timeout) as (answer, _):
+        with request(base_url, step.method, step.path, step.body, timeout) as (answer, link), ending(link, timeout):
             return whole(answer)
     except (OSError, http.client.HTTPException) as error:
         raise Trouble(str(error) or repr(error)) from None

@@ -4,19 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
-import re
+import socket
+import time
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
+from ansible.module_utils import reaper_answers, reaper_redirects
 from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_rules import Trouble, split_name
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
-DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
-LIMIT = 8 << 20
 TIMEOUT = 30
+DEADLINE = 60
+PIECE = 64 << 10
+
+
+class Onward(urllib.request.HTTPRedirectHandler):
+    """A registry sends us on to itself; for bytes that have a digest (`stores`) also to where such are kept."""
+
+    max_redirections = reaper_redirects.MOST
+
+    def __init__(self, stores=False):
+        self.stores = stores
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        reason = reaper_redirects.refusal(req.full_url, newurl, self.stores) or led(req.full_url, newurl)
+        if reason:
+            raise Trouble("%s sends us on to %s, which %s" % (req.full_url, ascii(newurl)[1:-1][:200], reason))
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def led(source, target):
+    """Why the addresses of the target may not be asked; empty when they may."""
+    first, there = addresses(source), addresses(target)
+    reasons = (reaper_redirects.address_refusal(one, first[0] if first else "") for one in there)
+    return next((reason for reason in reasons if reason), "")
+
+
+def addresses(url):
+    try:
+        found = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [item[4][0] for item in found]
+
+
+def received(answer, limit=reaper_answers.MANIFEST):
+    """The bytes as they are; in time, plain, and not more than a manifest has."""
+    packed = answer.headers.get("Content-Encoding") or "identity"
+    if packed.strip().lower() != "identity":
+        raise ValueError("sends the answer compressed, which nobody asked for")
+    data, until = bytearray(), time.monotonic() + DEADLINE
+    while True:
+        part = answer.read1(PIECE)
+        data += part
+        if not part:
+            return bytes(data)
+        if len(data) > limit:
+            raise ValueError("sends more than %d bytes" % limit)
+        if time.monotonic() > until:
+            raise ValueError("sends no whole answer in %d s" % DEADLINE)
 
 
 def bypasses(host, no_proxy):
@@ -31,11 +80,11 @@ def manifest(name, insecure_registries, https_proxy, no_proxy):
     scheme = "http" if host in insecure_registries else "https"
     url = "%s://%s/v2/%s/%s/manifests/%s" % (scheme, host, namespace, model, tag)
     used = {"https": https_proxy} if https_proxy and not bypasses(host, no_proxy) else {}
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler(used))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(used), Onward())
     request = urllib.request.Request(url, headers={"Accept": ACCEPT, "User-Agent": "reaper_ops"})
     try:
         with opener.open(request, timeout=TIMEOUT) as answer:
-            data = answer.read(LIMIT)
+            data = received(answer)
     except urllib.error.HTTPError as error:
         if error.code == 404:
             raise LookupError("%s says 404: no such model or tag" % url) from None
@@ -47,14 +96,9 @@ def manifest(name, insecure_registries, https_proxy, no_proxy):
 
 def blobs(url, data):
     try:
-        document = json.loads(data.decode("utf-8"))
-        entries = [document["config"], *document["layers"]]
-        sizes = {entry["digest"]: int(entry["size"]) for entry in entries}
-    except (ValueError, KeyError, TypeError) as error:
-        raise Trouble("%s answers something else than a manifest (%r)" % (url, error)) from None
-    if not all(DIGEST.match(digest) for digest in sizes):
-        raise Trouble("%s answers a manifest with malformed digests" % url)
-    return sizes
+        return {digest: size for digest, size, _ in reaper_answers.layers(data)[0]}
+    except ValueError as error:
+        raise Trouble("%s answers something else than a manifest: it %s" % (url, error)) from None
 
 
 def missing(sizes, models_dir):

@@ -7,9 +7,10 @@ brings the way to the server. Standard library only, and nothing of it that touc
 
 from __future__ import annotations
 
-import json
 import re
 from typing import NamedTuple
+
+from ansible.module_utils import reaper_answers
 
 
 class Trouble(Exception):
@@ -125,6 +126,7 @@ class Stream:
     def __init__(self, params, now):
         self.params = params
         self.mark, self.since, self.error, self.success = None, now, "", False
+        self.layers = set()
 
     @property
     def over(self):
@@ -137,16 +139,17 @@ class Stream:
         return self.params["stall_timeout"] if downloads else self.params["verify_timeout"]
 
     def line(self, text, now):
-        """The line as an object, for whoever shows the progress."""
+        """The line as an object, for whoever shows the progress. One that no server sends is an error."""
         try:
-            line = json.loads(text)
-        except ValueError:
-            line = {"error": "the server sends a line that is not JSON: %s" % text[:200]}
-        if not isinstance(line, dict):
-            line = {"error": "the server sends an unexpected line: %s" % text[:200]}
-        self.error = str(line.get("error") or "")
+            line = reaper_answers.progress(text)
+        except ValueError as error:
+            line = {"error": "the server sends %s" % error}
+        self.layers.add(line.get("digest"))
+        if len(self.layers) > reaper_answers.MOST_LAYERS:
+            line = {"error": "the server tells of more layers than a model has"}
+        self.error = line.get("error", "")
         self.success = line.get("status") == "success"
-        mark = (str(line.get("status", "")), line.get("completed"))
+        mark = (line.get("status", ""), line.get("completed"))
         if mark != self.mark:
             self.mark, self.since = mark, now
         elif now - self.since > self.patience():
@@ -170,31 +173,27 @@ ENDED = "the server ended its answer without success; it does answer no longer o
 
 
 def said(answer):
-    text = answer.text
-    try:
-        text = str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        text = answer.text
+    text = reaper_answers.complaint(reaper_answers.document(answer.text)) or answer.text
     return "the server says %d: %s" % (answer.status, text[:300])
 
 
 def listing(url):
-    """Rows of the server's list."""
+    """Rows of the server's list; what no model can be called is left out."""
     try:
         answer = yield Ask("GET", "/api/tags")
     except Trouble as trouble:
         raise Trouble("%s cannot be reached or is not Ollama: %s" % (url, trouble)) from None
     if answer.status != 200:
         raise Trouble("%s/api/tags says %d: %s" % (url, answer.status, answer.text[:200]))
-    try:
-        return [dict(row, name=str(row["name"])) for row in json.loads(answer.text).get("models") or []]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Trouble("%s cannot be reached or is not Ollama: %s" % (url, error)) from None
+    found = reaper_answers.rows(answer.text)
+    if found is None:
+        raise Trouble("%s cannot be reached or is not Ollama: /api/tags has no list of models" % url)
+    return found[0]
 
 
 def listed(url):
     """{name: digest} of the server's models."""
-    return {row["name"]: row.get("digest", "") for row in (yield from listing(url))}
+    return {row["name"]: row["digest"] for row in (yield from listing(url))}
 
 
 def send(url, method, path, body):

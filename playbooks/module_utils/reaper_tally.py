@@ -18,7 +18,7 @@ class Tally:
 
     def take(self, line):
         """Every line must come here, also those that nobody is shown."""
-        layer, completed, status = line.get("digest"), line.get("completed", 0), line.get("status") or ""
+        layer, completed, status = line.get("digest"), line.get("completed", 0), line.get("status", "")
         if layer:
             if self.works and layer != self.layer:
                 self.done.add(self.layer)

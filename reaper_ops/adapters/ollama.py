@@ -18,6 +18,9 @@ from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.probe import BODY_LIMIT, Ladder, error_text, record
 from reaper_ops.errors import CommandError
 
+PLAIN = {"Accept-Encoding": "identity"}
+LINE = 1 << 20
+"""Of a stream; that of a generated answer holds its whole context."""
 SAID = {
     "dns": ("the name does not resolve", "check the URL"),
     "refused": ("connection refused: nothing listens there", "`reaper-ops probe` says why"),
@@ -96,7 +99,7 @@ def stream(base_url: str, request: Request, *, connect_timeout: float = 2.0) -> 
             body = _body(base_url, request, response)
             text = error_text(Exchange(request.path, "done", body=body)) or body[:200]
             raise Refused(base_url, request.path, response.status_code, text)
-        for line in response.iter_lines():
+        for line in _lines(base_url, request, response):
             found = record(line)
             if found is None:
                 continue
@@ -112,9 +115,11 @@ def _open(base_url: str, request: Request, connect_timeout: float) -> Iterator[h
     limits = httpx.Timeout(request.timeout, connect=connect_timeout)
     try:
         with (
-            httpx.Client(trust_env=False, timeout=limits, verify=_context(base_url)) as client,
+            httpx.Client(trust_env=False, timeout=limits, verify=_context(base_url), headers=PLAIN) as client,
             client.stream(request.method, base_url + request.path, json=request.body) as response,
         ):
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise _untaken(base_url, request, "the answer is compressed, which nobody asked for")
             yield response
     except httpx.InvalidURL as error:
         raise _unanswered(base_url, request, "dns", "resolve", error, started) from error
@@ -166,14 +171,27 @@ def _connect_error(error: Exception) -> tuple[str, str]:
 def _body(base_url: str, request: Request, response: httpx.Response) -> str:
     parts: list[bytes] = []
     size = 0
-    for part in response.iter_bytes():
+    for part in response.iter_raw():
         size += len(part)
         if size > BODY_LIMIT:
-            raise Unanswered(
-                base_url, Exchange(request.path, "read", "protocol", f"the answer is larger than {BODY_LIMIT} bytes")
-            )
+            raise _untaken(base_url, request, f"the answer is larger than {BODY_LIMIT} bytes")
         parts.append(part)
     return b"".join(parts).decode("utf-8", "replace")
+
+
+def _lines(base_url: str, request: Request, response: httpx.Response) -> Iterator[str]:
+    rest = b""
+    for part in response.iter_raw():
+        *lines, rest = (rest + part).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in lines)
+        if len(rest) > LINE:
+            raise _untaken(base_url, request, f"a line is longer than {LINE} bytes")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def _untaken(base_url: str, request: Request, why: str) -> Unanswered:
+    return Unanswered(base_url, Exchange(request.path, "read", "protocol", why))
 
 
 def _address(response: httpx.Response) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from reaper_ops import assets
 
 PARTS = (
-    *("reaper_tree", "reaper_host", "reaper_paths", "reaper_command", "reaper_http"),
+    *("reaper_tree", "reaper_host", "reaper_paths", "reaper_command", "reaper_deadline", "reaper_http"),
     *("reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
     *("reaper_port", "reaper_units"),
 )
@@ -63,7 +63,7 @@ def answers(output: str) -> dict[str, Any] | None:
         if line.startswith(MARK):
             try:
                 found: dict[str, Any] = json.loads(line[len(MARK) :])
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             return found
     return None

@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
 from reaper_ops import __version__
+from reaper_ops.adapters import web
+from reaper_ops.core import typed
 from reaper_ops.core.delivery.names import Name
 from reaper_ops.errors import CommandError
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
-LIMIT = 8 << 20
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 SAID = {
     401: ("wants credentials", "check the name; a private model needs the key of the server at the registry"),
@@ -30,6 +31,7 @@ SAID = {
 }
 BROKEN = ("is in trouble", "run again later")
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_TOKEN = re.compile(r"[!-~]{1,16384}\Z")
 
 
 class RegistryError(CommandError):
@@ -54,11 +56,7 @@ class Registry:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self._client = httpx.Client(
-            timeout=TIMEOUT,
-            follow_redirects=True,
-            headers={"User-Agent": f"ollama/{'.'.join(__version__.split('.')[:3])} (reaper_ops)"},
-        )
+        self._web = web.Web(f"ollama/{'.'.join(__version__.split('.')[:3])} (reaper_ops)", TIMEOUT)
         self._token = ""
 
     def __enter__(self) -> Self:
@@ -67,71 +65,73 @@ class Registry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        self._web.close()
 
     def manifest(self, name: Name) -> Manifest:
         url = name.manifest_url(self.base_url)
-        answer = self._ask("GET", url, {"Accept": ACCEPT})
-        if len(answer.content) > LIMIT:
-            raise RegistryError(url, f"sends a manifest of more than {LIMIT} bytes", "look at what answers there")
-        return Manifest(url, answer.content, f"sha256:{hashlib.sha256(answer.content).hexdigest()}")
+        data = self._ask("GET", url, {"Accept": ACCEPT}, limit=typed.MANIFEST).body
+        return Manifest(url, data, f"sha256:{hashlib.sha256(data).hexdigest()}")
 
     def blob_size(self, name: Name, digest: str) -> int:
         url = name.blob_url(self.base_url, digest)
-        length = self._ask("HEAD", url, {}).headers.get("content-length", "")
-        if not length.isdigit():
+        length: int | None = typed.digits(self._ask("HEAD", url, {}, stores=True).headers.get("content-length", ""))
+        if length is None:
             raise RegistryError(url, "does not say how long the blob is", "look at what answers there")
-        return int(length)
+        return length
 
     @contextmanager
     def blob(self, name: Name, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
         """The bytes of a blob from `start` on, as they come."""
         url = name.blob_url(self.base_url, digest)
-        with _translated(url):
-            answer = self._streamed(url, {"Range": f"bytes={start}-"} if start else {})
-            try:
-                if answer.status_code not in {200, 206}:
-                    raise _refused(url, answer.status_code)
-                skip = start if answer.status_code == 200 else 0
-                yield _without(answer.iter_raw(), skip)
-            finally:
-                answer.close()
+        with _translated(url), self._streamed(url, {"Range": f"bytes={start}-"} if start else {}) as answer:
+            if answer.status_code not in {200, 206}:
+                raise _refused(url, answer.status_code)
+            skip = start if answer.status_code == 200 else 0
+            yield _without(answer.iter_raw(), skip)
 
-    def _streamed(self, url: str, headers: dict[str, str]) -> httpx.Response:
-        asked = {**headers, "Accept-Encoding": "identity"}
-        for again in (False, True):
-            request = self._client.build_request("GET", url, headers={**asked, **self._bearer()})
-            answer = self._client.send(request, stream=True)
-            if again or answer.status_code != 401 or not self._challenged(url, answer):
-                break
-            answer.close()
-        return answer
+    @contextmanager
+    def _streamed(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """A blob is as long as it is: only its silences are bounded."""
+        with self._web.open("GET", url, headers, secret=self._bearer(), stores=True, seconds=None) as answer:
+            if answer.status_code != 401 or not self._challenged(url, answer.headers):
+                yield answer
+                return
+        with self._web.open("GET", url, headers, secret=self._bearer(), stores=True, seconds=None) as answer:
+            yield answer
 
-    def _ask(self, method: str, url: str, headers: dict[str, str]) -> httpx.Response:
+    def _ask(self, method: str, url: str, headers: dict[str, str], **more: Any) -> web.Answer:
         with _translated(url):
-            answer = self._client.request(method, url, headers={**headers, **self._bearer()})
-            if answer.status_code == 401 and self._challenged(url, answer):
-                answer = self._client.request(method, url, headers={**headers, **self._bearer()})
-        if answer.status_code != 200:
-            raise _refused(url, answer.status_code)
+            answer = self._web.ask(method, url, headers, secret=self._bearer(), **more)
+            if answer.status == 401 and self._challenged(url, answer.headers):
+                answer = self._web.ask(method, url, headers, secret=self._bearer(), **more)
+        if answer.status != 200:
+            raise _refused(url, answer.status)
         return answer
 
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
-    def _challenged(self, url: str, answer: httpx.Response) -> bool:
+    def _challenged(self, url: str, headers: httpx.Headers) -> bool:
         """Gets a token without credentials, from the registry's own host alone, as Ollama does."""
-        words = dict(_CHALLENGE.findall(answer.headers.get("www-authenticate", "")))
+        words = dict(_CHALLENGE.findall(headers.get("www-authenticate", "")))
         realm = words.get("realm", "")
-        if urlsplit(realm).hostname != urlsplit(url).hostname or urlsplit(realm).scheme not in {"http", "https"}:
+        if not _may_give_tokens(realm, url):
             return False
         asked = {key: words[key] for key in ("service", "scope") if key in words}
-        given = self._client.get(realm, params=asked)
-        try:
-            self._token = str(given.json()["token"])
-        except (ValueError, KeyError, TypeError):
+        given = self._web.ask("GET", str(httpx.URL(realm).copy_merge_params(asked)))
+        token = typed.mapping(given.body.decode("utf-8", "replace")).get("token")
+        if not isinstance(token, str) or not _TOKEN.match(token):
             return False
+        self._token = token
         return True
+
+
+def _may_give_tokens(realm: str, url: str) -> bool:
+    try:
+        there, here = urlsplit(realm), urlsplit(url)
+        return there.hostname == here.hostname and there.scheme in {"https", here.scheme}
+    except ValueError:
+        return False
 
 
 def _refused(url: str, status: int) -> RegistryError:
@@ -151,6 +151,8 @@ def _without(parts: Iterator[bytes], skip: int) -> Iterator[bytes]:
 def _translated(url: str) -> Iterator[None]:
     try:
         yield
+    except web.Distrusted as error:
+        raise RegistryError(url, str(error), "look at what answers there") from error
     except httpx.TimeoutException as error:
         raise RegistryError(url, "does not answer in time", "check the network and the proxy") from error
     except httpx.ConnectError as error:

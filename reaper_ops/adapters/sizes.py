@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from reaper_ops.adapters import web
+from reaper_ops.core import typed
 from reaper_ops.core.plan.download import Download
 
 TIMEOUT = httpx.Timeout(5.0)
@@ -16,31 +18,31 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 def look_up(downloads: Iterable[Download]) -> dict[str, int]:
     """Bytes by name. What cannot be asked from here is left out: the host may reach what the controller cannot."""
-    wanted = list(downloads)
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client, ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda download: _size(client, download), wanted)
-        return {download.name: size for download, size in zip(wanted, found, strict=True) if size is not None}
+    wanted, door = list(downloads), web.Web("reaper_ops", TIMEOUT)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(lambda download: _size(door, download), wanted)
+            return {download.name: size for download, size in zip(wanted, found, strict=True) if size is not None}
+    finally:
+        door.close()
 
 
-def _size(client: httpx.Client, download: Download) -> int | None:
+def _size(door: web.Web, download: Download) -> int | None:
     if download.url.startswith("/"):
         path = Path(download.url)
         return path.stat().st_size if path.is_file() else None
     try:
-        return _manifest_size(client, download.url) if download.is_manifest else _head_size(client, download.url)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return _manifest_size(door, download.url) if download.is_manifest else _head_size(door, download.url)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
 
 
-def _head_size(client: httpx.Client, url: str) -> int | None:
-    answer = client.head(url)
-    length = answer.headers.get("content-length")
-    return int(length) if answer.status_code == 200 and length else None
+def _head_size(door: web.Web, url: str) -> int | None:
+    answer = door.ask("HEAD", url, stores=True)
+    found: int | None = typed.digits(answer.headers.get("content-length", "")) if answer.status == 200 else None
+    return found
 
 
-def _manifest_size(client: httpx.Client, url: str) -> int | None:
-    answer = client.get(url, headers={"Accept": MANIFEST})
-    if answer.status_code != 200:
-        return None
-    manifest = answer.json()
-    return int(manifest["config"]["size"]) + sum(int(layer["size"]) for layer in manifest["layers"])
+def _manifest_size(door: web.Web, url: str) -> int | None:
+    answer = door.ask("GET", url, {"Accept": MANIFEST}, limit=typed.MANIFEST)
+    return sum(row[1] for row in typed.layers(answer.body)[0]) if answer.status == 200 else None

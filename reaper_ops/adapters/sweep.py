@@ -11,11 +11,14 @@ from io import BytesIO
 
 import pycurl
 
+from reaper_ops.core import typed
 from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.isolation import alone
 from reaper_ops.core.probe import BODY_LIMIT, Ladder
 
+SHOWN = 300
 OnHost = Callable[[str, tuple[Exchange, ...]], None]
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 BY_ERRNO = {
@@ -80,8 +83,7 @@ class _Sweep:
             for curl, code, text in finished(self._multi):
                 self._multi.remove_handle(curl)
                 walk = self._flying.pop(curl)
-                walk.done.append(_exchange(curl, walk, code, text))
-                self._advance(curl, walk)
+                self._guarded(curl, walk, code, text)
             if self._flying:
                 self._multi.select(1.0)
         for curl in self._idle:
@@ -89,13 +91,29 @@ class _Sweep:
         self._multi.close()
         return self._found
 
+    def _guarded(self, curl: pycurl.Curl, walk: _Walk, code: int, text: str) -> None:
+        """An answer that we cannot read ends the talk with this host alone."""
+
+        def go_on() -> None:
+            walk.done.append(_exchange(curl, walk, code, text))
+            self._advance(curl, walk)
+
+        def give_up(said: str) -> None:
+            walk.done.append(Exchange(walk.path, "read", "protocol", said))
+            self._ended(curl, walk)
+
+        alone(walk.name, go_on, give_up)
+
+    def _ended(self, curl: pycurl.Curl, walk: _Walk) -> None:
+        self._found[walk.name] = tuple(walk.done)
+        self._idle.append(curl)
+        self._on_host(walk.name, self._found[walk.name])
+
     def _advance(self, curl: pycurl.Curl, walk: _Walk) -> None:
         ladder = self._ladder[walk.name] if isinstance(self._ladder, Mapping) else self._ladder
         request = ladder(walk.done)
         if request is None:
-            self._found[walk.name] = tuple(walk.done)
-            self._idle.append(curl)
-            self._on_host(walk.name, self._found[walk.name])
+            self._ended(curl, walk)
             return
         _prepare(curl, walk, request)
         self._flying[curl] = walk
@@ -155,7 +173,7 @@ def _header_writer(headers: dict[str, str]) -> Callable[[bytes], None]:
         name, mark, value = line.partition(b":")
         plain = name.decode("latin-1").lower()
         if mark and plain in TELLING:
-            headers[plain] = value.decode("latin-1").strip()
+            headers[plain] = value.decode("latin-1").strip()[:SHOWN]
 
     return write
 
@@ -170,11 +188,11 @@ def _exchange(curl: pycurl.Curl, walk: _Walk, code: int, text: str) -> Exchange:
         path=walk.path,
         phase=phase,
         error=error,
-        detail=text,
+        detail=typed.words(text, SHOWN),
         errno=number,
         address=f"{address}:{curl.getinfo(pycurl.PRIMARY_PORT)}" if address else "",
         status=status or None,
-        content_type=curl.getinfo(pycurl.CONTENT_TYPE) or "",
+        content_type=(curl.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1")[:SHOWN],
         body=walk.body.getvalue().decode("utf-8", "replace"),
         headers=walk.headers,
         elapsed_ms=round(curl.getinfo(pycurl.TOTAL_TIME) * 1000, 1),

@@ -11,94 +11,30 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pycurl
 
+from reaper_ops.adapters.flight import Flight
+from reaper_ops.adapters.flight import Talk as Talk
 from reaper_ops.adapters.sweep import finished, prepare
+from reaper_ops.core import typed
 from reaper_ops.core.delivery import rules
 from reaper_ops.core.delivery.claim import RENEWAL, Renew
 from reaper_ops.core.delivery.pushing import Upload
+from reaper_ops.core.isolation import alone
 
 ASK_TIMEOUT = 30.0
 LOOK_EVERY = 1.0
 GRACE = 5.0
-LIMIT = 16 << 20
 BUFFER = 512 << 10
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
     """Ctrl-C: what was downloaded stays for the next run."""
-
-
-@dataclass(eq=False)
-class Talk:
-    """One host. do: every step that is no request; on_line: lines of its pulls; on_end: what came of the whole."""
-
-    name: str
-    url: str
-    steps: Generator[Any, Any, Any]
-    do: Callable[[Any], Any]
-    on_line: Callable[[Mapping[str, Any]], None]
-    on_end: Callable[[Any, Exception | None], None]
-    renewal: Any = None
-    renewing: bool = False
-    patient: bool = False
-    stopped: bool = False
-    came: tuple[Any, Exception | None] | None = None
-    turn: int = 0
-
-
-@dataclass(eq=False)
-class _Flight:
-    """A request on its way; `stream` where it is a pull."""
-
-    talk: Talk
-    curl: pycurl.Curl
-    stream: Any = None
-    renews: bool = False
-    body: bytearray = field(default_factory=bytearray)
-    source: BinaryIO | None = None
-    heard: float = 0.0
-    status: int = 0
-
-    def head(self, line: bytes) -> None:
-        if line.startswith(b"HTTP/"):
-            self.status = int(line.split()[1])
-
-    def write(self, data: bytes) -> int | None:
-        """Lines of a pull are judged as they come; an error in them ends it."""
-        self.heard = time.monotonic()
-        self.body += data
-        if self.stream is None or self.status != 200:
-            return None if len(self.body) <= LIMIT else 0
-        *lines, rest = self.body.split(b"\n")
-        self.body = bytearray(rest)
-        for line in lines:
-            self._line(bytes(line))
-        return 0 if self.stream.error or len(rest) > LIMIT else None
-
-    def _line(self, line: bytes) -> None:
-        if line.strip() and not self.stream.over:
-            self.talk.on_line(self.stream.line(line.decode("utf-8", "replace"), self.heard))
-
-    def result(self, code: int, text: str) -> tuple[Any, Exception | None]:
-        answer = rules.Answer(self.status, self.body.decode("utf-8", "replace"))
-        if self.stream is None:
-            return (None, rules.Trouble(text)) if code else (answer, None)
-        if self.status == 200:
-            self._line(bytes(self.body))
-        if self.stream.over:
-            return self.stream.error, None
-        if code == pycurl.E_OPERATION_TIMEDOUT and self.curl.getinfo(pycurl.CONNECT_TIME):
-            return self.stream.stalled(), None
-        if code:
-            return rules.gone(self.talk.url, text), None
-        return (rules.said(answer) if self.status != 200 else rules.ENDED), None
 
 
 class Talks:
@@ -112,7 +48,7 @@ class Talks:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._wish_time)
         self._curl_due: float | None = None
         self._idle: list[pycurl.Curl] = []
-        self._flights: dict[pycurl.Curl, _Flight] = {}
+        self._flights: dict[pycurl.Curl, Flight] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._talking: set[Talk] = set()
@@ -173,6 +109,14 @@ class Talks:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._count), act))
 
     def _advance(self, talk: Talk, came: Any, error: Exception | None) -> None:
+        """A defect in the steps of a host ends them; the others go on."""
+
+        def give_up(said: str) -> None:
+            self._ended(talk, None, rules.Trouble(said))
+
+        alone(talk.name, lambda: self._walk(talk, came, error), give_up)
+
+    def _walk(self, talk: Talk, came: Any, error: Exception | None) -> None:
         """Walks a host's steps up to the next one whose answer must be waited for."""
         talk.turn += 1
         talk.patient = False
@@ -205,10 +149,14 @@ class Talks:
                 self._after(RENEWAL, lambda: self._renew(talk))
             talk.renewal = step.ask
             return None, None
-        try:
-            return talk.do(step), None
-        except (rules.Trouble, LookupError) as error:
-            return None, error
+
+        def do() -> tuple[Any, Exception | None]:
+            try:
+                return talk.do(step), None
+            except (rules.Trouble, LookupError) as error:
+                return None, error
+
+        return alone(talk.name, do, lambda said: (None, rules.Trouble(said)))
 
     def _wait(self, talk: Talk, seconds: float) -> None:
         talk.patient, turn = True, talk.turn
@@ -282,10 +230,10 @@ class Talks:
         self._start(flight)
         return None
 
-    def _flight(self, talk: Talk, method: str, path: str, body: Any) -> _Flight:
+    def _flight(self, talk: Talk, method: str, path: str, body: Any) -> Flight:
         curl = self._idle.pop() if self._idle else pycurl.Curl()
         prepare(curl, self._connect_timeout)
-        flight = _Flight(talk, curl, heard=time.monotonic())
+        flight = Flight(talk, curl, heard=time.monotonic())
         curl.setopt(pycurl.URL, (talk.url + path).encode())
         curl.setopt(pycurl.CUSTOMREQUEST, method)
         curl.setopt(pycurl.NOBODY, method == "HEAD")
@@ -296,14 +244,14 @@ class Talks:
             curl.setopt(pycurl.HTTPHEADER, ["Content-Type: application/json", "Expect:"])
         return flight
 
-    def _start(self, flight: _Flight) -> None:
+    def _start(self, flight: Flight) -> None:
         self._flights[flight.curl] = flight
         self._multi.add_handle(flight.curl)
 
     def _landed(self, curl: pycurl.Curl, code: int, text: str) -> None:
         flight = self._flights.pop(curl)
         self._multi.remove_handle(curl)
-        talk, result = flight.talk, flight.result(code, text)
+        talk, result = flight.talk, flight.result(code, typed.words(text, 300))
         if flight.source:
             flight.source.close()
         curl.reset()
@@ -349,7 +297,7 @@ class Talks:
         for talk in list(self._talking):
             self._ended(talk, None, Stopped())
 
-    def _drop(self, flight: _Flight) -> None:
+    def _drop(self, flight: Flight) -> None:
         self._flights.pop(flight.curl, None)
         if flight.source:
             flight.source.close()

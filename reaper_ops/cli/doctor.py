@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from reaper_ops.formats.visible import one_line
 if TYPE_CHECKING:
     from reaper_ops.adapters.ansible import Source
     from reaper_ops.core.diagnosis import Checkup
+    from reaper_ops.core.rules.case import Case
     from reaper_ops.flows.doctor import Patient
 
 FORMS = ("text", "json", "junit", "nagios")
@@ -93,11 +94,14 @@ def _diagnose(source: Source, **kwargs: Any) -> int:
 
 def _with_gains(checkup: Checkup, patients: Sequence[Patient], words: str, output: str) -> str:
     """Also what takes the time on each host that answers, and what would gain how much."""
-    from reaper_ops.core import slow
+    from reaper_ops.core import isolation, slow
+    from reaper_ops.flows import doctor
     from reaper_ops.formats import doctor_json, slow_text
 
-    cases = [case for one in patients if (case := one.case(words)) is not None]
-    rows = [(case.host, case.traces.timings or (), slow.gains(case)) for case in cases]
+    def gains(case: Case) -> tuple[slow.Gain, ...]:
+        return isolation.alone(case.host, lambda: slow.gains(case), lambda said: ())
+
+    rows = [(case.host, case.traces.timings or (), gains(case)) for case in doctor.cases(patients, words)]
     if output == "json":
         return doctor_json.render(checkup, rows)
     return "\n".join([as_output(checkup, output), *(slow_text.text(*row) for row in rows)])
@@ -120,12 +124,17 @@ def _patients(source: Source, **kwargs: Any) -> tuple[Patient, ...]:
 
 
 def as_output(checkup: Checkup, output: str, *, verbose: bool = False) -> str:
+    from reaper_ops.core import isolation
+    from reaper_ops.core.diagnosis import Checkup, broken
     from reaper_ops.formats import doctor_json, doctor_junit, doctor_nagios, doctor_text
 
-    if output == "text":
-        return doctor_text.render(checkup, verbose=verbose)
-    forms = {"json": doctor_json.render, "junit": doctor_junit.render, "nagios": doctor_nagios.render}
-    return forms[output](checkup)
+    forms: dict[str, Callable[[Checkup], str]] = {
+        "text": partial(doctor_text.render, verbose=verbose),
+        "json": doctor_json.render,
+        "junit": doctor_junit.render,
+        "nagios": doctor_nagios.render,
+    }
+    return isolation.shown(lambda hosts: forms[output](Checkup(hosts)), checkup.hosts, broken)
 
 
 def exit_code(checkup: Checkup, output: str) -> int:

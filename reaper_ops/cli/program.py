@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
 import tempfile
 import traceback
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import click
@@ -15,7 +19,7 @@ from reaper_ops import __version__
 from reaper_ops.cli import terminal
 from reaper_ops.cli.lazy import LazyGroup
 from reaper_ops.cli.main import HELP, VERBS
-from reaper_ops.errors import CommandError, ReaperError
+from reaper_ops.errors import DEFECTS, CommandError, ReaperError
 from reaper_ops.formats.visible import one_line
 
 
@@ -36,7 +40,7 @@ def program() -> None:
 
 def run(argv: list[str]) -> int:
     """Runs the program; all that it prints passes the one place of output."""
-    with terminal.guarded():
+    with terminal.guarded(), defects_kept():
         return _run(argv)
 
 
@@ -62,6 +66,33 @@ def _run(argv: list[str]) -> int:
         return _unexpected(error)
 
 
+@contextmanager
+def defects_kept() -> Iterator[None]:
+    """What broke in one host's work is told with that host; where it broke goes to a file that is named at the end."""
+    kept = _Defects()
+    DEFECTS.addHandler(kept)
+    try:
+        yield
+    finally:
+        DEFECTS.removeHandler(kept)
+        if kept.texts:
+            place = _kept("\n\n".join(kept.texts))
+            click.echo(f"error: a defect of reaper_ops concerned some hosts; the details are in {place}", err=True)
+
+
+class _Defects(logging.Handler):
+    """The last of them, as text; REAPER_OPS_DEBUG shows each at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: deque[str] = deque(maxlen=20)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+        if os.environ.get("REAPER_OPS_DEBUG"):
+            click.echo(self.texts[-1], err=True)
+
+
 def stop_like_ctrl_c() -> None:
     """A closed terminal or a kill ends like Ctrl-C: Ansible is stopped too, and nothing runs on unseen."""
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -78,10 +109,13 @@ def _sentence(error: object) -> str:
 
 
 def _unexpected(error: Exception) -> int:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="reaper-ops-", suffix=".log", delete=False, errors="backslashreplace"
-    ) as log:
-        log.write(traceback.format_exc())
+    place = _kept(traceback.format_exc())
     problem = _sentence(f"{type(error).__name__}: {error}")
-    click.echo(f"error: this is a defect of reaper_ops: {problem}; the details are in {log.name}", err=True)
+    click.echo(f"error: this is a defect of reaper_ops: {problem}; the details are in {place}", err=True)
     return CommandError.exit_code
+
+
+def _kept(text: str) -> str:
+    with tempfile.NamedTemporaryFile(prefix="reaper-ops-", suffix=".log", delete=False) as log:
+        log.write(text.encode("utf-8", "backslashreplace"))
+    return log.name

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import click
 
 from reaper_ops.cli.options import look_from, source_options
-from reaper_ops.core.report import Report
+from reaper_ops.core.report import HostReport, Report
 
 INTERVAL = 30.0
 
@@ -49,10 +50,19 @@ def follow(look: Callable[[], Report], interval: float, output: str, metrics: st
 
 def _serve(stack: ExitStack, where: str, found: list[Any]) -> None:
     from reaper_ops.adapters import metrics
+    from reaper_ops.core import isolation
+    from reaper_ops.core.report import broken
+    from reaper_ops.flows import watch
     from reaper_ops.formats import as_prometheus
 
+    def families(now: watch.Round) -> list[Any]:
+        def of(hosts: tuple[HostReport, ...]) -> list[Any]:
+            return list(as_prometheus.families(replace(now.report, hosts=hosts), now.tally))
+
+        return isolation.shown(of, now.report.hosts, broken)
+
     def produce() -> Any:
-        return [family for now in found[:] for family in as_prometheus.families(now.report, now.tally)]
+        return [family for now in found[:] for family in families(now)]
 
     address = metrics.address(where)
     stack.enter_context(metrics.served(address, as_prometheus.registry(produce)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reaper_ops.core.finding import Finding, Severity, Step
+from reaper_ops.core.isolation import NEXT_STEP
 from reaper_ops.core.report import WARNINGS, Evidence, State
 
 SCHEMA = "reaper-ops/diagnosis/1"
@@ -64,6 +65,11 @@ class Diagnosis:
         if Severity.ERROR in found or (sick and self.state not in WARNINGS):
             return Severity.ERROR
         return Severity.WARNING if found or sick else None
+
+
+def broken(host: Diagnosis, said: str) -> Diagnosis:
+    """In the place of a diagnosis that cannot be shown."""
+    return Diagnosis(host.host, None, problem=said, next_step=NEXT_STEP, url=host.url)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from reaper_ops.core import typed
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.probe import Loaded, Model, Observation
 
@@ -77,6 +78,15 @@ def _cards(facts: Facts) -> tuple[Card, ...]:
 def read(plain: Mapping[str, object]) -> Measures:
     """From the facts of a report, also of one that another version wrote: what does not fit is not known."""
     try:
-        return _adapter().validate_python(plain)
+        return _adapter().validate_python(plain) if _fits(plain) else Measures()
     except ValidationError:
         return Measures()
+
+
+def _fits(plain: object) -> bool:
+    """Every number has a size that machines have."""
+    if isinstance(plain, Mapping):
+        return all(map(_fits, plain.values()))
+    if isinstance(plain, list | tuple):
+        return all(map(_fits, plain))
+    return not isinstance(plain, int) or isinstance(plain, bool) or typed.whole(plain) is not None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from reaper_ops.core import typed
+from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchanges import REQUESTS, Request
 from reaper_ops.core.facts.model import Exchange
 
-BODY_LIMIT = 4 << 20
+BODY_LIMIT = exchanges.BODY_LIMIT
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Observation:
-    """None where nothing readable was answered. failed: the step that ended the ladder."""
+    """None where nothing readable was answered. failed: the step that ended the ladder.
+
+    odd: rows that are no model's, and so left out of models and loaded.
+    """
 
     host: str
     url: str
@@ -54,6 +58,7 @@ class Observation:
     answer: Answer | None = None
     root: str | None = None
     failed: Exchange | None = None
+    odd: tuple[str, ...] = ()
 
     def latency_ms(self) -> dict[str, float]:
         return {exchange.path: exchange.elapsed_ms for exchange in self.exchanges}
@@ -93,7 +98,8 @@ def ladder(requests: Sequence[Request] = REQUESTS, *, deep: bool = False) -> Lad
     def following(done: Sequence[Exchange]) -> Request | None:
         request = next_request(requests, done)
         if request is None and deep and done and done[-1].path == "/api/ps" and went_well(done[-1]):
-            return deep_request(_loaded(done[-1]))
+            found = listing(done[-1])
+            return deep_request(found.loaded if found else None)
         return request
 
     return following
@@ -104,16 +110,18 @@ def observe(host: str, url: str, done: Sequence[Exchange]) -> Observation:
     by_path = {exchange.path: exchange for exchange in done}
     failed = next((exchange for exchange in by_path.values() if not went_well(exchange)), None)
     root = by_path.get("/")
+    tags, ps = listing(by_path.get("/api/tags")), listing(by_path.get("/api/ps"))
     return Observation(
         host=host,
         url=url,
         exchanges=tuple(done),
         version=_version(by_path.get("/api/version")),
-        models=_models(by_path.get("/api/tags")),
-        loaded=_loaded(by_path.get("/api/ps")),
+        models=None if tags is None else tags.models,
+        loaded=None if ps is None else ps.loaded,
         answer=_answer(by_path.get("/api/generate")),
         root=root.body if root is not None and root.status is not None else None,
         failed=failed,
+        odd=tuple(dict.fromkeys(row for found in (tags, ps) if found for row in found.odd)),
     )
 
 
@@ -124,75 +132,58 @@ def error_text(exchange: Exchange) -> str:
 
 @lru_cache(maxsize=32)
 def _complaint(body: str) -> str:
-    lines = body.strip().splitlines()
-    return _error(_json(body)) or (_error(_json(lines[-1])) if lines else "")
+    last = body.strip().rpartition("\n")[2]
+    return str(typed.complaint(typed.document(body)) or typed.complaint(typed.document(last)))
 
 
 def record(line: str) -> Mapping[str, Any] | None:
     """One line of an NDJSON stream; None for a blank line or anything that is not an object."""
-    value = _json(line)
+    value = typed.document(line)
     return value if isinstance(value, Mapping) else None
 
 
-def _error(value: object) -> str:
-    error = value.get("error") if isinstance(value, Mapping) else None
-    if isinstance(error, Mapping):
-        error = error.get("message")
-    return error if isinstance(error, str) else ""
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _version(exchange: Exchange | None) -> str | None:
-    value = _object(exchange).get("version")
-    return value if isinstance(value, str) and value else None
+    found: str | None = typed.version(_object(exchange).get("version"))
+    return found
 
 
 def _object(exchange: Exchange | None) -> Mapping[str, Any]:
     if exchange is None or not went_well(exchange):
         return {}
-    value = _json(exchange.body)
-    return value if isinstance(value, Mapping) else {}
+    found: Mapping[str, Any] = typed.mapping(exchange.body)
+    return found
 
 
-def _rows(exchange: Exchange | None) -> list[Mapping[str, Any]] | None:
-    value = _object(exchange)
-    if "models" not in value:
-        return None
-    rows = value["models"]
-    if rows is None:
-        return []
-    if not isinstance(rows, list):
-        return None
-    return [row for row in rows if isinstance(row, Mapping) and isinstance(row.get("name"), str)]
+@dataclass(frozen=True)
+class Listing:
+    """What /api/tags or /api/ps lists; odd: what of it is no model."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    odd: tuple[str, ...]
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        return tuple(Model(row["name"], row["digest"], row["size"]) for row in self.rows)
+
+    @property
+    def loaded(self) -> tuple[Loaded, ...]:
+        return tuple(map(_loaded, self.rows))
 
 
-def _models(exchange: Exchange | None) -> tuple[Model, ...] | None:
-    rows = _rows(exchange)
-    if rows is None:
-        return None
-    return tuple(Model(row["name"], _text(row.get("digest")), _whole(row.get("size"))) for row in rows)
+def listing(exchange: Exchange | None) -> Listing | None:
+    """None where there is no list to be read."""
+    found = typed.rows(exchange.body) if exchange is not None and went_well(exchange) else None
+    return None if found is None else Listing(tuple(found[0]), tuple(found[1]))
 
 
-def _loaded(exchange: Exchange | None) -> tuple[Loaded, ...] | None:
-    rows = _rows(exchange)
-    if rows is None:
-        return None
-    return tuple(
-        Loaded(
-            row["name"],
-            _text(row.get("digest")),
-            _whole(row.get("size")),
-            _whole(row.get("size_vram", 0)),
-            _text(row.get("expires_at")),
-            _whole(row.get("context_length")),
-        )
-        for row in rows
+def _loaded(row: Mapping[str, Any]) -> Loaded:
+    return Loaded(
+        row["name"],
+        row["digest"],
+        row["size"],
+        row.get("size_vram", 0),
+        row.get("expires_at", ""),
+        row.get("context_length"),
     )
 
 
@@ -200,14 +191,6 @@ def _answer(exchange: Exchange | None) -> Answer | None:
     if exchange is None:
         return None
     error = error_text(exchange)
-    last = _json((exchange.body.strip().splitlines() or [""])[-1])
+    last = typed.document(exchange.body.strip().rpartition("\n")[2])
     done = went_well(exchange) and isinstance(last, Mapping) and last.get("done") is True
     return Answer(done and not error, error)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

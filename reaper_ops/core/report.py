@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reaper_ops.core.isolation import NEXT_STEP
+
 
 class State(StrEnum):
     """The closed set of states of a probed host."""
@@ -65,6 +67,11 @@ class HostReport:
     def word(self) -> str:
         """The state, or `unknown`."""
         return "unknown" if self.state is None else str(self.state)
+
+
+def broken(host: HostReport, said: str) -> HostReport:
+    """In the place of a report that cannot be shown."""
+    return HostReport(host.host, None, problem=said, next_step=NEXT_STEP, url=host.url)
 
 
 SCHEMA = "reaper-ops/report/1"

@@ -177,9 +177,9 @@ def origin(value: str) -> str:
     return value
 
 
-_MODEL_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")
-_MODEL_NAMESPACE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}$")
-_MODEL_HOST = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}$")
+_MODEL_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\Z")
+_MODEL_NAMESPACE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,79}\Z")
+_MODEL_HOST = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}\Z")
 
 
 def model_name(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reaper_ops.adapters import bundle, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
-from reaper_ops.core import evidence, probe, shell, timing, url
+from reaper_ops.core import evidence, isolation, probe, shell, timing, url
 from reaper_ops.core import facts as core_facts
 from reaper_ops.core.bundle import Saved
 from reaper_ops.core.diagnose import diagnose, examined
@@ -92,9 +92,12 @@ def from_bundle(path: Path) -> tuple[Patient, ...]:
 
 
 def _remembered(one: Saved) -> Patient:
-    answers = one.answers
-    facts = core_facts.parse(one.host, one.settings, answers) if answers is not None else None
-    return Patient(one.host, one.settings, one.url, one.exchanges, answers, facts, one.problem)
+    answers, problems = one.answers, {one.host: one.problem}
+    read = [one] if answers is not None else []
+    found = isolation.each(
+        read, lambda it: core_facts.parse(it.host, it.settings, it.answers or {}), lambda it: it.host, problems
+    )
+    return Patient(one.host, one.settings, one.url, one.exchanges, answers, found.get(one.host), problems[one.host])
 
 
 def from_url(text: str) -> tuple[Patient, ...]:
@@ -108,7 +111,21 @@ def from_url(text: str) -> tuple[Patient, ...]:
 
 def examine(patients: Sequence[Patient], source: str = "") -> Checkup:
     """All rules on all hosts. source: the inventory as typed, for commands that people copy."""
-    return Checkup(tuple(_examined(one, source) for one in patients))
+    return Checkup(tuple(_told(one, source) for one in patients))
+
+
+def cases(patients: Sequence[Patient], source: str) -> tuple[Case, ...]:
+    """Of hosts of which something is known; one that cannot be read is told by its diagnosis."""
+    found = [isolation.alone(one.host, lambda one=one: one.case(source), lambda said: None) for one in patients]  # type: ignore[misc]
+    return tuple(case for case in found if case is not None)
+
+
+def _told(one: Patient, source: str) -> Diagnosis:
+    return isolation.alone(
+        one.host,
+        lambda: _examined(one, source),
+        lambda said: Diagnosis(one.host, None, url=one.url, problem=said, next_step=isolation.NEXT_STEP),
+    )
 
 
 def _examined(one: Patient, source: str) -> Diagnosis:

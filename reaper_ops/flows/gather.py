@@ -10,6 +10,8 @@ from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import Event, OnEvent, Run, Source
 from reaper_ops.core import facts as core_facts
 from reaper_ops.core import inventory as core_inventory
+from reaper_ops.core import isolation
+from reaper_ops.core.facts.answers import mapping
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory import Inventory
 
@@ -85,8 +87,11 @@ def _read(run: Run) -> list[Event]:
 
 
 def _gathered(inventory: Inventory, run: Run, evidence: bool = False) -> Gathered:
-    said = {event["host"]: event["result"]["answers"] for event in _read(run)}
-    found = {host: core_facts.parse(host, inventory.by_name[host].settings, answers) for host, answers in said.items()}
+    said = {event["host"]: mapping(event["result"]["answers"]) for event in _read(run)}
+    broken: dict[str, str] = {}
+    found = isolation.each(
+        said, lambda host: core_facts.parse(host, inventory.by_name[host].settings, said[host]), str, broken
+    )
     unreachable = {host: f"cannot be reached: {text}" for host, text in run.unreachable.items()}
-    problems = {**unreachable, **run.failed}
+    problems = {**unreachable, **run.failed, **broken}
     return Gathered(found, problems, said if evidence else {}, frozenset(run.unreachable), run.steps)

@@ -16,11 +16,12 @@ from reaper_ops.adapters import pulled, sweep
 from reaper_ops.adapters.ansible import OnEvent
 from reaper_ops.adapters.registry import Registry, RegistryError
 from reaper_ops.adapters.talks import Stopped, Talk, Talks
-from reaper_ops.core import url
+from reaper_ops.core import isolation, url
 from reaper_ops.core.delivery import claim, lock, names, outcome, pushing, request, rules, ways
 from reaper_ops.core.delivery.outcome import Done, Interrupted, Outcome
 from reaper_ops.core.delivery.pushing import Push
 from reaper_ops.core.delivery.ways import Choice, Way
+from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.inventory import Host
 from reaper_ops.errors import ReaperError
 from reaper_ops.formats.pull_progress import TASK
@@ -34,7 +35,11 @@ def chosen(hosts: Sequence[Host], via: Way | None) -> dict[str, Choice]:
     """By which way each host is reached; those that may be asked from here are asked once."""
     asked = ways.candidates(hosts, via) if via is None else ()
     heard = sweep.sweep({host.name: url_of(host) for host in asked}, ways.first)
-    return {host.name: ways.choose(host, heard, via) for host in hosts}
+    return {host.name: _choice(host, heard, via) for host in hosts}
+
+
+def _choice(host: Host, heard: Mapping[str, tuple[Exchange, ...]], via: Way | None) -> Choice:
+    return isolation.alone(host.name, lambda: ways.choose(host, heard, via), lambda said: Choice("host", said))
 
 
 def url_of(host: Host) -> str:

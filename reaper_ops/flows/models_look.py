@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reaper_ops.adapters import ansible, lockfile, pulled
 from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core import isolation
 from reaper_ops.core.delivery import census, plan, table
 from reaper_ops.core.delivery.census import Holding
 from reaper_ops.core.delivery.lock import Lock
@@ -29,13 +30,14 @@ class Census:
 
 def look(source: Source, on_event: OnEvent | None = None) -> Census:
     inventory, gathered = survey(source, on_event)
-    ours = pulled.fetched(pulled.place(source))
-    held = tuple(
-        census.of(host.settings, gathered.facts[host.name], ours.get(host.name, {}))
-        for host in inventory.hosts
-        if host.name in gathered.facts
+    ours, problems = pulled.fetched(pulled.place(source)), dict(gathered.problems)
+    held = isolation.each(
+        [host for host in inventory.hosts if host.name in gathered.facts],
+        lambda host: census.of(host.settings, gathered.facts[host.name], ours.get(host.name, {})),
+        lambda host: host.name,
+        problems,
     )
-    return Census(inventory, held, gathered.problems)
+    return Census(inventory, tuple(held.values()), problems)
 
 
 def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Table:

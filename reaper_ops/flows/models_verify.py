@@ -8,6 +8,7 @@ from typing import Any
 
 from reaper_ops.adapters import ansible, lockfile
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.core import isolation
 from reaper_ops.core.delivery import contents, names, request, wanted
 from reaper_ops.core.delivery.contents import Store, Verified
 from reaper_ops.core.delivery.lock import Lock
@@ -56,12 +57,15 @@ def _look(
     run = play(source, requests, on_event)
     told = {event["host"]: event["result"] for event in run.results if event["result"].get("store")}
     keys = {host: {names.key(name) for name in chosen} for host, chosen in only.items()}
-    stores = []
-    for host in hosts:
-        if host.name in told:
-            asked = [n for n in host.settings.models() if not keys[host.name] or names.key(n) in keys[host.name]]
-            stores.append(contents.judge(host.name, told[host.name], asked, lock))
-    return Verified(tuple(stores), problems(run))
+    broken: dict[str, str] = {}
+
+    def judged(host: Host) -> Store:
+        asked = [n for n in host.settings.models() if not keys[host.name] or names.key(n) in keys[host.name]]
+        return contents.judge(host.name, told[host.name], asked, lock)
+
+    read = [host for host in hosts if host.name in told]
+    stores = isolation.each(read, judged, lambda host: host.name, broken)
+    return Verified(tuple(stores.values()), {**problems(run), **broken})
 
 
 def _repaired(

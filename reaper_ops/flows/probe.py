@@ -11,8 +11,10 @@ from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import probe as core
 from reaper_ops.core import shell, url
 from reaper_ops.core.facts import exchanges
+from reaper_ops.core.facts.answers import mapping
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.inventory import Host, Inventory
+from reaper_ops.core.isolation import NEXT_STEP, alone
 from reaper_ops.core.report import HostReport, Report, State
 from reaper_ops.core.rules.state import judge
 from reaper_ops.core.settings import Settings
@@ -48,7 +50,7 @@ def probe(
     if not direct:
         found = _read(inventory, heard, found, gather, deep)
         heard |= _on_hosts(source, inventory, heard, found, deep, on_event)
-    judged = tuple(_judged(host, heard.get(host.name), found, source.typed) for host in inventory.hosts)
+    judged = tuple(_told(host, heard.get(host.name), found, source.typed) for host in inventory.hosts)
     return Report("probe", judged, time.time())
 
 
@@ -58,7 +60,12 @@ def probe_url(text: str, *, deep: bool = False) -> Report:
     heard = sweep.sweep({address.host: str(address)}, core.ladder(deep=deep))
     settings = Settings.model_validate({"ollama_managed": False, "ollama_port": address.port})
     seen = core.observe(address.host, _as_written(text, address), heard[address.host])
-    return Report("probe", (judge(settings, seen),), time.time())
+    judged = alone(address.host, lambda: judge(settings, seen), _broken(seen.url, address.host))
+    return Report("probe", (judged,), time.time())
+
+
+def _broken(place: str, host: str) -> Callable[[str], HostReport]:
+    return lambda said: HostReport(host, None, url=place, problem=said, next_step=NEXT_STEP)
 
 
 def _as_written(text: str, address: url.BaseUrl) -> str:
@@ -82,7 +89,12 @@ def _needs_reading(host: Host, heard: tuple[Exchange, ...] | None, deep: bool) -
         return True
     if not host.settings.ollama_managed:
         return False
-    return deep or host.is_local or _judge(host, heard).state is not State.HEALTHY
+    return deep or host.is_local or not _is_healthy(host, heard)
+
+
+def _is_healthy(host: Host, heard: tuple[Exchange, ...]) -> bool:
+    """What cannot be judged is read too; the judgement itself then says why."""
+    return alone(host.name, lambda: _judge(host, heard).state is State.HEALTHY, lambda said: False)
 
 
 def _on_hosts(
@@ -101,7 +113,7 @@ def _on_hosts(
             "ask.yml", source, on_event=on_event, limit=",".join(asks), variables={"reaper_asks": asks}
         )
         for event in run.results:
-            answer = event.get("result", {}).get("answers", {}).get("deep", {})
+            answer = mapping(mapping(mapping(event.get("result")).get("answers")).get("deep"))
             said[event["host"]] += exchanges.rows(answer.get("exchanges"))
     return said
 
@@ -110,6 +122,10 @@ def _judge(host: Host, heard: tuple[Exchange, ...], found: Gathered | None = Non
     seen = core.observe(host.name, _url(host), heard)
     facts = found.facts.get(host.name) if found else None
     return judge(host.settings, seen, facts, host.settings.models(), source=words)
+
+
+def _told(host: Host, heard: tuple[Exchange, ...] | None, found: Gathered, words: str) -> HostReport:
+    return alone(host.name, lambda: _judged(host, heard, found, words), _broken(_url(host), host.name))
 
 
 def _judged(host: Host, heard: tuple[Exchange, ...] | None, found: Gathered, words: str) -> HostReport:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reaper_ops.adapters import tree
-from reaper_ops.core import saved
+from reaper_ops.core import isolation, saved
 from reaper_ops.core.diagnosis import Checkup
-from reaper_ops.core.report import Report
+from reaper_ops.core.report import HostReport, Report, broken
 from reaper_ops.core.saved import Saved
 from reaper_ops.errors import ReaperError
 from reaper_ops.formats import as_html
@@ -26,7 +27,14 @@ def report(look: Callable[[], Report] | None, kept: Sequence[Saved], path: str) 
     if not kept:
         raise ReaperError("report", "nothing to report", "give -i INVENTORY, --url, or --from FILE")
     *earlier, now = kept
-    text = as_html.page(now.report, now.diagnoses, [before.report for before in earlier])
+    known = {found.host: found for found in now.diagnoses}
+
+    def page(hosts: tuple[HostReport, ...]) -> str:
+        """A host that is shown as broken has no diagnosis to be shown."""
+        kept = tuple(known[host.host] for host in hosts if host.host in known and host in now.report.hosts)
+        return as_html.page(replace(now.report, hosts=hosts), kept, [before.report for before in earlier])
+
+    text = isolation.shown(page, now.report.hosts, broken)
     place = Path(path)
     tree.write(str(place.parent), place.name, text)
     return Checkup(now.diagnoses) if now.diagnoses else now.report

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from reaper_ops.adapters import ansible, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
-from reaper_ops.core import timing, url
+from reaper_ops.core import isolation, timing, url
 from reaper_ops.core.facts import exchanges
+from reaper_ops.core.facts.answers import mapping
 from reaper_ops.core.facts.model import Exchange, Facts
 from reaper_ops.core.facts.traces import Timing
 from reaper_ops.core.inventory import Host, Inventory
@@ -40,13 +42,19 @@ def measure(
 
     first = {host.name: timing.ladder(host.settings.models() if load else None) for host in asked}
     alone = talk({host.name: host for host in (*direct, *inside)}, first)
-    found = {name: timing.read(done, first[name]) for name, done in alone.items()}
+    found = {name: _read(name, done, first[name]) for name, done in alone.items()}
     again = {f"{name} {n}": (name, n) for name, timings in found.items() if timing.alone(timings) for n in PAIR}
     pairs = {key: timing.ladder(number=n) for key, (_, n) in again.items()}
     both = talk({key: inventory.by_name[name] for key, (name, _) in again.items()}, pairs)
     for key, (name, _) in again.items():
-        found[name] += timing.read(both.get(key, ()), pairs[key], parallel=len(PAIR))
+        found[name] += _read(name, both.get(key, ()), pairs[key], parallel=len(PAIR))
     return found
+
+
+def _read(host: str, done: Sequence[Exchange], ladder: Ladder, parallel: int = 1) -> tuple[Timing, ...]:
+    return isolation.alone(
+        host, lambda: timing.read(done, ladder, parallel), lambda said: (Timing("-", False, 0.0, error=said),)
+    )
 
 
 def _on_hosts(
@@ -58,7 +66,7 @@ def _on_hosts(
         requests = {key: request for key in some if (request := ladders[key](said[key])) is not None}
         if not requests:
             return said
-        asks: dict[str, list[Mapping[str, object]]] = {}
+        asks: dict[str, list[Mapping[str, Any]]] = {}
         for key, request in requests.items():
             asks.setdefault(some[key].name, []).append(exchanges.ask(key, some[key].settings, [request]))
         budget = max(request.timeout for request in requests.values()) + SPARE
@@ -68,7 +76,7 @@ def _on_hosts(
 
 
 def _asked(
-    source: Source, asks: Mapping[str, list[Mapping[str, object]]], budget: float, on_event: OnEvent | None
+    source: Source, asks: Mapping[str, list[Mapping[str, Any]]], budget: float, on_event: OnEvent | None
 ) -> dict[str, Mapping[str, object]]:
     run = ansible.playbook(
         "ask.yml",
@@ -79,7 +87,8 @@ def _asked(
     )
     found: dict[str, Mapping[str, object]] = {}
     for event in run.results:
-        found |= event.get("result", {}).get("answers", {})
+        answers = mapping(mapping(event.get("result")).get("answers"))
+        found |= {key: mapping(answers.get(key)) for key in (ask["id"] for ask in asks[event["host"]])}
     return found
 
 

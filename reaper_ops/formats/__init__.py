@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from reaper_ops.core.report import Report
+from reaper_ops.core import isolation
+from reaper_ops.core.report import Report, broken
 from reaper_ops.formats import as_json, as_text
 
 
@@ -14,8 +16,17 @@ def _prometheus(report: Report) -> str:
     return as_prometheus.render(report).rstrip("\n")
 
 
+def _each_host(render: Callable[[Report], str]) -> Callable[[Report], str]:
+    """A host that cannot be shown is shown as such."""
+
+    def shown(report: Report) -> str:
+        return isolation.shown(lambda hosts: render(replace(report, hosts=hosts)), report.hosts, broken)
+
+    return shown
+
+
 FORMATS: dict[str, Callable[[Report], str]] = {
-    "text": as_text.render,
-    "json": as_json.render,
-    "prometheus": _prometheus,
+    "text": _each_host(as_text.render),
+    "json": _each_host(as_json.render),
+    "prometheus": _each_host(_prometheus),
 }

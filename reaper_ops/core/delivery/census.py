@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from reaper_ops.core import layout
+from reaper_ops.core import layout, probe
 from reaper_ops.core.delivery import names, room
 from reaper_ops.core.delivery.claim import is_claim
 from reaper_ops.core.facts.model import Facts, Fetched
 from reaper_ops.core.settings import Settings
+
+SILENT = "the server does not answer; `reaper-ops probe` says why"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class Holding:
     def get(self, name: str) -> Held | None:
         return self.by_key.get(names.key(name))
 
+    @cached_property
+    def our_keys(self) -> frozenset[str]:
+        return frozenset(names.key(one.name) for one in self.ours())
+
     def ours(self) -> tuple[Held, ...]:
         """What we pulled, is still as we left it, and the host no longer wants."""
         digests = {names.key(name): one.digest for name, one in self.pulled.items()}
@@ -80,17 +84,17 @@ class Holding:
 
 def of(settings: Settings, facts: Facts, by_api: Mapping[str, Fetched] | None = None) -> Holding:
     """by_api: what the controller remembers of pulls that left nothing on the host."""
-    tags, ps = _rows(facts, "/api/tags"), _rows(facts, "/api/ps") or ()
+    tags, ps = _listing(facts, "/api/tags"), _listing(facts, "/api/ps")
     disk = facts.disks.get(layout.of(settings, facts).models_dir)
     return Holding(
         facts.host,
         settings,
-        None if tags is None else tuple(_held(row) for row in tags if not is_claim(row["name"])),
-        tuple(map(_loaded, ps)),
+        None if tags is None else tuple(_held(row) for row in tags.models if not is_claim(row.name)),
+        tuple(map(_loaded, ps.loaded)) if ps else (),
         facts.blobs,
         disk.free if disk else None,
         _newest(facts.pulled, by_api or {}),
-        "" if tags is not None else "the server does not answer; `reaper-ops probe` says why",
+        SILENT if tags is None else _left_out(tags.odd),
         room.memory(settings, facts),
     )
 
@@ -101,26 +105,17 @@ def _newest(by_host: Mapping[str, Fetched], by_api: Mapping[str, Fetched]) -> di
     return {names.key(name): one for name, one in both}
 
 
-def _rows(facts: Facts, path: str) -> tuple[Mapping[str, Any], ...] | None:
-    for exchange in facts.exchanges:
-        if exchange.path == path and exchange.status == 200:
-            try:
-                rows = json.loads(exchange.body).get("models") or []
-                return tuple(row for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str))
-            except (ValueError, AttributeError, TypeError):
-                return None
-    return None
+def _listing(facts: Facts, path: str) -> probe.Listing | None:
+    return next((found for one in facts.exchanges if one.path == path and (found := probe.listing(one))), None)
 
 
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _left_out(odd: tuple[str, ...]) -> str:
+    return f"lists what no model is called, so it is left out: {', '.join(odd)}" if odd else ""
 
 
-def _held(row: Mapping[str, Any]) -> Held:
-    return Held(row["name"], str(row.get("digest") or "").removeprefix("sha256:"), _whole(row.get("size")))
+def _held(row: probe.Model) -> Held:
+    return Held(row.name, row.digest, row.size or 0)
 
 
-def _loaded(row: Mapping[str, Any]) -> Loaded:
-    context = _whole(row.get("context_length")) or None
-    expires = str(row.get("expires_at") or "")
-    return Loaded(row["name"], _whole(row.get("size")), _whole(row.get("size_vram")), context, expires)
+def _loaded(row: probe.Loaded) -> Loaded:
+    return Loaded(row.name, row.size or 0, row.size_vram or 0, row.context or None, row.expires_at)

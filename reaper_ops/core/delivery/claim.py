@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reaper_ops import assets
+from reaper_ops.core import typed
 from reaper_ops.core.delivery import rules
 
 _SHARED = assets.shared("reaper_claims")
@@ -75,8 +76,8 @@ def claims(rows: list[Mapping[str, Any]]) -> list[Claim]:
     for row in rows:
         if is_claim(str(row["name"])):
             fresh = nanoseconds(str(row.get("modified_at") or ""))
-            ticket = str(row.get("remote_model") or "").rpartition("/")[2].partition("-")[0]
-            found.append(Claim(str(row["name"]), int(ticket) if ticket.isdigit() else fresh, fresh))
+            ticket = typed.digits(str(row.get("remote_model") or "").rpartition("/")[2].partition("-")[0])
+            found.append(Claim(str(row["name"]), fresh if ticket is None else ticket, fresh))
     return found
 
 

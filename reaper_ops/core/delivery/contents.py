@@ -9,6 +9,7 @@ from typing import Any, Literal
 from reaper_ops.core.delivery import names
 from reaper_ops.core.delivery.claim import is_claim
 from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.facts.answers import decimal, whole
 
 State = Literal["ok", "unlocked", "drift", "damaged", "absent"]
 DAMAGED = frozenset({"damaged", "short"})
@@ -89,7 +90,7 @@ def judge(host: str, told: Mapping[str, Any], wanted: Iterable[str], lock: Lock)
         if names.key(name) not in there
     ]
     others = tuple(_blob(row) for row in told.get("unnamed") or ())
-    numbers = int(told.get("unfinished") or 0), int(told.get("bytes") or 0), float(told.get("seconds") or 0)
+    numbers = whole(told.get("unfinished")) or 0, whole(told.get("bytes")) or 0, decimal(told.get("seconds")) or 0.0
     return Store(host, str(told.get("store", "")), (*rows, *absent), others, *numbers)
 
 
@@ -103,7 +104,7 @@ def mended(before: Store, after: Store | None) -> Store:
 
 
 def _checked(host: str, row: Mapping[str, Any], lock: Lock) -> Checked:
-    name, digest, count = str(row["name"]), str(row["digest"]), int(row["count"])
+    name, digest, count = str(row["name"]), str(row["digest"]), whole(row["count"]) or 0
     blobs = tuple(_blob(one) for one in row["blobs"])
     error = str(row.get("error") or "")
     locked = lock.get(name)
@@ -118,4 +119,4 @@ def _checked(host: str, row: Mapping[str, Any], lock: Lock) -> Checked:
 
 
 def _blob(row: Mapping[str, Any]) -> Blob:
-    return Blob(str(row["digest"]), str(row["state"]), str(row.get("problem") or ""), int(row.get("bytes") or 0))
+    return Blob(str(row["digest"]), str(row["state"]), str(row.get("problem") or ""), whole(row.get("bytes")) or 0)

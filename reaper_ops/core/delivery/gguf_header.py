@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -9,8 +10,16 @@ from typing import Any, BinaryIO
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY = 8, 9
 LONGEST = 16 << 20
-MOST = 1 << 24
+MOST_TENSORS = 1 << 20
+MOST_PAIRS = 1 << 16
+MOST_VALUES = 1 << 24
 DEEPEST = 4
+DIMENSIONS = 4
+"""As many as ggml knows (GGML_MAX_DIMS)."""
+BIGGEST = (1 << 63) - 1
+HEAD = 1 << 27
+"""No header is larger; what would be is read no further."""
+WANTED = ("general.architecture", "general.file_type", "tokenizer.chat_template")
 QUANTISATIONS = {
     0: "F32",
     1: "F16",
@@ -48,6 +57,10 @@ QUANTISATIONS = {
 }
 
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+DAMAGED = "has a damaged GGUF header"
+
+
 class NotGguf(ValueError):
     """What is wrong, in a few words."""
 
@@ -74,65 +87,94 @@ def read(file: BinaryIO) -> Header:
     if file.read(4) != b"GGUF":
         raise NotGguf("is no GGUF file")
     try:
-        return _header(file)
-    except (struct.error, UnicodeDecodeError, KeyError, OverflowError):
-        raise NotGguf("has a damaged GGUF header") from None
+        return _header(_Head(file))
+    except (struct.error, UnicodeDecodeError, KeyError):
+        raise NotGguf(DAMAGED) from None
 
 
-def _header(file: BinaryIO) -> Header:
+class _Head:
+    """The first bytes of a file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left = file, HEAD
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if self._left < 0:
+            raise NotGguf(f"has a header of more than {HEAD} bytes")
+        return self._file.read(size)
+
+
+def _header(file: _Head) -> Header:
     version = _take(file, "<I")
     if version not in {2, 3}:
         raise NotGguf(f"is GGUF of version {version}; 2 and 3 are known")
-    tensors, pairs = _bounded(_take(file, "<Q")), _bounded(_take(file, "<Q"))
+    tensors = _bounded(_take(file, "<Q"), MOST_TENSORS)
+    pairs = _bounded(_take(file, "<Q"), MOST_PAIRS)
     values: dict[str, Any] = {}
     for _ in range(pairs):
         key = _text(file)
-        values[key] = _value(file, _take(file, "<I"), 0)
+        value = _value(file, _take(file, "<I"), 0)
+        values.update({key: value} if key in WANTED else {})
     total = 0
     for _ in range(tensors):
         _text(file)
-        count = 1
-        for _ in range(_bounded(_take(file, "<I"))):
-            count *= _take(file, "<Q")
-        total += count
-        _take(file, "<IQ")
+        total = _bounded(total + _elements(file), BIGGEST)
+        _skip(file, struct.calcsize("<IQ"))
     architecture = values.get("general.architecture")
-    if not isinstance(architecture, str) or not architecture:
+    if not isinstance(architecture, str) or not NAME.match(architecture):
         raise NotGguf("names no architecture")
     kind = values.get("general.file_type")
     quantisation = QUANTISATIONS.get(kind, "unknown") if isinstance(kind, int) else "unknown"
     return Header(architecture, quantisation, total, bool(values.get("tokenizer.chat_template")))
 
 
-def _take(file: BinaryIO, form: str) -> Any:
+def _take(file: _Head, form: str) -> Any:
     return struct.unpack(form, file.read(struct.calcsize(form)))[0]
 
 
-def _bounded(count: int) -> int:
-    if count > MOST:
-        raise NotGguf("has a damaged GGUF header")
+def _elements(file: _Head) -> int:
+    """Of one tensor."""
+    count = 1
+    for _ in range(_bounded(_take(file, "<I"), DIMENSIONS)):
+        count = _bounded(count * int(_take(file, "<Q")), BIGGEST)
     return count
 
 
-def _text(file: BinaryIO) -> str:
-    length = _take(file, "<Q")
-    if length > LONGEST:
-        raise NotGguf("has a damaged GGUF header")
+def _bounded(count: int, most: int) -> int:
+    if count > most:
+        raise NotGguf(DAMAGED)
+    return count
+
+
+def _skip(file: _Head, size: int) -> None:
+    """Past what nobody needs; a file may not be able to seek, and one that ends before is damaged."""
+    while size:
+        data = file.read(min(size, 1 << 20))
+        if not data:
+            raise struct.error
+        size -= len(data)
+
+
+def _text(file: _Head) -> str:
+    length = _bounded(_take(file, "<Q"), LONGEST)
     data = file.read(length)
     if len(data) < length:
         raise struct.error
     return data.decode("utf-8")
 
 
-def _value(file: BinaryIO, kind: int, depth: int) -> Any:
+def _value(file: _Head, kind: int, depth: int) -> Any:
     """Arrays are stepped over."""
     if kind == STRING:
         return _text(file)
     if kind != ARRAY:
         return _take(file, SCALARS[kind])
-    inner, count = _take(file, "<I"), _bounded(_take(file, "<Q"))
-    if depth > DEEPEST:
-        raise NotGguf("has a damaged GGUF header")
+    inner, count = _take(file, "<I"), _bounded(_take(file, "<Q"), MOST_VALUES)
+    _bounded(depth, DEEPEST)
+    if inner in SCALARS:
+        _skip(file, count * struct.calcsize(SCALARS[inner]))
+        return None
     for _ in range(count):
         _value(file, inner, depth + 1)
     return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from reaper_ops.core import typed
 from reaper_ops.core.delivery import names
 from reaper_ops.errors import ReaperError
 
@@ -96,7 +97,7 @@ def parse(text: str, place: str = "models.lock") -> Lock:
     """The lock in `text`; ReaperError, with `place`, for what is none."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReaperError(place, f"is no JSON ({error})", AGAIN) from None
     schema = document.get("schema") if isinstance(document, Mapping) else None
     if schema != SCHEMA:
@@ -120,7 +121,7 @@ def _model(place: str, name: str, entry: Any) -> Locked:
         )
         digests = [found.digest, *found.blobs]
         whole = all(DIGEST.match(digest) for digest in digests)
-        sizes = all(isinstance(la.size, int) and la.size >= 0 for la in layers)
+        sizes = all(typed.count(la.size) is not None for la in layers) and typed.count(found.size) is not None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ReaperError(f"{place}/{name}", f"is damaged ({type(error).__name__}: {error})", AGAIN) from None
     if not (whole and sizes and layers):
@@ -131,14 +132,12 @@ def _model(place: str, name: str, entry: Any) -> Locked:
 def from_manifest(name: str, manifest: bytes, digest: str, source: str, at: str) -> Locked:
     """A registry's manifest as an entry; ReaperError when it is none."""
     try:
-        document = json.loads(manifest)
-        rows = [document["config"], *document["layers"]]
-        layers = tuple(Layer(row["digest"], int(row["size"]), str(row.get("mediaType", ""))) for row in rows)
-        good = all(DIGEST.match(layer.digest) for layer in layers)
-        media_type = str(document.get("mediaType", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        good = False
-    if not good:
+        rows, media_type = typed.layers(manifest)
+    except typed.NoManifest:
         problem = "answers something else than a manifest"
-        raise ReaperError(source, problem, "a login page or a proxy answers in its place; open the URL and see")
-    return Locked(names.canonical(name), digest, media_type, layers, source, at)
+        step = "a login page or a proxy answers in its place; open the URL and see"
+        raise ReaperError(source, problem, step) from None
+    except ValueError as error:
+        problem = f"gives a manifest that {error}"
+        raise ReaperError(source, problem, "no model is so; look at what answers there") from None
+    return Locked(names.canonical(name), digest, media_type, tuple(Layer(*row) for row in rows), source, at)

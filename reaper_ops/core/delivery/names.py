@@ -48,13 +48,13 @@ class Name:
 
 
 def split(name: str) -> Name:
-    """A name that passed `core.values.model_name`, with Ollama's defaults."""
+    """With Ollama's defaults. A name of more parts than a model's has them all in its namespace."""
     path, tag = name, "latest"
     if ":" in name.rsplit("/", 1)[-1]:
         path, _, tag = name.rpartition(":")
     parts = path.split("/")
-    host, namespace, model = [REGISTRY, NAMESPACE][: max(0, 3 - len(parts))] + parts
-    return Name(host, namespace, model, tag)
+    host, *namespace, model = [REGISTRY, NAMESPACE][: max(0, 3 - len(parts))] + parts
+    return Name(host, "/".join(namespace), model, tag)
 
 
 def canonical(name: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from reaper_ops.core import typed
 from reaper_ops.core.delivery.traffic import Traffic
-
-Row = Mapping[str, Any]
+from reaper_ops.core.facts.answers import decimal
 
 
 @dataclass(frozen=True)
@@ -61,21 +60,26 @@ class Interrupted(KeyboardInterrupt):
         self.outcome = outcome
 
 
-def rows(host: str, found: Iterable[Row], via: str = "host") -> tuple[Done, ...]:
-    """Rows of our modules on a host."""
+def rows(host: str, found: object, via: str = "host") -> tuple[Done, ...]:
+    """Rows of our modules on a host; what is none is left out."""
     return tuple(
         Done(
             host,
-            str(row.get("name", "")),
+            typed.words(row.get("name")),
             bool(row.get("changed")),
-            str(row.get("digest") or ""),
-            int(row.get("bytes") or 0),
-            float(row.get("seconds") or 0),
-            int(row.get("attempts") or 0),
-            " ".join(str(row.get("error") or "").split()),
-            str(row.get("next_step") or ""),
-            tuple(str(note) for note in row.get("notes") or ()),
+            typed.digest(row.get("digest")),
+            typed.count(row.get("bytes")) or 0,
+            decimal(row.get("seconds")) or 0.0,
+            typed.count(row.get("attempts")) or 0,
+            " ".join(typed.words(row.get("error")).split()),
+            typed.words(row.get("next_step")),
+            _notes(row.get("notes")),
             via,
         )
-        for row in found
+        for row in (found if isinstance(found, list) else ())
+        if isinstance(row, Mapping)
     )
+
+
+def _notes(found: object) -> tuple[str, ...]:
+    return tuple(typed.words(note) for note in found) if isinstance(found, list | tuple) else ()

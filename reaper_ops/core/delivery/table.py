@@ -75,7 +75,7 @@ def _cell(name: str, one: Holding, lock: Lock) -> Cell | None:
         return Cell("unknown") if wanted else None
     if there is None:
         return Cell("missing") if wanted else None
-    loaded, ours = key in one.loaded_keys, any(names.key(model.name) == key for model in one.ours())
+    loaded, ours = key in one.loaded_keys, key in one.our_keys
     if not wanted:
         state: State = "extra"
     elif locked is None:

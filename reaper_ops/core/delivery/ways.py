@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reaper_ops.core import probe
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.inventory import Host
@@ -51,11 +51,7 @@ def _against(answer: Exchange) -> str:
         return f"its API cannot be reached from here ({answer.error or 'no answer'})"
     if answer.status in GUARDED:
         return f"its API wants a login ({answer.status})"
-    try:
-        listed = answer.status == 200 and "models" in json.loads(answer.body)
-    except (ValueError, TypeError):
-        listed = False
-    return "" if listed else f"what answers there is not Ollama ({answer.status})"
+    return "" if probe.listing(answer) else f"what answers there is not Ollama ({answer.status})"
 
 
 def told(choices: Mapping[str, Choice]) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from reaper_ops.core import typed
 
 Ask = dict[str, Any]
 DENIED = re.IGNORECASE | re.MULTILINE
@@ -98,7 +99,9 @@ def text(value: object) -> str | None:
 
 
 def whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """In 64 bits; a larger one is not known."""
+    found: int | None = typed.whole(value)
+    return found
 
 
 def decimal(value: object) -> float | None:
@@ -110,15 +113,11 @@ def decimal(value: object) -> float | None:
 
 def number(value: str | None) -> int | None:
     """A whole number in decimal digits, as tools print it; None for anything else."""
-    stripped = (value or "").strip()
-    return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) < 20 else None
+    found: int | None = typed.digits((value or "").strip())
+    return found
 
 
 def as_json(value: str | None) -> Any:
     """A JSON document, or the last line that is one; None when there is none."""
-    for candidate in (value or "", (value or "").strip().rpartition("\n")[2]):
-        try:
-            return json.loads(candidate)
-        except (ValueError, RecursionError):
-            continue
-    return None
+    found = typed.document(value or "")
+    return typed.document((value or "").strip().rpartition("\n")[2]) if found is None else found

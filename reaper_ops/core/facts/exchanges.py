@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from reaper_ops.core import typed
 from reaper_ops.core.facts import places
-from reaper_ops.core.facts.answers import Answers, Ask, mapping, number, text, whole
+from reaper_ops.core.facts.answers import Answers, Ask, decimal, mapping, whole
+from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.settings import Settings
+
+BODY_LIMIT = 4 << 20
+SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,10 @@ def _exchange(row: Mapping[str, Any]) -> Exchange:
         if field.name in {"errno", "status"}:
             kept[field.name] = whole(value)
         elif field.name == "elapsed_ms":
-            kept[field.name] = float(value) if isinstance(value, float) else float(number(str(value)) or 0)
+            kept[field.name] = decimal(value) or 0.0
         elif field.name == "headers":
-            kept[field.name] = {str(name): str(said) for name, said in mapping(value).items()}
+            rows = list(mapping(value).items())[: len(TELLING)]
+            kept[field.name] = {typed.words(name, SHOWN): typed.words(said, SHOWN) for name, said in rows}
         else:
-            kept[field.name] = text(value) or ""
+            kept[field.name] = typed.words(value, BODY_LIMIT if field.name == "body" else SHOWN)
     return Exchange(**kept)

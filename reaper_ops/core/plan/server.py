@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from reaper_ops.core import release, takeover
+from reaper_ops.core import probe, release, takeover
 from reaper_ops.core.plan import effect
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import same_model
@@ -152,13 +151,6 @@ def present_models(case: Case) -> Sequence[str]:
     """Models in /api/tags, or in the store on disk while the server does not answer."""
     for exchange in case.facts.exchanges:
         if exchange.path == "/api/tags" and exchange.status == 200:
-            return _names(exchange.body)
+            found = probe.listing(exchange)
+            return [model.name for model in found.models] if found else []
     return case.facts.models_on_disk or ()
-
-
-def _names(body: str) -> list[str]:
-    try:
-        rows = json.loads(body).get("models") or []
-        return [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
-    except (ValueError, AttributeError, TypeError):
-        return []

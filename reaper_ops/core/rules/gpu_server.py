@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts.answers import as_json
+from reaper_ops.core.facts.answers import as_json, whole
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.rules.gpu_link import Link
 from reaper_ops.core.settings import Settings
@@ -84,7 +84,7 @@ def loaded(facts: Facts) -> list[Mapping[str, Any]]:
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int) and value > 0
+    return (whole(value) or 0) > 0
 
 
 def last_start(journal: str) -> str:

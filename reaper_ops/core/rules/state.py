@@ -83,6 +83,8 @@ def notes(case: Case) -> tuple[str, ...]:
     link = gpu_chain.first_broken_link(settings, case.facts) if case.facts and settings.gpu_vendor == "auto" else None
     if link is not None and not settings.gpu_require:
         said.append(f"the GPU is not used, its chain is broken at {link.link}: {link.missing}; {link.next_step}")
+    if case.seen.odd:
+        said.append(f"lists what no model is called, so it is left out: {', '.join(case.seen.odd)}")
     if case.log.recovered is not None:
         said.append(f"an earlier load failed, a later one succeeded: {excerpt(case.log.recovered.line, 100)}")
     return tuple(said)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from reaper_ops.core import signatures
+from reaper_ops.core import signatures, typed
 from reaper_ops.core.environment import GO_TRUE
 from reaper_ops.core.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.probe import error_text
@@ -144,11 +144,7 @@ def _embeds(case: Case, name: str) -> bool:
 
 
 def _rows(body: str) -> list[dict[str, object]]:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return []
-    rows = found.get("models") if isinstance(found, dict) else None
+    rows = typed.mapping(body).get("models")
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 

@@ -1,0 +1,33 @@
+"""An end for what drips or never ends."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+
+
+@contextlib.contextmanager
+def ending(link, seconds):
+    """Shuts the socket when the time is over: each read of it has the whole patience again."""
+    late, said = [], "timed out: no whole answer in %d s" % seconds
+
+    def end():
+        late.append(True)
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(link, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        if late:
+            raise socket.timeout(said) from error
+        raise
+    finally:
+        timer.cancel()
+    if late:
+        raise socket.timeout(said)
