@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
             if answer["answered"]:
                 return {**result, "changed": False, **row}
             if answer["dead"] or waited >= limit:
-                return {**result, "failed": True, "msg": problem(args["url"], limit, answer), "next_step": hint, **row}
+                step = "" if answer["dead"] else hint
+                return {**result, "failed": True, "msg": problem(args["url"], limit, answer), "next_step": step, **row}
             tell(host, f"waiting for {args['url']}: {waited:.0f} of {limit:.0f} s; last answer: {answer['last']}")
 
 

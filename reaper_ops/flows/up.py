@@ -104,7 +104,8 @@ def _with(host: HostReport, blocked: Mapping[str, str], run: Run | None, gathere
     problem = run.failed.get(name) or f"could not be reached: {run.unreachable[name]}"
     step = run.steps.get(name)
     problem = problem.removesuffix(f"; {step}")
-    return replace(host, problem=problem, next_step=step or MEND if host.state else host.next_step)
+    repeats = not host.next_step or "reaper-ops up" in host.next_step
+    return replace(host, problem=problem, next_step=step or (MEND if repeats else host.next_step))
 
 
 def _lost(host: HostReport, run: Run, gathered: Gathered) -> HostReport:

@@ -57,12 +57,6 @@ def test_a_failed_action_is_no_change_and_has_a_next_step_of_its_own(monkeypatch
     assert host.problem == "Install the release: x.tgz: SHA-256 is 00, expected 11 (user)"
 
 
-def test_a_failure_that_names_no_step_does_not_send_to_the_same_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = run({**REFUSED, "result": {"msg": "no"}})
-    (host,) = proved(monkeypatch, done, Gathered({"a": Facts("a", System(os_id="debian"))})).hosts
-    assert host.next_step == up.MEND
-
-
 def test_a_failure_that_the_playbook_ignores_leaves_the_change() -> None:
     assert up.changes(run(COPIED, {**REFUSED, "ignored": True})) == {"a": ("ollama/release",)}
 
@@ -121,3 +115,16 @@ ITEMS: list[tuple[dict[str, Any], str]] = [
 def test_the_reason_is_the_one_of_the_item_or_the_program(result: dict[str, Any], text: str) -> None:
     done = run({"event": "failed", "host": "a", "task": "", "result": result})
     assert done.failed == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("judged", "step"),
+    [("give it more memory", "give it more memory"), ("reaper-ops up -i x -l a", up.MEND), ("", up.MEND)],
+)
+def test_the_judge_names_the_next_step_unless_it_is_the_same_failure_again(
+    monkeypatch: pytest.MonkeyPatch, judged: str, step: str
+) -> None:
+    before = HostReport("a", State.OUT_OF_MEMORY, cause="kernel-oom-kill", next_step=judged)
+    monkeypatch.setattr(up.probe, "probe", lambda *_args, **_more: Report("probe", (before,)))
+    (host,) = proved(monkeypatch, run({**REFUSED, "result": {"msg": "no"}}), Gathered()).hosts
+    assert host.next_step == step

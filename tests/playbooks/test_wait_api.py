@@ -167,8 +167,9 @@ def test_the_deadline_is_kept_whatever_a_turn_costs(plugin: ModuleType, monkeypa
 
 
 def test_what_is_dead_is_not_waited_for(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    result, turns, _ = waited(plugin, monkeypatch, [{}, {"dead": "a.service has failed"}], timeout=120)
-    assert result["failed"]
+    answers: list[dict[str, Any]] = [{}, {"dead": "a.service has failed"}]
+    result, turns, _ = waited(plugin, monkeypatch, answers, timeout=120, next_step="wait longer")
+    assert (result["failed"], result["next_step"]) == (True, "")
     assert result["msg"] == "http://h/x does not answer (Connection refused): a.service has failed"
     assert len(turns) == 2
 
