@@ -121,7 +121,7 @@ def main():
         if params["state"] == "record":
             entries = reaper_before.with_units(before, checked(params["entries"]))
             after = recorded(before, entries, params["phase"])
-            note = reaper_before.with_stores(note, before, entries)
+            note = reaper_before.with_owners(reaper_before.with_stores(note, before, entries), before, entries)
         changed = after != before or note != old_note
         if params["phase"] == "intended" and not module.check_mode:
             reaper_remains.clear()

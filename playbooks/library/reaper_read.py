@@ -18,6 +18,7 @@ from ansible.module_utils.reaper_containers import read_containers
 from ansible.module_utils.reaper_host import Host, reason
 from ansible.module_utils.reaper_http import read_http
 from ansible.module_utils.reaper_paths import read_dir, read_file, read_glob, read_statvfs
+from ansible.module_utils.reaper_place import read_place
 from ansible.module_utils.reaper_port import read_port
 from ansible.module_utils.reaper_stores import read_access, read_binaries, read_drift, read_stores
 from ansible.module_utils.reaper_traces import (
@@ -51,6 +52,7 @@ options:
       - C(server) takes what C(process) takes, and C(what), C(limits) or C(cgroup).
       - C(stores) and C(access) take C(path), C(others), C(server), C(user); C(binaries) takes C(name), C(places).
       - C(port) takes C(port), C(bind), C(server); C(unit_files) takes C(unit).
+      - C(place) takes C(path), C(server), C(user).
       - C(drift) takes C(path), our manifest; C(resolve) takes C(names).
       - C(upstream) takes C(base_url), C(models), C(path), C(server), C(version).
       - Each may take C(after), seconds to wait before it is read; the others are read meanwhile.
@@ -86,7 +88,7 @@ MAX_TOTAL = 2 * 1024 * 1024
 WORKERS = 24
 SLOW = (
     *("command", "http", "process", "statvfs", "user", "containers", "commands", "server", "stores", "access"),
-    *("binaries", "resolve", "processes", "sockets", "upstream", "port", "unit_files"),
+    *("binaries", "resolve", "processes", "sockets", "upstream", "port", "place", "unit_files"),
 )
 
 
@@ -184,6 +186,7 @@ KINDS = {
     "access": read_access,
     "binaries": read_binaries,
     "drift": read_drift,
+    "place": read_place,
     "port": read_port,
     "unit_files": read_unit_files,
 }

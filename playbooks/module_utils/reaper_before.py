@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 
 from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json, unlink, write_atomic
@@ -38,7 +39,34 @@ def with_stores(note, manifest, entries):
     new = [s for s in entries.get("models", []) if s not in known and (taken or s not in manifest.get("models", []))]
     found = {store: foreign_in(store, left.get(store, [])) for store in new}
     rest = {store: names for store, names in left.items() if store not in found}
-    return {"schema": 1, "stores": dict(known, **found), "ours": rest} if found else note
+    return dict(note, schema=1, stores=dict(known, **found), ours=rest) if found else note
+
+
+def with_owners(note, manifest, entries):
+    """The note with owner and mode of each directory that is there and new to us."""
+    known, new = dict(note.get("owners", {})), {}
+    for path in entries.get("directories", []):
+        if path not in manifest.get("directories", []) and path not in known and os.path.isdir(path):
+            info = os.stat(path)
+            new[path] = [info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)]
+    return dict(note, schema=1, owners=dict(known, **new)) if new else note
+
+
+def owner_back(path, was, check):
+    """Why the directory keeps the owner that we gave it; empty when it has its own again."""
+    try:
+        with tree.directory(path) as fd:
+            info = os.fstat(fd)
+            if [info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)] == was:
+                return ""
+            if [name for name in os.listdir(fd) if name != "lost+found"]:
+                return "stays the server's, since models are in it"
+            if not check:
+                tree.give(fd, was[0], was[1])
+                os.fchmod(fd, was[2])
+    except FileNotFoundError:
+        return ""
+    return ""
 
 
 def foreign_in(store, ours):
@@ -111,7 +139,8 @@ def forget(manifest_path, note, left):
     """Once everything else is gone: the note stays only with what it must tell the next installation."""
     ours = {store: names for store, names in left.items() if names}
     if ours:
-        write(manifest_path, {"schema": 1, "stores": {}, "ours": dict(note.get("ours", {}), **ours)})
+        left = dict(note.get("ours", {}), **ours)
+        write(manifest_path, {"schema": 1, "stores": {}, "ours": left, "owners": note.get("owners", {})})
         return
     with contextlib.suppress(FileNotFoundError):
         unlink(note_path(manifest_path))

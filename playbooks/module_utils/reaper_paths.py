@@ -119,6 +119,7 @@ def space(host, path):
         "inodes_free": size.f_favail,
         "inodes_total": size.f_files,
         "readonly": bool(size.f_flag & os.ST_RDONLY),
+        "noexec": bool(size.f_flag & os.ST_NOEXEC),
     }
 
 

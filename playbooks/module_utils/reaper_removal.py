@@ -36,6 +36,7 @@ class Removal:
         self.groups_now = [name for name in manifest.get("groups", []) if EXISTS["groups"](name, manifest)]
         self.engine = engine_state(manifest)
         self.before, self.ours = reaper_before.read(path), {}
+        self.existed |= {"directories %s" % name for name in self.before.get("owners", {})}
         self.done, self.stands_on = set(), ""
 
     def run(self):
@@ -55,6 +56,8 @@ class Removal:
         if "%s %s" % (kind, name) in self.existed:
             if kind in ("files", "links") and os.path.lexists(name):
                 self.keep(kind, name, "was there before reaper_ops", again=False)
+            if kind in DEEPEST_FIRST and name in self.before.get("owners", {}):
+                self.owner(kind, name)
             if kind in DEEPEST_FIRST and "litter %s" % name not in self.existed:
                 self.tidy(kind, name)
             return
@@ -66,6 +69,15 @@ class Removal:
             remove(self, name, self.manifest[kind])
         except (Trouble, OSError) as trouble:
             self.keep(kind, name, str(trouble))
+
+    def owner(self, kind, path):
+        """A directory that was there before belongs to whom it did."""
+        try:
+            why = reaper_before.owner_back(path, self.before["owners"][path], self.check)
+        except OSError as error:
+            why = str(error)
+        if why:
+            self.keep(kind, path, why, again=False)
 
     def tidy(self, kind, home):
         """A home that was there before stays; what the server wrote into it goes."""

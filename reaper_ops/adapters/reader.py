@@ -18,7 +18,7 @@ from reaper_ops import assets
 PARTS = (
     *("reaper_tree", "reaper_host", "reaper_paths", "reaper_command", "reaper_deadline", "reaper_http"),
     *("reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
-    *("reaper_port", "reaper_units"),
+    *("reaper_port", "reaper_units", "reaper_place"),
 )
 PYTHONS = ("/usr/bin/python3", "python3", "/usr/libexec/platform-python")
 BUDGET = 10.0

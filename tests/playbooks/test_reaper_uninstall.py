@@ -517,3 +517,35 @@ def test_settings_of_ours_that_somebody_edited_keep_what_the_server_runs_from(mo
         "unit that was taken over ollama.service",
         f"release {opt}",
     ]
+
+
+def test_an_empty_directory_that_was_given_to_the_server_is_its_owners_again(module: Any, tmp_path: Path) -> None:
+    place, manifest = tmp_path / "data/models", str(tmp_path / "state/manifest.json")
+    place.mkdir(parents=True, mode=0o750)
+    place.chmod(0o750)
+    entries = {"directories": [str(place)], "models": [str(place)]}
+    RECORD(path=manifest, phase="intended", entries=entries)
+    place.chmod(0o755)
+    (place / "blobs").mkdir()
+    (place / "blobs/sha256-x").write_text("x")
+    RECORD(path=manifest, phase="done", entries=entries)
+    done = module(path=manifest)
+    assert any("stays the server's" in line for line in done["kept"])
+    assert place.stat().st_mode & 0o777 == 0o755
+    RECORD(path=manifest, phase="intended", entries=entries)
+    module(path=manifest, purge_models=True)
+    assert list(place.iterdir()) == []
+
+
+def test_owner_and_mode_of_a_directory_that_stays_are_given_back_once_it_is_empty(module: Any, tmp_path: Path) -> None:
+    place, manifest = tmp_path / "data/models", str(tmp_path / "state/manifest.json")
+    place.mkdir(parents=True)
+    place.chmod(0o750)
+    entries = {"directories": [str(place)], "models": [str(place)]}
+    RECORD(path=manifest, phase="intended", entries=entries)
+    place.chmod(0o755)
+    (place / "blobs").mkdir()
+    (place / "blobs/sha256-x").write_text("x")
+    RECORD(path=manifest, phase="done", entries=entries)
+    assert module(path=manifest, purge_models=True)["kept"] == []
+    assert place.stat().st_mode & 0o777 == 0o750

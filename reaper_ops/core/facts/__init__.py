@@ -16,6 +16,7 @@ from reaper_ops.core.facts import (
     listening,
     memory,
     packages,
+    place,
     process,
     store,
     system,
@@ -28,8 +29,8 @@ from reaper_ops.core.settings import Settings
 
 TRACES = tracing.TRACES
 SUBJECTS = (
-    *(system, memory, disks, gpu, docker, holders, unit, process, listening, files, packages, store),
-    *(exchanges, evidence),
+    *(system, memory, disks, gpu, docker, holders, unit, process, listening, place, files, packages),
+    *(store, exchanges, evidence),
 )
 
 
@@ -59,6 +60,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         process=process.parse(given),
         listening=listening.parse(given),
         unit_files=unit.parse_files(given),
+        models_place=place.parse(given),
         container=docker.parse_container(given),
         foreign=holders.parse_foreign(given),
         volumes=holders.parse_volumes(given),

@@ -51,4 +51,14 @@ def _disk(row: Mapping[str, Any]) -> Disk | None:
     if path is None or mount is None or fstype is None or free is None or total is None:
         return None
     inodes = whole(row.get("inodes_total")) or None
-    return Disk(path, mount, fstype, free, total, whole(row.get("inodes_free")) if inodes else None, inodes)
+    return Disk(
+        path,
+        mount,
+        fstype,
+        free,
+        total,
+        whole(row.get("inodes_free")) if inodes else None,
+        inodes,
+        read_only=row.get("readonly") is True,
+        noexec=row.get("noexec") is True,
+    )

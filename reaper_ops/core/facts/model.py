@@ -80,6 +80,8 @@ class Disk:
     total: int
     inodes_free: int | None = None
     inodes_total: int | None = None
+    read_only: bool = False
+    noexec: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,36 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One directory on the way to a place; owner is a name, or the number that has none."""
+
+    path: str
+    mode: str
+    uid: int
+    gid: int
+    owner: str = ""
+    directory: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of the models that the inventory names. steps: what is there of the way, the place itself included.
+
+    uid, gids: of the server's user, None where there is none yet; denied: what that user was refused, None where it
+    was not tried; root_may_write: at the last step, which a share can forbid.
+    """
+
+    path: str
+    exists: bool = False
+    entries: int | None = None
+    steps: tuple[Step, ...] = ()
+    uid: int | None = None
+    gids: tuple[int, ...] = ()
+    denied: tuple[str, ...] | None = None
+    root_may_write: bool = True
+
+
+@dataclass(frozen=True)
 class UnitFile:
     """A file that the unit is made of; kind: unit, drop-in or environment. Passwords are replaced by ***."""
 
@@ -294,6 +326,7 @@ class Facts:
     process: Process | None = None
     listening: tuple[Holder, ...] | None = None
     unit_files: tuple[UnitFile, ...] = ()
+    models_place: Place | None = None
     container: Container | None = None
     foreign: Foreign | None = None
     volumes: tuple[Held, ...] | None = None

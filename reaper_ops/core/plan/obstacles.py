@@ -6,7 +6,7 @@ import posixpath
 
 from reaper_ops.core import release, takeover
 from reaper_ops.core.layout import STATE
-from reaper_ops.core.plan import effect, port, rights, swap
+from reaper_ops.core.plan import effect, port, rights, store, swap
 from reaper_ops.core.plan.host import COMPOSE_MIN
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import human_bytes
@@ -24,7 +24,7 @@ def blockers(case: Case) -> list[str]:
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
     found += _unproven(case) + _foreign_unit(case) + _state_link(case) + effect.blockers(case) + port.blockers(case)
-    return found + swap.blockers(case) + _gpu(case) + _docker(case) + _held(case)
+    return found + swap.blockers(case) + _gpu(case) + _docker(case) + _held(case) + store.blockers(case)
 
 
 def _unproven(case: Case) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reaper_ops.core import probe, release, takeover
-from reaper_ops.core.plan import effect
+from reaper_ops.core.plan import effect, store
 from reaper_ops.core.plan.model import Action, Case
 from reaper_ops.core.values import same_model
 
@@ -20,7 +20,7 @@ def native(case: Case) -> list[Action]:
     actions += _release(case)
     if not adopted:
         actions += _bin_link(case)
-    actions += _models_dir(case)
+    actions += store.models_dir(case)
     actions += effect.with_overrides(case, case.file_actions("ollama/"))
     actions += effect.former(case)
     unit = case.facts.unit
@@ -35,7 +35,7 @@ def process(case: Case) -> list[Action]:
 
 
 def container(case: Case) -> list[Action]:
-    actions = _models_dir(case) + case.file_actions("ollama/")
+    actions = store.models_dir(case) + case.file_actions("ollama/")
     if (adopted := _adopted(case)) is not None:
         return [*actions, adopted]
     there = case.facts.container
@@ -107,14 +107,6 @@ def _bin_link(case: Case) -> list[Action]:
 
 def context_prefix(link: str) -> str:
     return link.rsplit("/", 1)[0] + "/"
-
-
-def _models_dir(case: Case) -> list[Action]:
-    wanted = case.settings.ollama_models_dir
-    if wanted is None:
-        return []
-    there = case.facts.files.get(wanted)
-    return [] if there is not None else [Action("ollama/models-dir", wanted, "is missing")]
 
 
 def _runs_from(case: Case, actions: list[Action]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reaper_ops.core.facts import places
@@ -63,6 +64,17 @@ def below(path: str, directory: str) -> bool:
     if ".." in path.split("/"):
         return False
     return path == directory or path.startswith(f"{directory.rstrip('/')}/")
+
+
+def unit_paths(unit: Mapping[str, str], *names: str) -> list[str]:
+    """Paths of such properties of a unit; of `source:target` the target."""
+    values = [unit.get(name, "") for name in names]
+    return [_target(word.lstrip("-+")) for value in values for word in value.split()]
+
+
+def _target(word: str) -> str:
+    parts = word.split(":")
+    return parts[1] if len(parts) > 1 and parts[1].startswith("/") else parts[0]
 
 
 def expanded(case: Case, path: str) -> str:

@@ -100,18 +100,31 @@ def _walled(case: Case, path: str, shown: tuple[Evidence, ...], confidence: Conf
 
 def _walls(case: Case) -> Iterator[tuple[str, Evidence, bool]]:
     """(path, proof, whether it is certain): what was tried as the server's user, else what the modes say."""
-    for denied in case.traces.denied or () if not _as_root(case) else ():
+    bind = _bind(case)
+    denials = [] if _as_root(case) else list(case.traces.denied or ())
+    unseen = any(_above(denied.path, bind) for denied in denials)
+    for denied in denials if not unseen else ():
         if denied.error in {"EACCES", "EPERM"}:
             yield denied.path, Evidence("tried as the service's user", _spoken(denied)), True
     uid, gids = _identity(case)
-    if case.traces.denied is not None or uid in {None, 0}:
+    if (case.traces.denied is not None and not unseen) or uid in {None, 0}:
         return
     steps = case.traces.path_steps or ()
     for step in steps:
         need = 0o3 if step is steps[-1] else 0o1
         allowed, certain = _allowed(step, uid or 0, gids, need)
-        if not allowed:
+        if not allowed and not _above(step.path, bind):
             yield step.path, Evidence("stat", f"{step.path}: mode {step.mode}, owner {step.uid}:{step.gid}"), certain
+
+
+def _bind(case: Case) -> str:
+    """The place that the unit binds and that holds the store: the server meets directories of systemd's above it."""
+    ours = store.expanded(case, case.models_dir)
+    return next((bind for bind in store.unit_paths(case.unit, "BindPaths") if store.below(ours, bind)), "")
+
+
+def _above(path: str, bind: str) -> bool:
+    return bool(bind) and path != bind and store.below(bind, path)
 
 
 def _as_root(case: Case) -> bool:

@@ -50,20 +50,9 @@ def unit_sandbox_blocks(case: Case) -> Finding | None:
     )
 
 
-def _paths(unit: Mapping[str, str], *names: str) -> list[str]:
-    """Paths of such properties; of `source:target` the target."""
-    values = [unit.get(name, "") for name in names]
-    return [_target(word.lstrip("-+")) for value in values for word in value.split()]
-
-
-def _target(word: str) -> str:
-    parts = word.split(":")
-    return parts[1] if len(parts) > 1 and parts[1].startswith("/") else parts[0]
-
-
 def _hidden(unit: Mapping[str, str], path: str) -> str:
     """What hides the path wholly."""
-    if any(store.below(path, bind) for bind in _paths(unit, "BindPaths")):
+    if any(store.below(path, bind) for bind in store.unit_paths(unit, "BindPaths")):
         return ""
     home = next((h for h in HOMES if store.below(path, h)), "")
     protects = unit.get("ProtectHome", "no")
@@ -71,18 +60,18 @@ def _hidden(unit: Mapping[str, str], path: str) -> str:
         return f"ProtectHome={protects}; {home} is empty for the server"
     if unit.get("PrivateTmp", "no") in {"yes", "disconnected"} and any(store.below(path, t) for t in TEMPORARY):
         return "PrivateTmp=yes; the server has a /tmp of its own, which ends with it"
-    gone = next((p for p in _paths(unit, "InaccessiblePaths") if store.below(path, p)), "")
+    gone = next((p for p in store.unit_paths(unit, "InaccessiblePaths") if store.below(path, p)), "")
     return f"InaccessiblePaths={gone}" if gone else ""
 
 
 def _fenced(unit: Mapping[str, str], path: str, *, sure: bool) -> str:
     """What makes the path read-only."""
-    open_ = _paths(unit, "ReadWritePaths", "BindPaths")
+    open_ = store.unit_paths(unit, "ReadWritePaths", "BindPaths")
     for name, root in (("StateDirectory", "/var/lib"), ("CacheDirectory", "/var/cache")):
-        open_ += [f"{root}/{word}" for word in _paths(unit, name)]
+        open_ += [f"{root}/{word}" for word in store.unit_paths(unit, name)]
     if any(store.below(path, p) for p in open_):
         return ""
-    closed = next((p for p in _paths(unit, "ReadOnlyPaths") if store.below(path, p)), "")
+    closed = next((p for p in store.unit_paths(unit, "ReadOnlyPaths") if store.below(path, p)), "")
     if closed:
         return f"ReadOnlyPaths={closed}"
     if unit.get("ProtectHome") == "read-only" and any(store.below(path, h) for h in HOMES):
