@@ -7,6 +7,7 @@ import contextlib
 import os
 import stat
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble
 from ansible.module_utils.reaper_swap import (
@@ -23,7 +24,7 @@ from ansible.module_utils.reaper_swap import (
     swap_off,
     write_fstab,
 )
-from ansible.module_utils.reaper_swapfile import PAGE, blank, make, refusal, require_space, signed
+from ansible.module_utils.reaper_swapfile import PAGE, blank, existing_parent, make, refusal, require_space, signed
 
 DOCUMENTATION = r"""
 module: swapfile
@@ -83,6 +84,9 @@ def check_place(path, size, steps):
     reason = refusal(path)
     if reason:
         raise Trouble(reason)
+    where = tree.exposed(existing_parent(path))
+    if where:
+        raise Trouble("%s: other users can change %s; choose another swap_path" % (path, where))
     if {"make", "settle"} & set(steps) and os.path.exists(path) and not blank(path):
         raise Trouble("%s: is there, but is no swap file; move it away or choose another swap_path" % path)
     if {"make", "resize"} & set(steps) and not active(path + BRIDGE):

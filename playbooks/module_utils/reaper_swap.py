@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 
-from ansible.module_utils.reaper_files import Trouble, write_atomic
+from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
 
 FSTAB = "/etc/fstab"
 BRIDGE, PART = ".reaper_ops-new", ".reaper_ops-part"
@@ -74,7 +74,7 @@ def destroy(path):
     for name in names(path):
         swap_off(name)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+            unlink(name)
 
 
 def fstab_line(path, priority=None):

@@ -9,6 +9,7 @@ import os
 import platform
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -74,8 +75,18 @@ def home(root: Path, host: str) -> Path:
     return root / "hosts" / host / "ollama"
 
 
+def _own(root: Path) -> None:
+    """Pid files and faults are written, believed and removed there: not where somebody else can lay them."""
+    for place in (root, root / "run", root / "hosts", *(root / "hosts" / name for name in HOSTS)):
+        info = place.lstat() if os.path.lexists(place) else None
+        if info and (not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & stat.S_IWOTH):
+            problem = f"{place} is a link, belongs to somebody else, or others can write there"
+            raise ReaperError("lab", problem, "set REAPER_OPS_LAB_DIR to a directory of your own")
+
+
 def up(root: Path) -> World:
     """Starts what does not run yet; a second call changes nothing."""
+    _own(root)
     (root / "run").mkdir(parents=True, exist_ok=True)
     models.publish(root / "registry")
     _pack(root / "releases")
@@ -148,6 +159,7 @@ def _pid(root: Path, name: str) -> int | None:
 
 def down(root: Path) -> World:
     """Stops the programs that `up` started and forgets the faults; files stay for the next start."""
+    _own(root)
     for name, _, _ in _programs(root):
         number = _pid(root, name)
         if number:
@@ -180,6 +192,7 @@ def _wait_gone(name: str, number: int) -> None:
 
 def break_(root: Path, host: str, fault: str) -> World:
     """Switches a fault on; a running server sees it with its next request."""
+    _own(root)
     _known("host", host, HOSTS)
     _known("fault", fault, FAULTS)
     _write_faults(root, host, (*_faults(root, host), fault))
@@ -188,6 +201,7 @@ def break_(root: Path, host: str, fault: str) -> World:
 
 def heal(root: Path, host: str) -> World:
     """Switches every fault of a host off."""
+    _own(root)
     _known("host", host, HOSTS)
     _write_faults(root, host, ())
     return status(root)

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from security.conftest import LESSER, Ground, library, shared
 
+from reaper_ops.core import settings, wish
+from reaper_ops.core.facts.model import Facts, System
+
 RELEASE, OWNED = library("ollama_release"), library("owned_directory")
 TREE, RELEASES = shared("reaper_tree"), shared("reaper_releases")
 
@@ -128,3 +131,17 @@ def test_down_clears_what_a_killed_controller_left(ground: Ground) -> None:
     assert RELEASES.absent(params, True)["changed"]
     RELEASES.absent(params, False)
     assert not dest.exists()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "place"),
+    [("systemd", "/opt/ollama/.incoming/"), ("process", "/home/u/.local/share/reaper_ops/ollama/releases/.incoming/")],
+)
+def test_archives_of_the_controller_go_where_nobody_else_can_enter(runtime: str, place: str) -> None:
+    wanted, problems = settings.parse(
+        "h1", {"ollama_runtime": runtime, "ollama_release_url": "/srv/releases", "ollama_release_sha256": "a" * 64}
+    )
+    assert wanted is not None, problems
+    rows = wish.derive(wanted, Facts("h1", System(home="/home/u", arch="x86_64"))).archives()
+    assert rows
+    assert all(row["path"] == place + row["name"] for row in rows)
