@@ -11,7 +11,7 @@ from ansible.module_utils import reaper_before, reaper_remains
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import beyond, read
-from ansible.module_utils.reaper_removal import Removal, rmdir
+from ansible.module_utils.reaper_removal import NOTES, Removal, rmdir
 
 DOCUMENTATION = r"""
 module: reaper_uninstall
@@ -57,7 +57,7 @@ def finish(path, manifest, removal):
         return rest != manifest
     if not removal.check:
         unlink(path)
-        for name in ("pulls.json", "pull.lock"):
+        for name in NOTES:
             with contextlib.suppress(FileNotFoundError):
                 unlink(os.path.join(os.path.dirname(path), name))
         reaper_before.forget(path, removal.before, removal.ours)

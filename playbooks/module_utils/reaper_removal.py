@@ -20,6 +20,8 @@ from ansible.module_utils.reaper_files import Trouble, read_json, unlink, write_
 from ansible.module_utils.reaper_ownership import EXISTS, beneath, files_beneath, json_value, points_to, sha256
 from ansible.module_utils.reaper_packages import run
 
+NOTES = ("pulls.json", "pull.lock")
+"""What pulls write beside the manifest."""
 ENGINE_KINDS = ("projects", "containers", "volumes", "images")
 SERVER_LITTER = ("id_ed25519", "id_ed25519.pub", "history", "server.json", "logs")
 STOP_TIMEOUT = 30
@@ -32,7 +34,8 @@ class Removal:
         self.manifest, self.path = manifest, path
         self.check, self.purge_models, self.force = check, purge_models, force
         self.existed = set(manifest.get("existed", []))
-        self.removed, self.kept, self.left, self.gone = [], [], {}, [path]
+        self.removed, self.kept, self.left = [], [], {}
+        self.gone = [path, *(os.path.join(os.path.dirname(path), name) for name in (*NOTES, reaper_before.NAME))]
         self.groups_now = [name for name in manifest.get("groups", []) if EXISTS["groups"](name, manifest)]
         self.engine = engine_state(manifest)
         self.before, self.ours = reaper_before.read(path), {}

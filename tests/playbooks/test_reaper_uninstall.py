@@ -549,3 +549,17 @@ def test_owner_and_mode_of_a_directory_that_stays_are_given_back_once_it_is_empt
     RECORD(path=manifest, phase="done", entries=entries)
     assert module(path=manifest, purge_models=True)["kept"] == []
     assert place.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_home_that_holds_the_manifest_goes_with_it(tmp_path: Path, module: Any) -> None:
+    home = tmp_path / "home"
+    manifest = str(home / "reaper_ops/manifest.json")
+    entries = {"directories": [str(home)], "models": [str(home / "models")]}
+    RECORD(path=manifest, phase="intended", entries=entries)
+    (home / "models/blobs").mkdir(parents=True)
+    (home / "models/blobs/sha256-x").write_text("x")
+    for name in ("pulls.json", "pull.lock"):
+        (home / "reaper_ops" / name).write_text("{}")
+    RECORD(path=manifest, phase="done", entries=entries)
+    assert module(path=manifest, purge_models=True)["kept"] == []
+    assert not home.exists()

@@ -1,0 +1,2 @@
+set -eu
+rm -f /usr/bin/python3 /usr/bin/python3.*
