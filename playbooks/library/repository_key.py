@@ -19,7 +19,7 @@ EXAMPLES = r"""
 - name: Docker's key
   repository_key:
     url: https://download.docker.com/linux/debian/gpg
-    path: /etc/apt/keyrings/docker.asc
+    path: /etc/apt/keyrings/reaper_ops-docker.asc
     fingerprint: 9DC858229FC7DD38854AE2D88D81803C0EBFCD88
 """
 RETURN = r"""

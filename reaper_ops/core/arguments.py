@@ -25,7 +25,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "gpu/driver": ("sources.driver_packages", "family", "os_id"),
     "gpu/modules": (),
     "gpu/repository": ("sources.nvidia", *_REPOSITORY),
-    "gpu/toolkit": (),
+    "gpu/toolkit": ("family",),
     "gpu/cdi": (),
     "gpu/daemon": ("sources.daemon",),
     "ollama/user": ("user", "home"),

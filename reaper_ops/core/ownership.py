@@ -10,6 +10,14 @@ from reaper_ops.core.plan import Desired, Plan
 from reaper_ops.core.settings import Settings
 
 Entries = dict[str, Any]
+REPOSITORIES = {
+    f"{role}/repository": (
+        f"/etc/apt/sources.list.d/reaper_ops-{name}.sources",
+        f"/etc/apt/keyrings/reaper_ops-{name}.asc",
+        f"/etc/yum.repos.d/reaper_ops-{name}.repo",
+    )
+    for role, name in (("docker", "docker"), ("gpu", "nvidia"))
+}
 PACKAGES = ("baseline/packages", "swap/package", "docker/packages", "gpu/toolkit", "gpu/driver")
 
 
@@ -20,6 +28,7 @@ def entries(settings: Settings, context: Mapping[str, Any], files: Sequence[Desi
         "files": {file.path: hashlib.sha256(file.content.encode()).hexdigest() for file in files},
         "packages": [name for id_ in PACKAGES for name in targets.get(id_, [])],
     }
+    found["files"] |= {path: None for id_, paths in REPOSITORIES.items() if id_ in todo for path in paths}
     if "swap/file" in todo:
         found |= {"swap": [settings.swap_path], "fstab": [settings.swap_path]}
     more = RUNTIMES[settings.ollama_runtime](settings, context, todo)

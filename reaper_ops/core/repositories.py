@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from reaper_ops.core.facts.model import System
+from reaper_ops.core.facts.model import Facts, System
+from reaper_ops.core.facts.sources import address
 
 DOCKER = "https://download.docker.com/linux"
 DOCKER_KEYS = {
@@ -38,3 +39,20 @@ def for_roles(system: System, arch: str, form: str) -> dict[str, Any]:
         "driver_packages": [name.format(arch=arch) for name in drivers],
         "daemon": DAEMON.get(form, {}),
     }
+
+
+def named(facts: Facts, which: str, arch: str) -> str:
+    """The file that names the archive already, in whatever form; empty when none does. which: docker or nvidia."""
+    system = facts.system
+    url = for_roles(system, arch, "")[which]["url"]
+    if system.family != "debian":
+        wanted = address(f"{url}/" if which == "docker" else f"{url}/stable/rpm/{system.arch}", system.arch)
+        paths = (row.path for row in facts.sources if row.uri == wanted or row.uri.startswith(f"{wanted}/"))
+        return next(paths, "")
+    for row in facts.sources:
+        flat = row.suite.endswith("/")
+        place = f"{row.uri}/{row.suite.strip('./')}".rstrip("/") if flat else row.uri
+        docker = not flat and row.suite == system.codename and "stable" in row.components and place == address(url, "")
+        if docker if which == "docker" else flat and place == address(f"{url}/stable/deb/{arch}", ""):
+            return row.path
+    return ""

@@ -27,9 +27,9 @@ SYSTEMD = (
         "/etc/sysctl.d/90-reaper_ops-swap.conf",
     ),
     *("/etc/systemd/zram-generator.conf", "/etc/modules-load.d/reaper_ops-gpu.conf"),
-    *("/etc/apt/sources.list.d/docker.sources", "/etc/apt/keyrings/docker.asc"),
-    *("/etc/apt/sources.list.d/nvidia-container-toolkit.sources", "/etc/apt/keyrings/nvidia-container-toolkit.asc"),
-    *("/etc/yum.repos.d/docker-ce.repo", "/etc/yum.repos.d/nvidia-container-toolkit.repo"),
+    *("/etc/apt/sources.list.d/reaper_ops-docker.sources", "/etc/apt/keyrings/reaper_ops-docker.asc"),
+    *("/etc/apt/sources.list.d/reaper_ops-nvidia.sources", "/etc/apt/keyrings/reaper_ops-nvidia.asc"),
+    *("/etc/yum.repos.d/reaper_ops-docker.repo", "/etc/yum.repos.d/reaper_ops-nvidia.repo"),
 )
 BODILESS = {places.STATE, "/usr/local/bin/ollama", "/opt/ollama/current"}
 

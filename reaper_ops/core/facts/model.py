@@ -70,6 +70,16 @@ class Swap:
 
 
 @dataclass(frozen=True)
+class PackageSource:
+    """One archive in use: the file that names it; uri without scheme and last slash; suite and components of apt."""
+
+    path: str
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Disk:
     """File system that holds `path` (or its nearest existing parent); bytes."""
 
@@ -334,6 +344,7 @@ class Facts:
     images: tuple[str, ...] | None = None
     files: Mapping[str, File] = field(default_factory=dict)
     packages: Mapping[str, str | None] = field(default_factory=dict)
+    sources: tuple[PackageSource, ...] = ()
     tools: Mapping[str, str | None] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
     models_on_disk: tuple[str, ...] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reaper_ops.core import release
+from reaper_ops.core import release, repositories
 from reaper_ops.core.plan.model import Action, Case
 
 DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin")
@@ -39,7 +39,9 @@ def _gpu_docker(case: Case) -> list[Action]:
         return []
     actions: list[Action] = []
     if found.toolkit is None:
-        actions.append(Action("gpu/repository", "libnvidia-container", "the toolkit comes from NVIDIA's repository"))
+        if not repositories.named(case.facts, "nvidia", case.wish.context["arch"]):
+            reason = "the toolkit comes from NVIDIA's repository"
+            actions.append(Action("gpu/repository", "libnvidia-container", reason))
         actions.append(Action("gpu/toolkit", "nvidia-container-toolkit", "is not installed"))
     if wanted["form"] in {"cdi", "cdi-deploy"}:
         if not found.cdi:
@@ -71,7 +73,8 @@ def docker(case: Case) -> list[Action]:
         return []
     if case.settings.docker_install and (there is None or absent or there.compose is None):
         missing = case.missing_packages("docker/packages", docker_packages(case))
-        if missing and case.settings.docker_source == "docker":
+        named = repositories.named(case.facts, "docker", case.wish.context["arch"])
+        if missing and case.settings.docker_source == "docker" and not named:
             actions.append(Action("docker/repository", "docker", "packages come from Docker's own repository"))
         actions += missing
     started_by_package = bool(actions) and case.facts.system.family == "debian"
