@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.adapters import beside, login, process
+from reaper_ops.adapters import beside, login, process, utf8
 from reaper_ops.adapters.source import Source as Source
 from reaper_ops.adapters.source import secrets
 from reaper_ops.core import complaint
@@ -73,7 +73,7 @@ def _environment() -> dict[str, str]:
         "ANSIBLE_FORKS": str(min(50, 10 * (os.cpu_count() or 1))),
         "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
     }
-    return {**{k: os.environ.get(k, v) for k, v in defaults.items()}, **ours}
+    return {**{k: os.environ.get(k, v) for k, v in defaults.items()}, **utf8.environment(), **ours}
 
 
 def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) -> Mapping[str, Any]:
@@ -82,7 +82,7 @@ def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) 
     argv = [*PROGRAM, "inventory", "--list", *source.argv()]
     if export:
         argv.append("--export")
-    env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
+    env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", **utf8.environment()}
     env |= {} if vars_plugins else {"ANSIBLE_VARS_ENABLED": ""}
     with secrets(source) as secret:
         result = process.run([*argv, *secret.words], env=env)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import tempfile
 import traceback
 from collections import deque
@@ -47,9 +48,11 @@ def run(argv: list[str]) -> int:
 def _run(argv: list[str]) -> int:
     """Every error ends here as one message and an exit code."""
     try:
-        return int(program.main(args=argv, prog_name="reaper-ops", standalone_mode=False) or 0)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        return _printed(argv)
+    except terminal.NotWritten as lost:
+        if not lost.is_closed:
+            click.echo(f"error: {_sentence(lost)}", err=True)
+        return lost.exit_code
     except click.ClickException as error:
         error.show()
         return 2
@@ -64,6 +67,17 @@ def _run(argv: list[str]) -> int:
         if os.environ.get("REAPER_OPS_DEBUG"):
             raise
         return _unexpected(error)
+
+
+def _printed(argv: list[str]) -> int:
+    """Exit code of the verb, once all that it prints is written."""
+    try:
+        code = int(program.main(args=argv, prog_name="reaper-ops", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.adapters import ansible, process
+from reaper_ops.adapters import ansible, process, utf8
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core import inventory as core_inventory
 from reaper_ops.core.inventory import Host
@@ -93,7 +93,9 @@ def _run(share: Share, work: Path, number: int, source: Source) -> list[Check]:
     _write(wish, _document(share, work))
     argv = [sys.executable, "-m", "pytest", "-q", "-c", str(CHECKS / "pytest.ini")]
     argv += ["--rootdir", str(CHECKS), "--confcutdir", str(CHECKS), str(CHECKS)]
-    done = process.run(argv, env={**_environment(share, wish, results), **_login(share, source, work, number)})
+    done = process.run(
+        argv, env={**utf8.environment(), **_environment(share, wish, results), **_login(share, source, work, number)}
+    )
     if done.rc not in PYTEST_DONE or not results.exists():
         raise CommandError("verify", f"pytest ended with {done.rc}: {(done.stdout + done.stderr).strip()[-600:]}")
     return [Check(**json.loads(line)) for line in results.read_text(encoding="utf-8").splitlines()]
