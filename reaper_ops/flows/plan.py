@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reaper_ops.adapters.ansible import OnEvent, Source
-from reaper_ops.core import choices, wish
+from reaper_ops.core import choices, isolation, wish
 from reaper_ops.core.choices import Choice
 from reaper_ops.core.confirmed import Confirmed
 from reaper_ops.core.inventory import Inventory
@@ -71,18 +71,20 @@ def confirmable(planned: Planned) -> Planned:
 
 def compute(inventory: Inventory, gathered: Gathered) -> Planned:
     """Plans from facts; a second look with sizes is taken only where something is to be downloaded."""
-    intents = {
-        host.name: wish.derive(host.settings, gathered.facts[host.name])
-        for host in inventory.hosts
-        if host.name in gathered.facts
-    }
+    problems = dict(gathered.problems)
+    intents = isolation.each(
+        [host for host in inventory.hosts if host.name in gathered.facts],
+        lambda host: wish.derive(host.settings, gathered.facts[host.name]),
+        lambda host: host.name,
+        problems,
+    )
     wanted = {name for intent in intents.values() for name in intent.downloads()}
     known = _sizes(wanted) if wanted else {}
     plans = tuple(
         wish.derive(inventory.by_name[name].settings, gathered.facts[name], known).plan if known else intent.plan
         for name, intent in intents.items()
     )
-    return Planned(inventory, gathered, plans)
+    return Planned(inventory, replace(gathered, problems=problems), plans)
 
 
 def _sizes(wanted: set[Download]) -> Mapping[str, int]:

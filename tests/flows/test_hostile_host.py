@@ -16,6 +16,7 @@ from servers import OLLAMA, Server, http_server
 from reaper_ops.adapters import sweep
 from reaper_ops.adapters.ansible import Run, Source
 from reaper_ops.cli import doctor as doctor_verb
+from reaper_ops.cli import program
 from reaper_ops.cli.watch import follow
 from reaper_ops.core import facts as core_facts
 from reaper_ops.core import probe as core
@@ -24,7 +25,7 @@ from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.inventory import Host, Inventory
 from reaper_ops.core.report import HostReport, Report, State
 from reaper_ops.core.settings import Settings
-from reaper_ops.flows import doctor, models_api, models_change, models_look, probe, report
+from reaper_ops.flows import doctor, models_api, models_change, models_look, plan, probe, report
 from reaper_ops.flows.gather import Gathered
 from reaper_ops.flows.models_api import Order
 from reaper_ops.formats import FORMATS, as_prometheus, model_table
@@ -261,6 +262,10 @@ def test_a_host_that_breaks_every_reader_in_turn_breaks_no_other(
     patients = [doctor.Patient(one.name, one.settings, "", heard, {}, read[one.name]) for one in inventory.hosts]
     found = doctor.examine(patients)
     assert all(one.state is State.HEALTHY and not one.problem for one in found.hosts[:9])
+    monkeypatch.setattr(plan, "_sizes", lambda wanted: {})
+    planned = plan.compute(inventory, Gathered(read))
+    assert [one.host for one in planned.plans][:9] == list(GOOD)
+    assert {*(one.host for one in planned.plans), *planned.problems} == {*GOOD, BAD}
 
 
 @pytest.mark.parametrize("name", each_field(HostReport, "host", "url"))
@@ -304,3 +309,20 @@ def test_no_host_answers_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow.ansible, "playbook", lambda *args, **more: run)
     asks = {name: [{"id": f"{name} 1"}] for name in ("a", "b")}
     assert slow._asked(SOURCE, asks, 1.0, None) == {"a 1": mine, "b 1": {}}
+
+
+def test_the_program_names_the_log_of_a_defect(
+    servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def sore(*args: Any, **more: Any) -> HostReport:
+        raise Sore("here")
+
+    monkeypatch.setattr(probe, "judge", sore)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    servers[BAD].answers = OLLAMA
+    assert program.run(["probe", "--url", address(servers[BAD])]) == 5
+    out, err = capfd.readouterr()
+    assert "this is a defect of reaper_ops in reading what this host answers: Sore: here" in " ".join(out.split())
+    [log] = tmp_path.glob("reaper-ops-*.log")
+    assert err.splitlines()[-1] == f"error: a defect of reaper_ops concerned some hosts; the details are in {log}"
+    assert "raise Sore" in log.read_text(encoding="utf-8")
