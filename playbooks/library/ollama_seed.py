@@ -21,8 +21,9 @@ from ansible.module_utils.reaper_aria2 import Keeper, end, running
 from ansible.module_utils.reaper_files import Trouble, write_atomic
 from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import ACCEPT, TIMEOUT, Onward, blobs, free_space, received
+from ansible.module_utils.reaper_staging import guest_for, quarters, settle
 from ansible.module_utils.reaper_torrent import named, read, torrent
-from ansible.module_utils.reaper_tree import acting_as, writer_of
+from ansible.module_utils.reaper_tree import acting_as, remove_path, writer_of
 
 DOCUMENTATION = r"""
 module: ollama_seed
@@ -109,19 +110,23 @@ class Source:
 class Seed:
     def __init__(self, params, progress):
         self.params, self.progress, self.source = params, progress, Source(params["proxy"])
-        self.dir = params["dir"]
+        self.dir, guest = place(params["dir"])
         self.torrents, self.small = {}, {}
         self.announce = "http://%s:%d/announce" % (params["address"], params["port"])
-        proxied = {"https-proxy": params["proxy"]} if params["proxy"] else {}
-        self.keeper = Keeper(
-            self.dir,
-            params["owner"],
-            user=writer_of(self.dir),
-            also=[tracker(params["address"], params["port"])],
-            tidy=functools.partial(tidy, self.dir),
-            options={"max-overall-download-limit": params["limit_rate"], **proxied},
-        )
+        self.options = {"https-proxy": params["proxy"]} if params["proxy"] else {}
+        self.user = guest or writer_of(params["dir"])
+        self.keeper = self.keeping()
         self.client = None
+
+    def keeping(self, **more):
+        return Keeper(
+            self.dir,
+            self.params["owner"],
+            user=self.user,
+            also=[tracker(self.params["address"], self.params["port"])],
+            tidy=functools.partial(tidy, self.dir),
+            options={"max-overall-download-limit": self.params["limit_rate"], **self.options, **more},
+        )
 
     def at(self, digest):
         return os.path.join(self.dir, named(digest))
@@ -138,12 +143,19 @@ class Seed:
         if not self.torrents:
             end(self.dir)
             return {"models": told, "small": self.small, "torrents": {}}
+        self.fleet_only()
         self.open([one for _, one in self.torrents.values()])
         gids = [self.client.add_torrent(data, self.dir) for data, _ in self.torrents.values()]
         self.wait(gids, "reading what is sent", lambda row: row.get("seeder") == "true")
         self.keeper.delivered()
         torrents = {digest: base64.b64encode(data).decode() for digest, (data, _) in self.torrents.items()}
-        return {"models": told, "small": self.small, "torrents": torrents}
+        return {"models": told, "small": self.small, "torrents": torrents, "address": self.params["address"]}
+
+    def fleet_only(self):
+        """From now on it talks to hosts: what came from a registry may have come by another network."""
+        end(self.dir)
+        self.keeper = self.keeping(interface=self.params["address"])
+        self.client = self.keeper.start()
 
     def model(self, name, where):
         data = self.source.get(where["manifest"], reaper_answers.MANIFEST)
@@ -236,14 +248,20 @@ class Seed:
 
 def begun(params):
     """One swarm at a time from one seed; an earlier one of the same owner was left behind."""
-    os.makedirs(params["dir"], mode=0o755, exist_ok=True)
-    row = running(params["dir"])
+    here, _ = place(params["dir"])
+    row = running(here)
     if row and row.get("owner") != params["owner"]:
         age = time.time() - row.get("since", 0)
         raise Trouble(
             "%s: another swarm is seeded here, by %s for %d s; wait for its end" % (params["dir"], row["owner"], age)
         )
-    end(params["dir"])
+    end(here)
+
+
+def place(path):
+    """Where aria2 works for this directory, and as whom where the directory is root's own."""
+    guest = guest_for(path)
+    return (quarters(path, "work"), guest) if guest else (path, None)
 
 
 def bring(module):
@@ -252,19 +270,36 @@ def bring(module):
         return {"swarm": {"models": {}, "small": {}, "torrents": {}}}
     progress = Progress(params)
     try:
-        with acting_as(writer_of(params["dir"])):
+        with acting_as(readied(params["dir"])):
             begun(params)
             return {"swarm": Seed(params, progress).seed(), "changed": True}
     finally:
         progress.end()
 
 
+def readied(path):
+    """The directory is there; who acts in it."""
+    user = writer_of(path)
+    with acting_as(user):
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    here, guest = place(path)
+    if guest:
+        settle(here, guest)
+    return guest or user
+
+
 def ended(params):
-    with acting_as(writer_of(params["dir"])):
-        was = end(params["dir"], params["purge"])
-        if params["purge"] and os.path.isdir(params["dir"]):
-            tidy(params["dir"], True)
-        return {"changed": was}
+    path = params["dir"]
+    if not os.path.isdir(path):
+        return {"changed": False}
+    here, guest = place(path)
+    with acting_as(guest or writer_of(path)):
+        was = end(here, params["purge"])
+        if params["purge"] and os.path.isdir(here):
+            tidy(here, True)
+    if guest and params["purge"]:
+        remove_path(here)
+    return {"changed": was}
 
 
 def main():

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import shutil
+import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -21,7 +22,7 @@ from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rows import keep
 from ansible.module_utils.reaper_rules import digest_of, retired, same_name, unchanged
 from ansible.module_utils.reaper_staging import Staging
-from ansible.module_utils.reaper_torrent import blob, sha256
+from ansible.module_utils.reaper_torrent import blob
 from ansible.module_utils.reaper_tree import acting_as, writer_of
 
 DOCUMENTATION = r"""
@@ -96,14 +97,16 @@ class Swarm:
         self.params, self.progress, self.swarm = params, progress, params["swarm"]
         self.staging = Staging(params["models_dir"])
         self.client, self.gids = None, {}
-        user = writer_of(params["models_dir"])
-        self.keeper = Keeper(self.staging.path, params["owner"], user=user, tidy=self.staging.tidy)
+        user = self.staging.guest or writer_of(params["models_dir"])
+        options = {"interface": towards(params["swarm"])}
+        self.keeper = Keeper(self.staging.path, params["owner"], user=user, tidy=self.staging.tidy, options=options)
 
     def bring(self, names):
         """Rows of the models; what came is sent on to others from then on."""
         self.staging.make()
-        end(self.staging.path)
-        self.client = self.keeper.start()
+        with acting_as(self.staging.guest):
+            end(self.staging.path)
+            self.client = self.keeper.start()
         rows = []
         for name in names:
             row = dict(unchanged(name, ""), bytes=0)
@@ -117,7 +120,8 @@ class Swarm:
             row["seconds"] = round(time.monotonic() - started, 2)
             rows.append(row)
         if any(row["changed"] for row in rows):
-            self.keeper.delivered()
+            with acting_as(self.staging.guest):
+                self.keeper.delivered()
         return rows
 
     def model(self, name, row):
@@ -142,8 +146,9 @@ class Swarm:
         return blob(self.params["models_dir"], digest)
 
     def need_room(self, name, sizes):
-        have = sum(os.stat(path).st_blocks * 512 for path in map(self.staging.at, sizes) if os.path.exists(path))
-        need = max(sum(sizes.values()) - have, 0)
+        have = sum(os.lstat(path).st_blocks * 512 for path in map(self.staging.at, sizes) if os.path.exists(path))
+        copies = 2 if self.staging.guest else 1
+        need = max(copies * sum(sizes.values()) - have, 0)
         free = free_space(self.params["models_dir"])
         if need + self.params["min_free"] > free:
             numbers = (need / 1e9, self.params["min_free"] / 1e9, self.params["models_dir"], free / 1e9)
@@ -215,10 +220,7 @@ class Swarm:
     def prove(self, digest, row):
         """The pieces were checked by SHA-1 as they came; what counts is the SHA-256 of what lies on the disk."""
         self.progress.event({"status": "verifying sha256 digest"}, force=True)
-        with open(self.staging.at(digest), "rb") as file:
-            os.fsync(file.fileno())
-        if "sha256:" + sha256(self.staging.at(digest)) == digest:
-            self.staging.put_in(digest)
+        if self.staging.take(digest):
             return True
         row["notes"].append("%s was damaged on this disk and was mended" % digest[:19])
         return False
@@ -286,14 +288,26 @@ def bring(module):
 def answer(module):
     params = module.params
     params["models_dir"] = store_of(params["models_dir"], params["container"])
-    staging = Staging(params["models_dir"]).path
     if params["state"] == "ended":
-        with acting_as(writer_of(params["models_dir"])):
-            return {"changed": not module.check_mode and end(staging)}
+        return {"changed": not module.check_mode and ended(Staging(params["models_dir"]))}
     if params["state"] == "asked":
         return {"changed": False, **asked(params), **tools()}
     with alone(None if module.check_mode else params["lock_file"], params["owner"]):
         return {"models": bring(module)}
+
+
+def ended(staging):
+    with acting_as(staging.guest or writer_of(staging.models_dir)):
+        was = end(staging.path)
+    staging.leave()
+    return was
+
+
+def towards(swarm):
+    """The address of this host in the network of the seed: aria2 listens there and nowhere else."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((swarm["address"], 9))
+        return probe.getsockname()[0]
 
 
 def asked(params):

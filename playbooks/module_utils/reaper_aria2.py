@@ -37,6 +37,8 @@ OPTIONS = {
     "listen-port": PORTS,
     "bt-tracker-interval": "2",
     "bt-max-peers": "64",
+    "bt-require-crypto": "true",
+    "bt-min-crypto-level": "plain",
     "bt-request-peer-speed-limit": "100M",
     "seed-ratio": "0.0",
     "check-integrity": "true",
@@ -52,7 +54,8 @@ OPTIONS = {
     "user-agent": "reaper_ops",
     "no-netrc": "true",
 }
-"""No peer but those of our tracker: no DHT, no local discovery, no exchange of peers."""
+"""No peer but those of our tracker: no DHT, no local discovery, no exchange of peers. A handshake that proves to know
+the hash of the torrent comes first: a stranger who finds the port has no word with it, and hears no hash on the way."""
 
 
 def program():

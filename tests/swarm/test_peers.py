@@ -11,6 +11,7 @@ import signal
 import time
 from pathlib import Path
 
+from swarm import net
 from swarm.conftest import NAME, PLAYBOOKS, answer
 
 SPEC = importlib.util.spec_from_file_location("reaper_torrent", PLAYBOOKS / "module_utils/reaper_torrent.py")
@@ -19,7 +20,7 @@ SPEC.loader.exec_module(torrents)
 
 MIB = 1 << 20
 PEERS, SIZE, LITTLE = 8, 16 * MIB, MIB
-NOBODY = 65534
+NOBODY, GUEST = 65534, 64435
 
 
 def weights(fleet, swarm):
@@ -36,6 +37,13 @@ def users(keeper):
     every = [keeper, *map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())]
     texts = [Path(f"/proc/{pid}/status").read_text() for pid in every]
     return {int(uid) for text in texts for uid in text.partition("Uid:")[2].splitlines()[0].split()}
+
+
+def listening(fleet, at, keeper):
+    """The addresses at which aria2 and the tracker listen; RPC is on the loopback."""
+    every = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    rows = net.run(*fleet.site.inside(at, ["ss", "-Hltunp"])).splitlines()
+    return {row.split()[4].rpartition(":")[0] for row in rows if any(f"pid={pid}," in row for pid in every)}
 
 
 def test_eight_peers_cost_the_seed_two_copies_at_most(hosts, record_property):
@@ -77,6 +85,8 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
         assert first.poll() is None
         time.sleep(0.02)
     session = json.loads((fleet.store(1) / ".reaper/session.json").read_text())
+    assert users(session["pid"]) == {GUEST}, "aria2 is never root, also where the store is"
+    assert listening(fleet, 1, session["pid"]) == {fleet.site.address(1), "127.0.0.1"}
     for pid in (first.pid, session["pid"]):
         os.kill(pid, signal.SIGKILL)
     first.wait()
@@ -94,6 +104,13 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
     assert fleet.listed(1) == {NAME: fleet.digest}
     assert (fleet.store(1) / "blobs" / path.name).read_bytes() == weights(fleet, swarm).read_bytes()
     assert fleet.site.sent(0) - before < SIZE - kept // 3
+    placed = fleet.store(1) / "blobs" / path.name
+    assert (placed.stat().st_uid, placed.stat().st_nlink, path.stat().st_uid) == (0, 1, GUEST)
+    keeper = json.loads((fleet.root / "seed/work/session.json").read_text())["pid"]
+    assert users(keeper) == {GUEST}
+    assert listening(fleet, 0, keeper) == {fleet.site.address(0), "127.0.0.1"}
+    assert fleet.end(1)["changed"]
+    assert not (fleet.store(1) / ".reaper").exists()
 
 
 def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts, tmp_path):
@@ -108,6 +125,8 @@ def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts,
     staging.mkdir()
     wrong = staging / weights(fleet, swarm).name
     wrong.write_bytes(weights(fleet, swarm).read_bytes()[:-1] + b"?")
+    for path in (staging, wrong):
+        os.chown(path, GUEST, GUEST)
     _, pieces = torrents.read(str(wrong), LITTLE)
     data, _ = torrents.torrent(wrong.name, LITTLE, pieces, "http://10.77.0.10:6969/announce")
     lying = {**swarm, "torrents": {digest: base64.b64encode(data).decode()}}
@@ -131,3 +150,27 @@ def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts,
         busy = answer(fleet.pull(1, swarm, lock_file=str(lock)))
     assert "another pull runs on this host, by somebody@else for 6" in busy["msg"]
     assert answer(fleet.pull(1, swarm))["models"][0]["digest"] == fleet.digest
+
+
+def test_a_peer_that_sends_wrong_pieces_does_no_harm(hosts, tmp_path):
+    """It has the torrent, answers as one who has everything, and every byte that it sends is wrong."""
+    fleet = hosts(2, 4 * MIB)
+    swarm = fleet.seed()["swarm"]
+    [digest] = swarm["torrents"]
+    wrong = tmp_path / digest.replace(":", "-")
+    wrong.write_bytes(bytes(byte ^ 255 for byte in weights(fleet, swarm).read_bytes()))
+    (tmp_path / "t.torrent").write_bytes(base64.b64decode(swarm["torrents"][digest]))
+    argv = ["aria2c", "--no-conf", f"--dir={tmp_path}", "--bt-seed-unverified=true", "--seed-ratio=0.0"]
+    argv += ["--bt-require-crypto=true", "--listen-port=6881-6999", "--enable-dht=false", "--disable-ipv6=true"]
+    with (tmp_path / "out").open("wb") as out:
+        fleet.start(2, [*argv, "--bt-tracker-interval=2", str(tmp_path / "t.torrent")], stdout=out, stderr=out)
+    for _ in range(200):
+        if b"SEED" in (tmp_path / "out").read_bytes():
+            break
+        time.sleep(0.05)
+    before = fleet.site.sent(2)
+    told = answer(fleet.pull(1, swarm))["models"][0]
+    assert fleet.site.sent(2) - before > 16 << 10, "it was asked"
+    blob = fleet.store(1) / "blobs" / wrong.name
+    assert (told["error"] == "") == (fleet.listed(1) == {NAME: fleet.digest}) == blob.exists()
+    assert not blob.exists() or torrents.sha256(str(blob)) == digest.partition(":")[2]

@@ -1,0 +1,81 @@
+"""A store that is root's own: what the unprivileged downloader leaves is copied, hashed, and only then placed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from pathlib import Path
+
+import ansible.module_utils
+import pytest
+
+UTILS = Path(__file__).resolve().parents[2] / "playbooks" / "module_utils"
+DATA = b"weights" * 1000
+DIGEST = "sha256:" + hashlib.sha256(DATA).hexdigest()
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs others")
+
+
+@pytest.fixture
+def staging(tmp_path, monkeypatch):
+    if str(UTILS) not in ansible.module_utils.__path__:
+        monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(UTILS)])
+    return importlib.import_module("ansible.module_utils.reaper_staging")
+
+
+@pytest.fixture
+def made(staging, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "QUARTERS", str(tmp_path / "quarters/swarm"))
+    (tmp_path / "models").mkdir()
+    found = staging.Staging(str(tmp_path / "models"))
+    found.make()
+    return found
+
+
+def placed(made):
+    return [path.name for path in Path(made.models_dir).rglob("*") if path.is_file()]
+
+
+def test_the_guest_works_where_he_comes_through(staging, made, tmp_path):
+    """pytest's own directory is closed to others, as /var/lib/docker is."""
+    assert made.path == str(tmp_path / "quarters/swarm")
+    assert os.stat(made.path).st_uid == staging.GUEST[0]
+    assert os.stat(made.path).st_mode & 0o777 == 0o700
+    assert os.stat(tmp_path / "quarters").st_mode & 0o011
+    assert staging.quarters("/srv", ".reaper") == "/srv/.reaper"
+
+
+def test_the_right_bytes_are_placed_as_a_copy(made):
+    Path(made.at(DIGEST)).write_bytes(DATA)
+    assert made.take(DIGEST)
+    [name] = placed(made)
+    blob = Path(made.models_dir, "blobs", name)
+    assert (blob.read_bytes(), blob.stat().st_uid, blob.stat().st_nlink) == (DATA, 0, 1)
+    Path(made.at(DIGEST)).write_bytes(b"changed afterwards")
+    assert blob.read_bytes() == DATA
+    made.leave()
+    assert not Path(made.path).exists()
+
+
+def test_wrong_bytes_links_and_pipes_are_not_placed(made, staging, tmp_path):
+    path, secret = Path(made.at(DIGEST)), tmp_path / "secret"
+    path.write_bytes(DATA[:-1])
+    assert not made.take(DIGEST)
+    path.unlink()
+    secret.write_bytes(DATA)
+    path.symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic"):
+        made.take(DIGEST)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(staging.Trouble, match="regular"):
+        made.take(DIGEST)
+    assert placed(made) == []
+
+
+def test_what_another_left_in_the_place_goes(made):
+    Path(made.path, "aria2.conf").write_text("on-download-complete=/tmp/x")
+    Path(made.path, "log").symlink_to("/etc/shadow")
+    made.make()
+    assert os.listdir(made.path) == []
