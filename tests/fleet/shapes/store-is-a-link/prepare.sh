@@ -1,0 +1,3 @@
+set -eu
+mkdir -m 755 /data/ollama
+ln -s /data/ollama /var/lib/ollama
