@@ -128,3 +128,17 @@ def test_the_judge_names_the_next_step_unless_it_is_the_same_failure_again(
     monkeypatch.setattr(up.probe, "probe", lambda *_args, **_more: Report("probe", (before,)))
     (host,) = proved(monkeypatch, run({**REFUSED, "result": {"msg": "no"}}), Gathered()).hosts
     assert host.next_step == step
+
+
+def test_an_up_with_nothing_to_do_runs_nothing_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Facts("a", System(os_id="debian"))
+    planned = Planned(hosts(), Gathered({"a": here}), (Plan("a"),))
+
+    def never(*_args: object, **_more: object) -> Any:
+        raise AssertionError("a second pass")
+
+    monkeypatch.setattr(up.planning, "plan", lambda source, on_event=None: planned)
+    monkeypatch.setattr(ansible, "playing", never)
+    monkeypatch.setattr(sweep, "sweep", lambda urls, ladder: {})
+    outcome = up.up(Source(("x",)), confirm=never)
+    assert (outcome.applied, outcome.changed) == (False, {})
