@@ -41,7 +41,10 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "ollama/start": ("paths.env_json", "config_hash"),
     "ollama/restart": ("paths.env_json", "config_hash"),
     "ollama/container": ("compose.project", "paths.compose", "config_hash"),
-    "ollama/adopt": ("compose.project", "compose.container", "compose.replaces", "paths.compose", "config_hash"),
+    "ollama/adopt": (
+        *("compose.project", "compose.container", "compose.replaces", "paths.compose", "config_hash"),
+        *("local_url", "start_timeout"),
+    ),
     "models/pull": ("local_url", "mirrored", "insecure_registries", "models_dir", "proxy", "paths.manifest"),
     "manifest/record": ("paths.manifest",),
 }
