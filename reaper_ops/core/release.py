@@ -11,6 +11,7 @@ from reaper_ops.core.settings import Settings
 GITHUB = "https://github.com/ollama/ollama/releases/download"
 ARCH = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FIRST_ZSTD = (0, 14, 0)
+FIRST_RUNNER = (0, 30, 0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ def architecture(machine: str) -> str | None:
 
 def suffix(version: str) -> str:
     return ".tar.zst" if version_key(version) >= FIRST_ZSTD else ".tgz"
+
+
+def runner(version: str, link: str) -> str:
+    """The program that a server of this version starts for each model; empty where it is the server's own."""
+    return f"{link}/lib/ollama/llama-server" if version_key(version) >= FIRST_RUNNER else ""
 
 
 def names(version: str, arch: str, *, amd: bool = False, jetpack: int | None = None) -> tuple[str, ...]:

@@ -50,12 +50,18 @@ class Intent:
             "mirrored": delivery.sources(self.settings),
             "proxy": self.settings.ollama_https_proxy or "",
             "archives": self.archives(),
+            "runner": self.runner(),
             "sources": repositories.for_roles(system, self.context["arch"], self.context["gpu"]["form"]),
         }
 
     def steps(self) -> Steps:
         """The actions as they are confirmed."""
         return arguments.steps(self.plan, self.for_roles(), {file.id: file for file in self.files}, self.facts)
+
+    def runner(self) -> str:
+        link = self.context["paths"].get("link")
+        docker = self.settings.ollama_runtime == "docker"
+        return "" if docker or not link else release.runner(self.settings.ollama_version, link)
 
     def archives(self) -> list[dict[str, str]]:
         """Arguments of the module ollama_release; `source` is a file on the controller that is copied first."""

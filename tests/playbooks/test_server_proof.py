@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 LISTEN = """
 import socket, sys
 s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
@@ -55,3 +57,29 @@ def test_nobody_at_all_is_a_failure_too(module: Any, tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         text = module.fails(port=free.getsockname()[1], pid_file=str(tmp_path / "pid"), config="abc")
     assert "held by nobody" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        ("#!/bin/sh\nexit 0\n", 0o755, ""),
+        ("#!/bin/sh\nexit 1\n", 0o755, ""),
+        ("#!/bin/sh\nexit 0\n", 0o644, "Permission denied"),
+        ("#!/nowhere/sh\n", 0o755, "No such file"),
+        ("#!/bin/sh\necho 'libgomp.so.1: cannot open' >&2; exit 127\n", 0o755, "libgomp.so.1: cannot open"),
+        (None, 0, "the release is not whole"),
+    ],
+)
+def test_a_release_whose_runner_cannot_start_is_a_failure_though_there_is_no_model_yet(
+    module: Any, tmp_path: Path, text: str | None, mode: int, why: str
+) -> None:
+    runner = tmp_path / "lib/ollama/llama-server"
+    runner.parent.mkdir(parents=True)
+    if text is not None:
+        runner.write_text(text)
+        runner.chmod(mode)
+    with listener("abc") as (port, pid):
+        (tmp_path / "pid").write_text(f"{pid}\n")
+        answer = module(port=port, pid_file=str(tmp_path / "pid"), config="abc", runner=str(runner))
+    assert bool(answer.get("failed")) is bool(why), answer
+    assert why in answer.get("msg", "")

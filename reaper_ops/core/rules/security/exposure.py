@@ -200,7 +200,8 @@ RULES = (
                 "apply",
             ),
             Step(
-                "Where another drop-in sets OLLAMA_HOST, remove it first.", "systemctl cat ollama | grep -n OLLAMA_HOST"
+                "Where another drop-in sets OLLAMA_HOST, `up` overrides it, or says which file to move.",
+                "systemctl cat ollama | grep -n OLLAMA_HOST",
             ),
             _MEANT,
         ),
