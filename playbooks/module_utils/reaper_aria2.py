@@ -6,6 +6,7 @@ import base64
 import codecs
 import contextlib
 import http.client
+import io
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import subprocess
 import time
 import traceback
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
 
 PORTS = "6881-6999"
@@ -214,7 +216,7 @@ class Keeper:
 
     def said(self):
         try:
-            with open(self.mark("log"), encoding="utf-8", errors="replace") as file:
+            with io.TextIOWrapper(tree.reading(self.mark("log")), encoding="utf-8", errors="replace") as file:
                 return " ".join(file.read()[-300:].split()) or "it says nothing"
         except OSError as error:
             return str(error)
@@ -264,7 +266,7 @@ class Keeper:
 
     def ended(self):
         try:
-            with open(self.mark("end"), encoding="utf-8") as file:
+            with io.TextIOWrapper(tree.reading(self.mark("end")), encoding="utf-8") as file:
                 return file.read().strip()
         except OSError:
             return ""

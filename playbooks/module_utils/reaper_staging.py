@@ -8,6 +8,7 @@ import os
 import stat
 import time
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_contents import place_of
 from ansible.module_utils.reaper_files import Trouble, sync_directory
 from ansible.module_utils.reaper_rules import split_name
@@ -122,7 +123,7 @@ class Staging:
         """A whole blob of the right SHA-256 gets its name in the store; what is sent on stays under the first."""
         path, target = self.at(digest), blob(self.models_dir, digest)
         os.chmod(path, 0o644)
-        with open(path, "rb") as file:
+        with tree.reading(path) as file:
             os.fsync(file.fileno())
         try:
             os.link(path, target)

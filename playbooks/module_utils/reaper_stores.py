@@ -13,6 +13,7 @@ from ansible.module_utils.reaper_host import contents, reason
 from ansible.module_utils.reaper_traces import said
 
 MAX_STORES = 8
+NOT_ITS_OWN = "error the_server_names_it_but_may_not_enter_it %s"
 MAX_MANIFESTS = 1000
 MAX_BLOBS = 20000
 MANIFEST_BYTES = 256 * 1024
@@ -53,7 +54,7 @@ def read_stores(host, ask):
             others.append(place)
     lines = list(steps(own)) if own else []
     for place in ([own] if own else []) + others[:MAX_STORES]:
-        lines += store(place)
+        lines += store(place) if place != own or may_name(host, ask, own) else [NOT_ITS_OWN % place]
     return said("".join(line + "\n" for line in lines))
 
 
@@ -67,6 +68,27 @@ def own_store(host, ask):
     home = environ.get("HOME", "")
     asked = os.path.expanduser(ask["path"]) if ask.get("path") else ""
     return environ.get("OLLAMA_MODELS") or asked or (home + "/.ollama/models" if home else "")
+
+
+def may_name(host, ask, path):
+    """Whether root may show what lies there: a server that names a store to us must be able to enter it itself."""
+    if os.geteuid() != 0 or path == os.path.expanduser(ask.get("path") or ""):
+        return True
+    user = owner(host, ask)
+    if user is None or user[0] == 0:
+        return True
+    uid, gids = user
+    try:
+        with tree.entry(path) as place:
+            rows = [os.fstat(fd) for fd in place.fds]
+    except OSError:
+        return True
+    return all(may_enter(info, uid, gids) for info in rows)
+
+
+def may_enter(info, uid, gids):
+    shift = 6 if info.st_uid == uid else 3 if info.st_gid in gids else 0
+    return bool(info.st_mode >> shift & 1)
 
 
 def steps(path):

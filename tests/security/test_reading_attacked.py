@@ -125,3 +125,14 @@ def test_the_reader_as_one_program_has_all_its_parts() -> None:
     told = reader.answers(done.stdout)
     assert told is not None
     assert "NAME=" in told["a"]["content"]
+
+
+def test_a_server_names_no_store_that_it_may_not_enter_itself(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment is its own to write: OLLAMA_MODELS=/root/... would have root list what lies there."""
+    monkeypatch.setattr(STORES, "own_store", lambda *_: str(ground.victim))
+    monkeypatch.setattr(STORES, "owner", lambda *_: (LESSER, [LESSER]))
+    text = STORES.read_stores(None, {"path": str(ground.store), "others": []})["stdout"]
+    assert "may_not_enter_it" in text
+    assert "sha256-aa" not in text
+    monkeypatch.setattr(STORES, "own_store", lambda *_: str(ground.store))
+    assert "sha256-bb" in STORES.read_stores(None, {"path": "/elsewhere", "others": []})["stdout"]
