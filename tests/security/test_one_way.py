@@ -19,8 +19,6 @@ ALLOWED = {
 }
 FILES = ("file", "copy", "template", "lineinfile", "blockinfile", "unarchive", "get_url", "synchronize", "replace")
 ROOTS_OWN = {
-    ("roles/docker/tasks/repository_debian.yml", "/etc/apt/sources.list.d/docker.sources"),
-    ("roles/gpu/tasks/repository_debian.yml", "/etc/apt/sources.list.d/nvidia-container-toolkit.sources"),
     ("roles/gpu/tasks/main.yml", "{{ reaper.targets['gpu/modules'].path }}"),
     ("roles/mirror/tasks/up.yml", "{{ reaper.paths.conf }}"),
     ("roles/mirror/tasks/up.yml", "{{ item.path }}"),
