@@ -6,12 +6,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reaper_ops.cli.options import look_from, source_options
 from reaper_ops.core.report import HostReport, Report
+
+if TYPE_CHECKING:
+    from reaper_ops.flows import watch
 
 INTERVAL = 30.0
 
@@ -41,18 +44,34 @@ def follow(look: Callable[[], Report], interval: float, output: str, metrics: st
                 _serve(stack, metrics, found)
             view = stack.enter_context(fleet_view.choose(output))
             for now in watch.watch(look, interval):
-                found[:] = [now]
-                view.show(now.report, now.changes, now.problem)
+                found[:] = [_showable(now)]
+                view.show(found[0].report, found[0].changes, found[0].problem)
     except KeyboardInterrupt:
         click.echo("", err=True)
     return found[0].report.exit_code if found else 0
+
+
+def _showable(now: watch.Round) -> watch.Round:
+    """A host that cannot be drawn is drawn as broken, and leaves the others on the screen."""
+    from reaper_ops.core import isolation
+    from reaper_ops.core.report import broken
+    from reaper_ops.formats import fleet_view
+
+    def drawn(hosts: tuple[HostReport, ...]) -> tuple[HostReport, ...]:
+        for host in hosts:
+            fleet_view.drawable(host)
+        return hosts
+
+    hosts = isolation.shown(drawn, now.report.hosts, broken)
+    known = {host.host: host for host in hosts}
+    changes = tuple(replace(change, after=known[change.after.host]) for change in now.changes)
+    return replace(now, report=replace(now.report, hosts=hosts), changes=changes)
 
 
 def _serve(stack: ExitStack, where: str, found: list[Any]) -> None:
     from reaper_ops.adapters import metrics
     from reaper_ops.core import isolation
     from reaper_ops.core.report import broken
-    from reaper_ops.flows import watch
     from reaper_ops.formats import as_prometheus
 
     def families(now: watch.Round) -> list[Any]:

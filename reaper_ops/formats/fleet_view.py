@@ -40,6 +40,13 @@ def choose(output: str) -> View:
     return Live() if sys.stdout.isatty() else Plain()
 
 
+def drawable(host: HostReport) -> None:
+    """Draws it once, for whoever wants to know before the screen is touched."""
+    cells(host, 0.0)
+    as_text.change(Change(None, host))
+    as_json.change(Change(None, host))
+
+
 def clock() -> str:
     return time.strftime("%H:%M:%S")
 

@@ -23,11 +23,12 @@ from reaper_ops.core import probe as core
 from reaper_ops.core.delivery.outcome import Outcome
 from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.inventory import Host, Inventory
-from reaper_ops.core.report import HostReport, Report, State
+from reaper_ops.core.report import HostReport, Report, State, Tally, changes
 from reaper_ops.core.settings import Settings
 from reaper_ops.flows import doctor, models_api, models_change, models_look, plan, probe, report
 from reaper_ops.flows.gather import Gathered
 from reaper_ops.flows.models_api import Order
+from reaper_ops.flows.watch import Round
 from reaper_ops.formats import FORMATS, as_prometheus, model_table
 
 GOOD = tuple(f"good{number}" for number in range(9))
@@ -326,3 +327,15 @@ def test_the_program_names_the_log_of_a_defect(
     [log] = tmp_path.glob("reaper-ops-*.log")
     assert err.splitlines()[-1] == f"error: a defect of reaper_ops concerned some hosts; the details are in {log}"
     assert "raise Sore" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_watch_draws_the_others(output: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    hosts = tuple(HostReport(one, State.HEALTHY, url="http://x") for one in (*GOOD, BAD))
+    found = Report("probe", (*hosts[:9], breaking(hosts[9], "summary")), 1.0)
+    once = Round(found, changes(None, found), Tally())
+    monkeypatch.setattr("reaper_ops.flows.watch.watch", lambda look, interval: iter([once]))
+    assert follow(lambda: found, 1.0, output) == 5
+    out = capsys.readouterr().out
+    assert all(one in out for one in GOOD)
+    assert "defect of reaper_ops" in out or output == "json"
