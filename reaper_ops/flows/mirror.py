@@ -8,6 +8,7 @@ from typing import Any
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.core import isolation
 from reaper_ops.core.facts.answers import mapping
 from reaper_ops.core.inventory import Host
 from reaper_ops.core.mirror import plan, reach, status
@@ -52,18 +53,19 @@ def _problems(run: Run) -> dict[str, str]:
     return {**run.unreachable, **run.failed}
 
 
-def _todo(run: Run) -> dict[str, tuple[Action, ...]]:
-    rows = _results(run, "mirror/plan")
-    return {
-        host: tuple(Action(**row) for row in result["actions"]) for host, result in rows.items() if "actions" in result
-    }
+def _planned(run: Run) -> Work:
+    """What a host tells that is no plan is that host's problem."""
+    rows, problems = _results(run, "mirror/plan"), _problems(run)
+    told = {host: result["actions"] for host, result in rows.items() if "actions" in result}
+    todo = isolation.each(told, lambda host: tuple(Action(**row) for row in told[host]), str, problems)
+    return Work(todo, problems=problems)
 
 
 def up(source: Source, confirm: Callable[[Work], bool], on_event: OnEvent | None = None) -> Work:
     """`confirm` is shown the plan; hosts that are as wished are left alone."""
     known = hosts(source)
     looked = _play(source, known, "plan", on_event)
-    planned = Work(_todo(looked), problems=_problems(looked))
+    planned = _planned(looked)
     doing = tuple(host for host in known if planned.todo.get(host.name))
     if not doing or not confirm(planned):
         return planned
@@ -77,7 +79,15 @@ def ask(source: Source, on_event: OnEvent | None = None) -> tuple[Status, ...]:
     run = _play(source, known, "status", on_event)
     told = {id_: _results(run, f"mirror/{id_}") for id_ in ("plan", "probe", "store")}
     problems = _problems(run)
-    return tuple(_status(host, problems.get(host.name, ""), told) for host in known)
+
+    def asked(host: Host) -> Status:
+        return isolation.alone(
+            host.name,
+            lambda: _status(host, problems.get(host.name, ""), told),
+            lambda said: Status(host.name, problem=said),
+        )
+
+    return tuple(map(asked, known))
 
 
 def _status(host: Host, problem: str, told: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Status:

@@ -25,7 +25,7 @@ from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.inventory import Host, Inventory
 from reaper_ops.core.report import HostReport, Report, State, Tally, changes
 from reaper_ops.core.settings import Settings
-from reaper_ops.flows import doctor, models_api, models_change, models_look, plan, probe, report
+from reaper_ops.flows import doctor, mirror, models_api, models_change, models_look, plan, probe, report
 from reaper_ops.flows.gather import Gathered
 from reaper_ops.flows.models_api import Order
 from reaper_ops.flows.watch import Round
@@ -339,3 +339,12 @@ def test_a_watch_draws_the_others(output: str, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert all(one in out for one in GOOD)
     assert "defect of reaper_ops" in out or output == "json"
+
+
+@pytest.mark.parametrize("actions", [[{"evil": 1}], ["x"], 7, None, [{"id": []}]])
+def test_a_mirror_that_tells_no_plan_is_its_own_problem(actions: Any) -> None:
+    good = [{"id": "mirror/start", "target": "x", "reason": "y"}]
+    rows = [{"host": host, "id": "mirror/plan", "result": {"actions": a}} for host, a in (("a", good), (BAD, actions))]
+    found = mirror._planned(Run(tuple(rows)))
+    assert [action.id for action in found.todo["a"]] == ["mirror/start"]
+    assert set(found.problems) == {BAD}
