@@ -14,6 +14,8 @@ MOST_LINKS, DEEPEST = 40, 64
 PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NOT_FOLLOWED = "is a link of user %d; links are not followed"
+KERNEL = re.compile(r"^/proc/\d+/[a-z_]+$")
+"""Files that only the kernel makes; hundreds of them are read for one list of processes."""
 MAGIC = re.compile(r"[*?\[]")
 SYSTEM = frozenset(
     (
@@ -269,6 +271,8 @@ def open_at(above, name, path, flags=os.O_RDONLY, linked=False):
 
 def open_file(path, flags=os.O_RDONLY, linked=False):
     """As `open_at`; what the path leads to is looked for as everywhere here."""
+    if KERNEL.match(path):
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with entry(path) as place:
         return open_at(place.above, place.name, path, flags, linked)
 
