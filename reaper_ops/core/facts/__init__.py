@@ -59,7 +59,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         docker=docker.parse(given),
         unit=unit.parse(given),
         process=process.parse(given),
-        listening=listening.parse(given),
+        listening=listening.parse(settings, given),
         unit_files=unit.parse_files(given),
         models_place=place.parse(given),
         container=docker.parse_container(given),

@@ -17,23 +17,27 @@ def asks(settings: Settings) -> list[Ask]:
     return [{"id": "port", "kind": "port", **ask}]
 
 
-def parse(answers: Answers) -> tuple[Holder, ...] | None:
+def parse(settings: Settings, answers: Answers) -> tuple[Holder, ...] | None:
     """None where it was not read."""
     answer = answers.get("port")
     rows = answer.get("rows")
     if not isinstance(rows, list):
         return None
     apart = whole(answer.get("taken")) == 0
-    found = (_holder(mapping(row), apart) for row in rows)
+    found = (_holder(mapping(row), apart, settings.ollama_runtime) for row in rows)
     return tuple(one for one in found if one is not None)
 
 
-def _holder(row: Mapping[str, Any], apart: bool) -> Holder | None:
+def _holder(row: Mapping[str, Any], apart: bool, runtime: str) -> Holder | None:
     address, port = text(row.get("address")), whole(row.get("port"))
     if not address or port is None:
         return None
     argv = row.get("argv")
-    cgroup = text(row.get("cgroup")) or ""
+    cgroup, container = text(row.get("cgroup")) or "", text(row.get("container")) or ""
+    by_runtime = {
+        "systemd": cgroup.endswith(f"/{places.UNIT}"),
+        "docker": container.split(" ")[0] == places.CONTAINER,
+    }
     return Holder(
         address="::" if address == "*" else address,
         port=port,
@@ -41,9 +45,9 @@ def _holder(row: Mapping[str, Any], apart: bool) -> Holder | None:
         user=text(row.get("user")) or "",
         argv=tuple(str(word) for word in argv) if isinstance(argv, list) else (),
         unit=text(row.get("unit")) or "",
-        container=text(row.get("container")) or "",
+        container=container,
         store=_store(row),
-        ours=row.get("ours") is True or cgroup.endswith(f"/{places.UNIT}"),
+        ours=row.get("ours") is True or by_runtime.get(runtime, False),
         mark=text(row.get("mark")) or "",
         ipv6_only=apart and address == "*",
     )

@@ -25,7 +25,7 @@ def another_server(case: Case) -> Verdict | None:
 def exposed(case: Case) -> Verdict | None:
     """Our server listens where the inventory does not want it."""
     s, facts = case.settings, case.facts
-    if not s.ollama_managed or facts is None or s.ollama_runtime == "docker":
+    if not s.ollama_managed or facts is None:
         return None
     wrong = listening.elsewhere(facts.listening, s.ollama_bind, s.ollama_port)
     if not wrong:
@@ -41,7 +41,7 @@ def exposed(case: Case) -> Verdict | None:
 
 def _strangers(case: Case) -> list[Holder]:
     s, facts = case.settings, case.facts
-    if not s.ollama_managed or facts is None or s.ollama_runtime == "docker":
+    if not s.ollama_managed or facts is None:
         return []
     found = listening.strangers(facts.listening, s.ollama_bind, s.ollama_port)
     return [holder for holder in found if holder.pid is not None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reaper_ops.core import listening
+from reaper_ops.core.facts import listening as facts_of_sockets
+from reaper_ops.core.facts.answers import Answers
 from reaper_ops.core.facts.model import Exchange, Facts, Holder, System
 from reaper_ops.core.probe import observe
 from reaper_ops.core.report import HostReport, Report, State
@@ -66,3 +68,31 @@ def test_only_an_address_that_overlaps_ours_is_in_the_way(bind: str, address: st
     row = Holder(address, 11434, 9, ipv6_only=apart)
     assert bool(listening.strangers((row,), bind, 11434)) is overlaps
     assert not listening.strangers((Holder(address, 8080, 9),), bind, 11434)
+
+
+@pytest.mark.parametrize(("address", "state"), [("127.0.0.1", State.HEALTHY), ("0.0.0.0", State.DEGRADED)])
+def test_where_the_container_is_published_counts_too(address: str, state: State) -> None:
+    settings = Settings(ollama_runtime="docker")
+    row = {
+        "address": address,
+        "port": 11434,
+        "pid": 5,
+        "cgroup": "/system.slice/docker.service",
+        "container": "ollama a:1",
+    }
+    holders = facts_of_sockets.parse(settings, Answers({"port": {"rows": [row]}}))
+    assert judged(*holders or (), settings=settings).state is state
+
+
+def test_the_units_server_is_not_the_process_that_a_user_runs() -> None:
+    row = {"address": "127.0.0.1", "port": 11434, "pid": 5, "cgroup": "/system.slice/ollama.service"}
+    for runtime, state in (("systemd", State.HEALTHY), ("process", State.NOT_OLLAMA)):
+        settings = Settings.model_validate({"ollama_runtime": runtime})
+        holders = facts_of_sockets.parse(settings, Answers({"port": {"rows": [row]}}))
+        assert judged(*holders or (), settings=settings).state is state
+
+
+def test_another_container_of_that_name_is_not_the_unit() -> None:
+    row = {"address": "127.0.0.1", "port": 11434, "pid": 5, "container": "ollama a:1"}
+    holders = facts_of_sockets.parse(Settings(), Answers({"port": {"rows": [row]}}))
+    assert judged(*holders or ()).state is State.NOT_OLLAMA
