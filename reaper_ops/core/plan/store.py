@@ -88,7 +88,9 @@ def _foreign(case: Case, place: Place, last: Step) -> str:
         f"sudo useradd --system --user-group --no-create-home --home-dir {case.wish.context['home']} "
         f"--shell /usr/sbin/nologin {user} && "
     )  # fmt: skip
-    held = "holds files" if place.entries is None else f"holds {place.entries} entries"
+    held = (
+        "holds files" if place.entries is None else f"holds {place.entries} entr{'y' if place.entries == 1 else 'ies'}"
+    )
     return (
         f"{place.path} {held} and is {last.owner}'s (mode {last.mode}), so that {user} cannot write there; it is not "
         f"changed by us: `{make}sudo chown -R {user}: {path}`, or name an empty ollama_models_dir"
