@@ -76,8 +76,11 @@ class Staging:
                     os.unlink(path)
 
     def leave(self):
-        """The guest's place goes; what is in the store is a copy."""
-        if self.guest:
+        """What is in the store is a copy: the guest's goes, and his place where nothing is left to go on with."""
+        if not self.guest or not os.path.isdir(self.path):
+            return
+        self.tidy(False)
+        if not any(name.startswith("sha256-") for name in os.listdir(self.path)):
             remove_path(self.path)
 
     def take(self, digest):
