@@ -18,8 +18,18 @@ DEFAULT = 120.0
 display = Display()
 
 
+def tell(host: str, text: str) -> None:
+    if os.environ.get("REAPER_OPS_EVENTS") == "1":
+        display.display(json.dumps({"event": "waiting", "host": host, "text": text}))
+    else:
+        display.display(f"{host}: {text}")
+
+
 class ActionModule(ActionBase):
+    """Other plugins that wait tell it in the same way."""
+
     _supports_check_mode = True
+    tell = staticmethod(tell)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -47,10 +57,3 @@ def problem(url: str, limit: float, answer: dict[str, Any]) -> str:
     if answer["dead"]:
         return f"{url} does not answer ({answer['last']}): {answer['dead']}"
     return f"{url} did not answer within {limit:.0f} s; last answer: {answer['last']}"
-
-
-def tell(host: str, text: str) -> None:
-    if os.environ.get("REAPER_OPS_EVENTS") == "1":
-        display.display(json.dumps({"event": "waiting", "host": host, "text": text}))
-    else:
-        display.display(f"{host}: {text}")

@@ -1,0 +1,43 @@
+# GNU General Public License v3.0 or later (see playbooks/COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits until nobody else installs packages: tells who does, and gives up at a deadline that is said."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import action_loader
+
+DEFAULT = 600.0
+EVERY = 5.0
+MEND = "as root on the host: `dpkg --configure -a`, then run again"
+LATER = "run again when it has ended; `ps -fp $(fuser /var/lib/dpkg/lock-frontend)` on the host shows it"
+
+tell = action_loader.get("wait_api", class_only=True).tell
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        host, limit = str((task_vars or {}).get("inventory_hostname", "")), float(args.pop("timeout", DEFAULT))
+        begun = time.monotonic()
+        while True:
+            look = self._execute_module(module_name="package_lock", module_args=args, task_vars=task_vars)
+            if look.get("failed") or look.get("unreachable") or "holder" not in look:
+                return {**result, **look}
+            if look["interrupted"]:
+                problem = "dpkg was interrupted on this host and left packages half configured"
+                return {**result, "failed": True, "msg": problem, "next_step": MEND}
+            waited = time.monotonic() - begun
+            if not look["holder"]:
+                return {**result, "changed": False}
+            if waited >= limit:
+                problem = f"{look['holder']} has held apt for {limit:.0f} s, and nothing can be installed meanwhile"
+                return {**result, "failed": True, "msg": problem, "next_step": LATER}
+            tell(host, f"waiting for {look['holder']}, which holds apt: {waited:.0f} of {limit:.0f} s")
+            time.sleep(EVERY)
