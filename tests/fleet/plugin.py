@@ -40,8 +40,10 @@ def unfit(config: pytest.Config, *, shapes: bool = False) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks these tests, and puts them last so that hosts have time to boot."""
     ours = [item for item in items if item.path.parent in ROOMS]
+    kinds = {item.path.name == SHAPES for item in ours}
+    reasons = {shapes: unfit(config, shapes=shapes) for shapes in kinds}
     for item in ours:
-        reason = unfit(config, shapes=item.path.name == SHAPES)
+        reason = reasons[item.path.name == SHAPES]
         item.add_marker(pytest.mark.fleet)
         item.add_marker(pytest.mark.timeout(1800))
         if reason:
