@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 EVIL = (
     "e\x1b]0;pwned\x07\x1b[2J\x1b[32mgreen\x1b[0m\x9b31m\x85\u202eab\u2066\u200b\u2028\u2029\ufeff\ud800\x7f\x00\b\t\rOK"
-    "\nroot:0 all-ok|x=1 [bold]b[/x] [link=e.invalid]l"
+    "\nroot:0 all-ok|x=1 [bold]b[/x] [link=e.invalid]l API_KEY_OLD=CANARY-7f3a"
 )
 """Titles, erasing, colours, C1, bidi, zero width, line separators, a lone surrogate, a line of its own, markup."""
 

@@ -145,7 +145,7 @@ def wanted_digest(archive):
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Trouble("%s: cannot be read: %s; set ollama_release_sha256" % (archive["checksum_url"], error)) from None
     for line in text.splitlines():
-        match = re.match(r"^([0-9a-fA-F]{64})\s+\*?(?:\./)?(.+?)\s*$", line)
+        match = re.match(r"^([0-9a-fA-F]{64})\s{1,8}\*?(?:\./)?(\S{1,256})\s{0,8}$", line)
         if match and match.group(2) == name:
             return match.group(1).lower(), "release-file"
     raise Trouble("%s: does not list %s; set ollama_release_sha256" % (place, name))

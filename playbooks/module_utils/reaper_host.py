@@ -16,7 +16,8 @@ MAX_LINES = 640 * 1024
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib"
 NAMED = (
     r"(?:token|secret|passw(?:or)?d|passphrase|(?<![a-z])pass|credentials?|signature|(?<=[a-z0-9])_(?:key|pwd)"
-    r"|(?:api|access|secret|private)[-_]?key)"
+    r"|(?:api|access|secret|private)[-_]?key|(?<![a-z])sig)"
+    r"(?:[-_](?:v?\d{1,6}|old|new|prev(?:ious)?|backup|bak|prod|dev|test|live|staging|b(?:ase)?64)){0,2}"
 )
 VALUE = r"[^\s\0,;&\"'\])}]+"
 SECRETS = tuple(
@@ -29,7 +30,10 @@ SECRETS = tuple(
         (r"(\bbearer\s)(?=\S{0,99}\d)[\w.~+/=-]{8,}", ""),
         (r"(" + NAMED + r"(?:=[\"']?|[\"']\s{0,9}:\s{0,9}[\"']))(?:(?<=[\"'])[^\"'\0\n]+|" + VALUE + ")", ""),
         (r"(\"auth\"\s{0,9}:\s{0,9}\")[^\"]+", ""),
-        (r"((?:[-_](?:token|secret)|api[-_]key|password):\s?)" + VALUE, ""),
+        (r"((?:[-_](?:token|secret|pass)|api[-_]key|passw(?:or)?d|passphrase):\s{0,9}[\"']?)" + VALUE, ""),
+        (r"(cookie[\"']?\s?[:=]\s{0,9}[\[\"']{0,2})[^\r\n\0\"'\\]{1,4096}", ""),
+        (r"(\blogin\s{1,9}\S{1,99}\s{1,9}password\s{1,9})\S{1,299}", ""),
+        (r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{1,20000}", ""),
         (r"(--(?:\w[\w-]{0,30}?)?" + NAMED + r"[\s\0])" + VALUE, ""),
         (r"\b(hf_|gh[opsu]_|github_pat_|glpat-|sk-|nvapi-)[\w-]{16,}", ""),
     )

@@ -23,7 +23,7 @@ BLOB = re.compile(r"^(sha256:[0-9a-f]{64})bytes=(\d{1,15})-\d{1,15}(?: (\S+))?$"
 TOTAL = re.compile(rb"\r\n[Cc]ontent-[Rr]ange: bytes \d{1,15}-\d{1,15}/(\d{1,15})\r\n")
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 NUMBER = re.compile(r"\d+")
-TAG = re.compile(r"/repositories/(.+)/_manifests/tags/([^/]+)/current/link$")
+TAG = re.compile(r"/repositories/(.{1,512})/_manifests/tags/([^/]{1,128})/current/link$")
 
 
 def files_below(path):

@@ -32,10 +32,6 @@ PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; import ansible.__main__ as a
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
 
 
-LONGEST_WORD = 100_000
-"""Linux takes no word of 128 KiB on a command line."""
-
-
 @dataclass(frozen=True)
 class Run:
     """One playbook run: results per host in order, and which hosts could not be reached or failed.
@@ -249,11 +245,11 @@ def playing(
 
 @contextmanager
 def _handed(variables: Mapping[str, Any] | None) -> Iterator[list[str]]:
-    """Variables as words of a command line, or in a file where they are too many for one word."""
-    text = json.dumps(variables) if variables else ""
-    if len(text) < LONGEST_WORD:
-        yield ["-e", text] if text else []
+    """Variables in a file that its owner alone reads: a command line is read by everybody on this machine."""
+    if not variables:
+        yield []
         return
+    text = json.dumps(variables)
     with tempfile.NamedTemporaryFile("w", prefix="reaper-ops-", suffix=".json") as file:
         file.write(text)
         file.flush()

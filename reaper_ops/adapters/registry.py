@@ -30,7 +30,7 @@ SAID = {
     429: ("limits the rate of requests", "run again later, or set ollama_mirror"),
 }
 BROKEN = ("is in trouble", "run again later")
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_CHALLENGE = re.compile(r'\b(\w{1,64})="([^"]{0,2048})"')
 _TOKEN = re.compile(r"[!-~]{1,16384}\Z")
 
 

@@ -119,7 +119,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _sentence(error: object) -> str:
     """A message of several lines, as of Ansible, on one."""
-    return one_line(re.sub(r"\s*\n\s*", " ", str(error)))
+    return one_line(re.sub(r"[ \t]{0,64}\n\s{0,64}", " ", str(error)))
 
 
 def _unexpected(error: Exception) -> int:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from reaper_ops.core import facts, pasted
+from reaper_ops.core import facts, pasted, secrets
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.settings import Settings, parse_set
@@ -27,8 +27,6 @@ INSIDE = "http/inside.json"
 ASKED = "http/asked-"
 MORE = "more/"
 ENVIRON = "environ.txt"
-SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY)$")
-PASSWORD = re.compile(r"(://(?:[^/\s:@]*:)?)[^/\s@]+@")
 OUTPUT, CONTENT = "stdout", "content"
 FILES: Mapping[str, tuple[str, str]] = {
     "journal.log": ("log", OUTPUT),
@@ -110,10 +108,10 @@ def files(saved: Saved) -> dict[str, str]:
     """A host's folder: its files by their path in it."""
     plain = without_secrets(saved.settings.model_dump(mode="json", exclude_defaults=True))
     plain["ollama_version"] = saved.settings.ollama_version
-    about = {"host": saved.host, "url": saved.url, "problem": saved.problem, "read": saved.answers is not None}
+    about = {"host": saved.host, "url": secrets.redact(saved.url), "problem": secrets.redact(saved.problem), "read": saved.answers is not None}
     found = {HOST: _json(about), SETTINGS: _json(plain)}
     if saved.exchanges:
-        found[OUTSIDE] = _json({"exchanges": [asdict(exchange) for exchange in saved.exchanges]})
+        found[OUTSIDE] = _json({"exchanges": [without_secrets(asdict(exchange)) for exchange in saved.exchanges]})
     for id_, answer in (saved.answers or {}).items():
         found |= _file(id_, answer)
     return found
@@ -127,7 +125,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
         return [without_secrets(item) for item in value]
     if not isinstance(value, str):
         return value
-    return "***" if SECRET.search(name) else PASSWORD.sub(r"\1***@", value)
+    return "***" if name and secrets.is_named(name) else secrets.redact(value)
 
 
 def _file(id_: str, answer: Mapping[str, Any]) -> dict[str, str]:
@@ -265,6 +263,7 @@ def _settings(name: str, texts: Mapping[str, str]) -> Settings:
 
 def _answers(texts: Mapping[str, str], by_hand: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    texts = {part: text if part.endswith(".json") else pasted.cut(text) for part, text in texts.items()}
     for part, text in texts.items():
         if part.startswith(MORE):
             found[unquote(part[len(MORE) : -5])] = _answer(part, text)

@@ -112,7 +112,9 @@ def plain(text: str) -> str:
         if phrase in text:
             return words
     one_line = " ".join(text.split()).removeprefix("Failed to parse inventory: ").removeprefix("YAML parsing failed: ")
-    return re.sub(r"got: <class '.*Tagged(\w+)'>", lambda found: f"got a {found[1].lower()}", one_line).rstrip(". ")
+    return re.sub(
+        r"got: <class '.{0,100}Tagged(\w{1,64})'>", lambda found: f"got a {found[1].lower()}", one_line
+    ).rstrip(". ")
 
 
 def sentence(stderr: str) -> str:

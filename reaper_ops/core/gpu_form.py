@@ -34,7 +34,7 @@ class GpuForm:
 
 def version(text: str | None) -> tuple[int, int] | None:
     """Major and minor of `28.2.2`, `v2.26.1-4`, `NVIDIA Container Toolkit CLI version 1.18.0`; None when none."""
-    match = re.search(r"(\d+)\.(\d+)", text or "")
+    match = re.search(r"(\d{1,9})\.(\d{1,9})", text or "")
     return (int(match[1]), int(match[2])) if match else None
 
 

@@ -15,7 +15,13 @@ FENCE = re.compile(r"^(?:```\w*|~~~\w*)\s*$")
 TOOLS = (
     r"(?:sudo|journalctl|systemctl|docker|podman|ss|ps|cat|curl|dmesg|mount|grep|nft|iptables|ufw|free|ls|nvidia-smi)"
 )
-PROMPT = re.compile(rf"^(?:\(\S+\) )?(?:\[?[\w.-]+@[\w.-]+[^\n$#%>]*[$#%>] ?(?:\S.*)?|[$%❯➜] \S.*|# ?{TOOLS}\b.*)$")
+PROMPT = re.compile(
+    r"^(?:\(\S{1,64}\) )?(?:\[?[\w.-]{1,64}@[\w.-]{1,64}[^\n$#%>]{0,256}[$#%>] ?(?:\S.*)?|[$%❯➜] \S.*|# ?"
+    + TOOLS
+    + r"\b.*)$"
+)
+LONGEST = 4000
+"""Characters of a line: MAX_LINE of playbooks/module_utils/reaper_host.py."""
 STEPS = {"version": "/api/version", "tags": "/api/tags", "ps": "/api/ps", "root": "/", "generate": "/api/generate"}
 
 
@@ -69,3 +75,8 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def cut(text: str) -> str:
+    """Of a long line the beginning, as what a host reads is cut there."""
+    return text if len(text) <= LONGEST else "\n".join(line[:LONGEST] for line in text.split("\n"))

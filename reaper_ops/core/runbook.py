@@ -29,7 +29,7 @@ def parse(docstring: str) -> Runbook:
 
 
 def _bullets(body: str) -> tuple[str, ...]:
-    return tuple(" ".join(item.split()) for item in re.split(r"^\s*- ", body, flags=re.M) if item.strip())
+    return tuple(" ".join(item.split()) for item in re.split(r"^[ \t]*- ", body, flags=re.M) if item.strip())
 
 
 def _flowing(body: str) -> str:

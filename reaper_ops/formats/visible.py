@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import re
 
+from reaper_ops.core.secrets import redact
+
 _MARK = str(10**8 + int.from_bytes(os.urandom(4), "big") % 10**8)
 _OWN = re.compile(rf"\x1b\[{_MARK};([0-9]{{1,2}})m")
 
 
 def one_line(text: object) -> str:
     """A value as one inert word or sentence: also its line ends and tabs are written out."""
-    found = str(text)
+    found = redact(str(text))
     return found if found.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in found)
 
 
@@ -38,7 +40,8 @@ def painted(text: str, code: str) -> str:
 
 
 def shown(text: str) -> str:
-    """What may be written to a terminal: our own colours, and everything else visible."""
+    """What may be written to a terminal: our own colours, no secret, and everything else visible."""
+    text = redact(text)
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     parts = _OWN.split(text)

@@ -280,6 +280,9 @@ def test_the_terminal_shows_and_obeys_nothing(
     code = run([*verb.split(), *words])
     out, err = (data.decode() for data in capfdbinary.readouterr())
     assert "Traceback" not in out + err
+    assert "CANARY" not in out + err
+    page = Path(places["PAGE"])
+    assert not page.exists() or "CANARY" not in page.read_text()
     assert "defect of reaper_ops" not in err
     assert not strays((out if verb != "render" else out.replace("\t", "")) + err)
     if verb != "render" and "prometheus" not in words and "junit" not in words:

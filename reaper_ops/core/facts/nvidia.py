@@ -98,8 +98,10 @@ def cdi(answers: Answers) -> tuple[str, ...] | None:
 
 
 def spec_names(content: str | None) -> list[str]:
-    kind = re.search(r"^\s*\"?kind\"?\s*:\s*\"?([\w./-]+)", content or "", re.M)
+    kind = re.search(r"^[ \t]{0,64}\"?kind\"?[ \t]{0,64}:[ \t]{0,64}\"?([\w./-]{1,256})", content or "", re.M)
     if not kind:
         return []
-    found = re.findall(r"^\s*(?:-\s*)?\"?name\"?\s*:\s*[\"']?([^\"'\s,]+)", content or "", re.M)
+    found = re.findall(
+        r"^[ \t]{0,64}(?:-[ \t]{0,64})?\"?name\"?[ \t]{0,64}:[ \t]{0,64}[\"']?([^\"'\s,]{1,256})", content or "", re.M
+    )
     return [f"{kind[1]}={name}" for name in found]

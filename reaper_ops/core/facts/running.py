@@ -210,7 +210,7 @@ def _swapped(answers: Answers, id_: str) -> tuple[float, int] | None:
 
 def processor(content: str | None) -> tuple[frozenset[str] | None, str]:
     """Flags of the first core, and what the processor calls itself."""
-    rows = re.findall(r"^([A-Za-z ]+?)\s*:[ \t]*(.*)$", content or "", re.M)
+    rows = re.findall(r"^([A-Za-z ]{1,64}?)[ \t]{0,16}:[ \t]{0,64}(.*)$", content or "", re.M)
     first: dict[str, str] = {}
     for name, value in rows:
         first.setdefault(name, value.strip())

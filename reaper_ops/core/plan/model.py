@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reaper_ops.core.facts.model import Facts
+from reaper_ops.core.secrets import redact as redact
 from reaper_ops.core.settings import Settings
-
-_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s@]+@")
-
-
-def redact(text: str) -> str:
-    """The text without the passwords in its URLs."""
-    return _PASSWORD.sub(r"\1***@", text)
-
 
 @dataclass(frozen=True)
 class Desired:

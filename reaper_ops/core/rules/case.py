@@ -20,8 +20,8 @@ from reaper_ops.core.rules.serverlog import ServerLog
 from reaper_ops.core.settings import Settings
 from reaper_ops.core.signatures.model import Hit
 
-_SLOG = re.compile(r"time=\S*?T?(\d\d:\d\d:\d\d)\S* level=\w+ source=\S+")
-_BLOB = re.compile(r"model=/\S*/(sha256-[0-9a-f]{12})[0-9a-f]*")
+_SLOG = re.compile(r"time=\S{0,32}?T?(\d\d:\d\d:\d\d)\S{0,32} level=\w{1,16} source=\S{1,128}")
+_BLOB = re.compile(r"model=/\S{0,256}/(sha256-[0-9a-f]{12})[0-9a-f]{0,64}")
 
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from reaper_ops.core.rules.gpu_link import Link
 from reaper_ops.core.settings import Settings
 
 START = re.compile(r'msg="server config"')
-COMPUTE = re.compile(r'msg="inference compute".*?\blibrary="?(\w+)')
+COMPUTE = re.compile(r'msg="inference compute".{0,300}?\blibrary="?(\w{1,64})')
 FAILURES = (
     (r'"NVIDIA driver too old".*', "nvidia-driver-too-old", "upgrade the driver to 570 or newer"),
     (r'"skipping CUDA device.*', "compute-capability-unsupported", "use the CPU, or OLLAMA_VULKAN=1"),

@@ -9,11 +9,13 @@ from reaper_ops.core import signatures
 from reaper_ops.core.signatures.model import Hit
 
 _LINE = re.compile(
-    r"request failed: |failed to get direct URL|(?P<layer>[0-9a-f]{12}) part \d+ (?:attempt|stalled)"
+    r"request failed: |failed to get direct URL|(?P<layer>[0-9a-f]{12}) part \d{1,9} (?:attempt|stalled)"
     r"|downloading (?P<begun>[0-9a-f]{12}) in \d+"
 )
 MARKS = ("request failed: ", "failed to get direct URL", " part ", "downloading ")
-_MANIFEST = re.compile(r"https?://(?P<host>[^/\"\\]+)/v2/(?P<name>[^\"\\\s]+)/manifests/(?P<tag>[^\"\\\s]+)")
+_MANIFEST = re.compile(
+    r"https?://(?P<host>[^/\"\\]{1,256})/v2/(?P<name>[^\"\\\s:]{1,256})/manifests/(?P<tag>[^\"\\\s]{1,128})"
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ TABLE = (
     S(
         "gpu-driver-too-old",
         "log",
-        r'NVIDIA driver too old"(?:.*required_driver="(?P<need>[^"]+)")?'
+        r'NVIDIA driver too old"(?:.{0,200}required_driver="(?P<need>[^"]{1,512})")?'
         r"|CUDA driver version is insufficient for CUDA runtime version",
         ("nvidia-driver-too-old",),
         'msg="NVIDIA driver too old" device="NVIDIA GeForce GTX 1070 Ti" driver=535 required_driver="570 or newer"',
@@ -45,7 +45,7 @@ TABLE = (
     S(
         "cuda-uvm",
         "log",
-        r"(?:cudart init failure|cuInit failed|CUDA error|failed to get device context)[: ]+"
+        r"(?:cudart init failure|cuInit failed|CUDA error|failed to get device context)[: ]{1,128}"
         r"(?P<code>3|46|100|802|999)\b",
         ("nvidia-uvm-stale",),
         'Unable to load cudart library error="cudart init failure: 999"',
@@ -67,7 +67,7 @@ TABLE = (
     S(
         "visible-devices",
         "log",
-        r'user overrode visible devices" (?P<variable>\w+)=(?P<value>\S+)',
+        r'user overrode visible devices" (?P<variable>\w{1,128})=(?P<value>\S{1,256})',
         ("visible-devices-misset",),
         'level=WARN msg="user overrode visible devices" CUDA_VISIBLE_DEVICES=-1',
     ),
@@ -81,7 +81,7 @@ TABLE = (
     S(
         "gpu-xid",
         "kernel",
-        r"NVRM: Xid \((?P<pci>[^)]+)\): (?P<xid>\d+)",
+        r"NVRM: Xid \((?P<pci>[^)]{1,64})\): (?P<xid>\d{1,20})",
         ("gpu-xid-fault",),
         "NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
     ),
@@ -132,7 +132,7 @@ TABLE = (
     S(
         "cpu-trap",
         "kernel",
-        r"traps: (?P<comm>(?:ollama|llama)\S*)\[(?P<pid>\d+)\] trap invalid opcode",
+        r"traps: (?P<comm>(?:ollama|llama)\S{0,256})\[(?P<pid>\d{1,20})\] trap invalid opcode",
         ("cpu-illegal-instruction",),
         "kernel: [ 1529.028302] traps: ollama-runner[2213] trap invalid opcode ip:472d79 sp:7ffdbe33f680 error:0 in "
         "ollama-runner[407000+da000]",

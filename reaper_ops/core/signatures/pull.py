@@ -9,7 +9,7 @@ TABLE = (
         "pull-x509-time",
         "pull",
         r"certificate has expired or is not yet valid"
-        r"(?:: current time (?P<now>\S+) is (?P<side>after|before) (?P<bound>[^\s\"\\]+))?"
+        r"(?:: current time (?P<now>\S{1,256}) is (?P<side>after|before) (?P<bound>[^\s\"\\]{1,512}))?"
         r"|certificate (?:has expired|is not yet valid)",
         ("pull-x509-time",),
         "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: "
@@ -36,22 +36,22 @@ TABLE = (
     S(
         "pull-tls-closed",
         "pull",
-        r'Get \\?"https://[^"\\]*\\?": EOF',
+        r'Get \\?"https://[^"\\]{0,512}\\?": EOF',
         ("pull-tls-garbage",),
         r'msg="request failed: Get \"https://127.0.0.1:31900/v2/ok/tiny/manifests/1m\": EOF"',
     ),
     S(
         "pull-dns",
         "pull",
-        r"lookup (?P<name>[^\s:]+)(?: on (?P<resolver>\S+))?: "
-        r"(?:no such host|server misbehaving|Temporary failure in name resolution|.*?i/o timeout)",
+        r"lookup (?P<name>[^\s:]{1,256})(?: on (?P<resolver>\S{1,128}))?: "
+        r"(?:no such host|server misbehaving|Temporary failure in name resolution|(?:(?!lookup ).){0,200}?i/o timeout)",
         ("pull-dns",),
         "dial tcp: lookup registry.ollama.ai on 127.0.0.53:53: server misbehaving",
     ),
     S(
         "pull-connect",
         "pull",
-        r"(?P<proxy>proxyconnect tcp: )?dial tcp (?P<address>\[?[0-9A-Fa-f.:]+\]?:\d+): "
+        r"(?P<proxy>proxyconnect tcp: )?dial tcp (?P<address>\[?[0-9A-Fa-f.:]{1,128}\]?:\d{1,20}): "
         r"(?:i/o timeout|connect: (?:connection"
         r" (?:timed out|refused)|no route to host|network is unreachable|operation not permitted))",
         ("pull-connect-blocked",),
@@ -60,21 +60,21 @@ TABLE = (
     S(
         "pull-needs-newer",
         "pull",
-        r"\b412\b.*|requires a newer version of Ollama",
+        r"\b412\b.{0,200}|requires a newer version of Ollama",
         ("pull-needs-newer-ollama",),
         "pull model manifest: 412: The model you are attempting to pull requires a newer version of Ollama.",
     ),
     S(
         "pull-limited",
         "pull",
-        r"manifest: 429\b|max retries exceeded.*\b429\b|(?i:too ?many ?requests)",
+        r"manifest: 429\b|max retries exceeded.{0,200}\b429\b|(?i:too ?many ?requests)",
         ("pull-rate-limited",),
         'pull model manifest: 429: {"errors":[{"code":"TOOMANYREQUESTS","message":"rate limit exceeded"}]}',
     ),
     S(
         "pull-denied",
         "pull",
-        r"manifest: (?P<code>401|403)\b|unauthorized: access denied|realm host \S+ does not match"
+        r"manifest: (?P<code>401|403)\b|unauthorized: access denied|realm host \S{1,256} does not match"
         r"|says (?P<ours>401|403)\b",
         ("pull-unauthorized",),
         'pull model manifest: realm host "" does not match original host "127.0.0.1:31900"',
@@ -82,7 +82,7 @@ TABLE = (
     S(
         "pull-no-key",
         "pull",
-        r"open (?P<path>\S*id_ed25519): ",
+        r"open (?P<path>\S{0,256}id_ed25519): ",
         ("pull-unauthorized",),
         "pull model manifest: open /usr/share/ollama/.ollama/id_ed25519: no such file or directory",
     ),
@@ -106,28 +106,31 @@ TABLE = (
     S(
         "pull-no-room",
         "pull",
-        r"needs (?P<need>[\d.]+ GB) and [\d.]+ GB must stay free, but (?P<path>\S+) has only (?P<free>[\d.]+ GB)",
+        r"needs (?P<need>[\d.]{1,20} GB) and [\d.]{1,20} GB must stay free, but (?P<path>\S{1,256}) has only "
+        r"(?P<free>[\d.]{1,20} GB)",
         ("pull-disk-full",),
         "llama3:70b needs 39.9 GB and 1.1 GB must stay free, but /var/lib/ollama/models has only 12.3 GB",
     ),
     S(
         "pull-stalled",
         "pull",
-        r"(?P<layer>[0-9a-f]{12}) part (?P<part>\d+) stalled; retrying|stalled: no new byte for (?P<patience>\d+) s",
+        r"(?P<layer>[0-9a-f]{12}) part (?P<part>\d{1,9}) stalled; retrying"
+        r"|stalled: no new byte for (?P<patience>\d{1,9}) s",
         ("pull-stalled",),
         'level=INFO source=download.go:250 msg="e8a35b5937a5 part 23 stalled; retrying. If this persists, press"',
     ),
     S(
         "pull-attempt",
         "pull",
-        r"(?P<layer>[0-9a-f]{12}) part (?P<part>\d+) attempt (?P<attempt>\d+) failed: (?P<why>.*), retrying in",
+        r"(?P<layer>[0-9a-f]{12}) part (?P<part>\d{1,9}) attempt (?P<attempt>\d{1,9}) failed: "
+        r"(?P<why>.{0,300}), retrying in",
         ("pull-max-retries",),
         'level=INFO source=download.go:299 msg="caa5710c3f1c part 2 attempt 5 failed: unexpected EOF, retrying in 32s"',
     ),
     S(
         "pull-max-retries",
         "pull",
-        r"max retries exceeded(?:: (?P<why>[^\n\"]*))?",
+        r"max retries exceeded(?:: (?P<why>[^\n\"]{0,512}))?",
         ("pull-max-retries",),
         "max retries exceeded: unexpected EOF",
     ),

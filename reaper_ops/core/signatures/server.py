@@ -8,7 +8,7 @@ TABLE = (
     S(
         "listening",
         "log",
-        r"Listening on (?P<addr>\S+:\d+) \(version (?P<version>[^)]+)\)",
+        r"Listening on (?P<addr>\S{1,256}:\d{1,20}) \(version (?P<version>[^)]{1,64})\)",
         (),
         'level=INFO source=routes.go:2008 msg="Listening on 127.0.0.1:11434 (version 0.33.0-rc2)"',
     ),
@@ -22,7 +22,7 @@ TABLE = (
     S(
         "compute-device",
         "log",
-        r'inference compute" id=(?P<id>\S+).*?library=(?P<library>\w+)',
+        r'inference compute" id=(?P<id>\S{1,256}) .{0,200}?library=(?P<library>\w{1,128})',
         (),
         'level=INFO source=types.go:50 msg="inference compute" id=cpu library=cpu compute="" name=cpu',
     ),
@@ -80,7 +80,7 @@ TABLE = (
     S(
         "queue-full",
         "api",
-        r"server busy, please try again\.\s+maximum pending requests exceeded",
+        r"server busy, please try again\.\s{1,20}maximum pending requests exceeded",
         ("queue-full-503",),
         "server busy, please try again.  maximum pending requests exceeded",
     ),
@@ -94,14 +94,14 @@ TABLE = (
     S(
         "model-not-found",
         "api",
-        r"model ['\"](?P<model>[^'\"]+)['\"] not found",
+        r"model ['\"](?P<model>[^'\"]{1,512})['\"] not found",
         ("model-not-found",),
         "model 'llama3' not found",
     ),
     S(
         "weights-broken",
         "api log",
-        r"invalid file magic|offset\+size \(\d+\) exceeds file size|couldn't open model file"
+        r"invalid file magic|offset\+size \(\d{1,20}\) exceeds file size|couldn't open model file"
         r"|failed to load model metadata",
         ("corrupt-manifest",),
         'tensor "blk.3.ffn_up.weight" offset+size (134356480) exceeds file size (134303488)',
@@ -109,21 +109,21 @@ TABLE = (
     S(
         "port-taken",
         "log",
-        r"listen tcp (?P<addr>\S+): bind: address already in use",
+        r"listen tcp (?P<addr>\S{1,256}): bind: address already in use",
         ("port-taken",),
         "ollama[374]: listen tcp 127.0.0.1:11434: bind: address already in use",
     ),
     S(
         "bind-address-missing",
         "log",
-        r"listen tcp (?P<addr>\S+): bind: cannot assign requested address",
+        r"listen tcp (?P<addr>\S{1,256}): bind: cannot assign requested address",
         ("bind-address-missing",),
         "Error: listen tcp 100.101.1.2:11434: bind: cannot assign requested address",
     ),
     S(
         "bind-permission",
         "log",
-        r"listen tcp (?P<addr>\S+): bind: permission denied",
+        r"listen tcp (?P<addr>\S{1,256}): bind: permission denied",
         ("port-taken",),
         "Error: listen tcp 0.0.0.0:80: bind: permission denied",
     ),
@@ -144,14 +144,14 @@ TABLE = (
     S(
         "models-dir-permission",
         "api log pull",
-        r"(?:mkdir|open|stat|chmod|remove|rename) (?P<path>/\S+): permission denied",
+        r"(?:mkdir|open|stat|chmod|remove|rename) (?P<path>/\S{1,256}): permission denied",
         ("models-dir-permission",),
         "ollama[579]: mkdir /srv/ro/blobs: permission denied: ensure path elements are traversable",
     ),
     S(
         "models-dir-readonly",
         "api log pull",
-        r"(?:mkdir|open|write) (?P<path>\S+): read-only file system",
+        r"(?:mkdir|open|write) (?P<path>\S{1,256}): read-only file system",
         ("filesystem-readonly-or-inodes",),
         "Error: mkdir /models/blobs: read-only file system",
     ),
@@ -172,14 +172,14 @@ TABLE = (
     S(
         "unit-killed",
         "log",
-        r"(?P<unit>\S+): Main process exited, code=killed, status=9/KILL",
+        r"(?<!\S)(?P<unit>\S{1,256}): Main process exited, code=killed, status=9/KILL",
         (),
         "systemd[1]: ollama.service: Main process exited, code=killed, status=9/KILL",
     ),
     S(
         "unit-ended",
         "log",
-        r"(?P<unit>\S+): Deactivated successfully",
+        r"(?<!\S)(?P<unit>\S{1,256}): Deactivated successfully",
         (),
         "systemd[1]: ollama.service: Deactivated successfully.",
     ),

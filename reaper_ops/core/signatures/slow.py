@@ -8,16 +8,18 @@ TABLE = (
     S(
         "request-served",
         "history",
-        r"\[GIN\] (?P<day>\d{4}/\d\d/\d\d) - (?P<time>\d\d:\d\d:\d\d) \|\s*(?P<status>\d{3}) \|\s*(?P<took>\S+) \|"
-        r"\s*(?P<client>\S+) \|\s*(?P<method>\w+)\s+\"(?P<path>[^\"]*)\"",
+        r"\[GIN\] (?P<day>\d{4}/\d\d/\d\d) - (?P<time>\d\d:\d\d:\d\d) \|\s{0,20}(?P<status>\d{3}) \|"
+        r"\s{0,20}(?P<took>\S{1,256}) \|"
+        r"\s{0,20}(?P<client>\S{1,256}) \|\s{0,20}(?P<method>\w{1,128})\s{1,20}\"(?P<path>[^\"]{0,512})\"",
         (),
         '[GIN] 2026/11/22 - 11:08:42 | 503 |     7.80652ms |       127.0.0.1 | POST     "/api/generate"',
     ),
     S(
         "runner-starting",
         "history",
-        r'msg="starting (?:llama-server|llama server|runner)" cmd=.*?--model (?P<model>\S+)'
-        r"(?:.*? (?:-c|--ctx-size) (?P<context>\d{1,12}))?(?:.*? (?:-np|--parallel) (?P<parallel>\d{1,6}))?",
+        r'^.{0,300}?msg="starting (?:llama-server|llama server|runner)" cmd=(?>.{0,1000}?--model )(?P<model>\S{1,512})'
+        r"(?:(?>.{0,600}? (?:-c|--ctx-size) )(?P<context>\d{1,12}))?"
+        r"(?:(?>.{0,600}? (?:-np|--parallel) )(?P<parallel>\d{1,6}))?",
         (),
         'msg="starting llama-server" cmd="/usr/local/lib/ollama/llama-server --model '
         '/var/lib/ollama/models/blobs/sha256-caa5 --port 43885 --host 127.0.0.1 --no-webui --offline -c 4096 -np 1"',
@@ -25,7 +27,8 @@ TABLE = (
     S(
         "runner-committed",
         "history",
-        r"msg=load request=\"\{Operation:commit .*?Parallel:(?P<parallel>\d{1,6}) .*?KvSize:(?P<context>\d{1,12}) ",
+        r"^.{0,300}?msg=load request=\"\{Operation:commit (?>.{0,1000}?Parallel:)(?P<parallel>\d{1,6}) "
+        r"(?>.{0,1000}?KvSize:)(?P<context>\d{1,12}) ",
         (),
         'msg=load request="{Operation:commit LoraPath:[] Parallel:1 BatchSize:512 FlashAttention:false KvSize:4096 '
         'KvCacheType: NumThreads:8 GPULayers:[] MultiUserCache:false ProjectorPath: MainGPU:0 UseMmap:false}"',
@@ -58,7 +61,7 @@ TABLE = (
     S(
         "layers-offloaded",
         "history",
-        r"offloaded (?P<layers>\d+)/(?P<all>\d+) layers to GPU",
+        r"offloaded (?P<layers>\d{1,20})/(?P<all>\d{1,20}) layers to GPU",
         (),
         'level=INFO source=ggml.go:494 msg="offloaded 20/49 layers to GPU"',
     ),

@@ -8,7 +8,7 @@ TABLE = (
     S(
         "cloud-error",
         "api",
-        r"ollama cloud is disabled|\(ref: [0-9a-f]{8}-[0-9a-f-]+\)|^account unavailable$",
+        r"ollama cloud is disabled|\(ref: [0-9a-f]{8}-[0-9a-f-]{1,128}\)|^account unavailable$",
         ("cloud-model-error",),
         "Server overloaded, please retry shortly (ref: aaa65c70-cfa0-446b-86f1-4ab0e2deb9e4)",
     ),

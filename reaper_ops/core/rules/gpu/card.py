@@ -132,7 +132,7 @@ def _counts(case: Case, xid: str, line: str) -> bool:
     if xid in BY_CARD:
         return True
     then, start = proof.moment(line), proof.started(case)
-    ours = re.search(r"name=(?:\S*/)?(?:ollama|llama)", line) is not None
+    ours = re.search(r"name=(?:\S{0,256}/)?(?:ollama|llama)", line) is not None
     return xid in BY_PROGRAM and ours and (then is None or start is None or then >= start)
 
 

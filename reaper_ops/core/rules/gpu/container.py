@@ -11,7 +11,7 @@ from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.gpu import proof
 from reaper_ops.core.rules.rule import Rule
 
-NO_CGROUPS = re.compile(r"^\s*no-cgroups\s*=\s*(true|false)", re.M)
+NO_CGROUPS = re.compile(r"^[ \t]{0,64}no-cgroups[ \t]{0,64}=[ \t]{0,64}(true|false)", re.M)
 KINDS = {"snap": "the Docker of a snap", "desktop": "Docker Desktop"}
 
 

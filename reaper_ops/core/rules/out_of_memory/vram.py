@@ -15,7 +15,7 @@ from reaper_ops.core.values import full_model_name
 CAUSES = frozenset({"vram-oom-load", "vram-oom-runtime", "rocm-vulkan-oom"})
 WHILE_RUNNING = "error was encountered while running the model"
 _ASKED = re.compile(r"allocating (?P<mib>[\d.]+) MiB|buffer of size (?P<bytes>\d+)")
-RUNNER = re.compile(r"llama-server|ollama(?:\S*) runner|ollama_llama_server")
+RUNNER = re.compile(r"llama-server|ollama\S{0,64} runner|ollama_llama_server")
 
 
 def _verdict(case: Case) -> Verdict | None:

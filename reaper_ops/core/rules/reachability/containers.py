@@ -121,7 +121,7 @@ def container_port_not_published(case: Case) -> Finding | None:
 
 
 def _asked(client: DockerContainer) -> list[tuple[str, str]]:
-    names = [n for n in client.environ if re.search(r"OLLAMA\w*(URLS?|HOST|BASE)$", n)]
+    names = [n for n in client.environ if re.search(r"OLLAMA\w{0,64}(URLS?|HOST|BASE)$", n)]
     return [(name, url) for name in names for url in re.split(r"[;,]", client.environ[name]) if url.strip()]
 
 

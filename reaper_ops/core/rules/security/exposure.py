@@ -12,7 +12,7 @@ from reaper_ops.core.report import Evidence
 from reaper_ops.core.rules.case import Case, excerpt
 from reaper_ops.core.rules.rule import Rule
 
-CLIENT = re.compile(r"\[GIN\] .*\| +200 \|.*\| +([0-9a-fA-F.:]+) \|")
+CLIENT = re.compile(r"\[GIN\] [^|]{0,64}\| {1,20}200 \|[^|]{0,64}\| {1,20}([0-9a-fA-F.:]{1,45}) \|")
 EVERY = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 OURS = frozenset({"ollama", "docker-proxy", "rootlessport"})
 ALLOW = "access-control-allow-origin"

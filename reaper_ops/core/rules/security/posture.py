@@ -17,7 +17,7 @@ from reaper_ops.core.rules.security.exposure import reachable, truthy
 from reaper_ops.core.settings.model import newest_release
 
 READ_BY_ANYONE = "0.17.1"
-LOGIN = re.compile(r"(\w+):?(https?://)[^/@\s\"']+@([^\s\]\"']+)")
+LOGIN = re.compile(r"\b(\w{1,64}):?(https?://)[^/@\s\"']{1,256}@([^\s\]\"']{1,256})")
 WHOLE = re.compile(
     r"^/(?:etc|root|home|var|usr|boot|dev|proc|sys|var/run/docker\.sock|run/docker\.sock|var/lib/docker)?$"
 )
