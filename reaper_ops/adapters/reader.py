@@ -16,7 +16,15 @@ from typing import Any
 from reaper_ops import assets
 
 PARTS = (
-    *("reaper_tree", "reaper_host", "reaper_paths", "reaper_command", "reaper_deadline", "reaper_http"),
+    *(
+        "reaper_tree",
+        "reaper_secrets",
+        "reaper_host",
+        "reaper_paths",
+        "reaper_command",
+        "reaper_deadline",
+        "reaper_http",
+    ),
     *("reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
     *("reaper_port", "reaper_units", "reaper_place"),
 )

@@ -20,6 +20,7 @@ from reaper_ops import __version__
 from reaper_ops.cli import terminal
 from reaper_ops.cli.lazy import LazyGroup
 from reaper_ops.cli.main import HELP, VERBS
+from reaper_ops.core.secrets import redact
 from reaper_ops.errors import DEFECTS, CommandError, ReaperError
 from reaper_ops.formats.visible import one_line
 
@@ -131,5 +132,5 @@ def _unexpected(error: Exception) -> int:
 
 def _kept(text: str) -> str:
     with tempfile.NamedTemporaryFile(prefix="reaper-ops-", suffix=".log", delete=False) as log:
-        log.write(text.encode("utf-8", "backslashreplace"))
+        log.write(redact(text).encode("utf-8", "backslashreplace"))
     return log.name

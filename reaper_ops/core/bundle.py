@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -108,7 +107,12 @@ def files(saved: Saved) -> dict[str, str]:
     """A host's folder: its files by their path in it."""
     plain = without_secrets(saved.settings.model_dump(mode="json", exclude_defaults=True))
     plain["ollama_version"] = saved.settings.ollama_version
-    about = {"host": saved.host, "url": secrets.redact(saved.url), "problem": secrets.redact(saved.problem), "read": saved.answers is not None}
+    about = {
+        "host": saved.host,
+        "url": secrets.redact(saved.url),
+        "problem": secrets.redact(saved.problem),
+        "read": saved.answers is not None,
+    }
     found = {HOST: _json(about), SETTINGS: _json(plain)}
     if saved.exchanges:
         found[OUTSIDE] = _json({"exchanges": [without_secrets(asdict(exchange)) for exchange in saved.exchanges]})

@@ -1,4 +1,4 @@
-"""What nobody may read in what we print or keep: the rules by which a host replaces it before it leaves, used here too."""
+"""What nobody may read in what we print or keep: replaced by the rules that hosts use before a text leaves them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import Any
 
 from reaper_ops import assets
 
-_LIKELY = re.compile(r"://|_proxy|token|secret|pass|auth|bearer|key|credential|cookie|signature|sig=|hf_|gh|pat|sk-", re.I)
+_LIKELY = re.compile(
+    r"://|_proxy|token|secret|pass|auth|bearer|key|credential|cookie|signature|sig=|hf_|gh|pat|sk-", re.I
+)
 
 
 @cache
-def _host() -> Any:
-    return assets.shared("reaper_host")
+def _rules() -> Any:
+    return assets.shared("reaper_secrets")
 
 
 def redact(text: str) -> str:
     """The text with `***` in place of passwords, tokens and keys."""
     if not _LIKELY.search(text):
         return text
-    found: str = _host().redact(text)
+    found: str = _rules().redact(text)
     return found
 
 

@@ -11,6 +11,7 @@ from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.secrets import redact as redact
 from reaper_ops.core.settings import Settings
 
+
 @dataclass(frozen=True)
 class Desired:
     """One rendered file: id of the action that writes it, and its exact text."""
