@@ -7,20 +7,28 @@ NAMED = (
     r"|(?:api|access|secret|private)[-_]?key|(?<![a-z])sig)"
     r"(?:[-_](?:v?\d{1,6}|old|new|prev(?:ious)?|backup|bak|prod|dev|test|live|staging|b(?:ase)?64)){0,2}"
 )
-VALUE = r"[^\s\0,;&\"'\])}]+"
+VALUE = r"(?:[^\s\0,;&\"'\])}\\]|\\[^\s\0\"'])+"
+"""Also in a text that was written as JSON: a backslash goes with what it escapes, and quotation marks stay."""
 SECRETS = tuple(
     (re.compile(pattern, re.IGNORECASE), r"\1***" + after)
     for pattern, after in (
         (r"(://[^/\s:\"'\[]{0,99}:)(?!\d{1,5}[/?#])[^\s\0\"']{1,299}@", "@"),
         (r"(://)[^/\s:@\"']{1,299}@", "@"),
         (r"(_proxy[=:][\"']?[^/\s:@\"'=]{1,99}:)[^\s\0\"'/]{1,299}@", "@"),
-        (r"(authorization[\"']?\s?[:=]\s{0,9}[\[\"']{0,2}(?:(?:bearer|basic|digest|token)\s)?)[^\s\0\"'\]]+", ""),
+        (r"(authorization[\"']?\s?[:=]\s{0,9}[\[\"']{0,2}(?:(?:bearer|basic|digest|token)\s)?)" + VALUE, ""),
         (r"(\bbearer\s)(?=\S{0,99}\d)[\w.~+/=-]{8,}", ""),
-        (r"(" + NAMED + r"(?:=[\"']?|[\"']\s{0,9}:\s{0,9}[\"']))(?:(?<=[\"'])[^\"'\0\n]+|" + VALUE + ")", ""),
-        (r"(\"auth\"\s{0,9}:\s{0,9}\")[^\"]+", ""),
+        (
+            r"("
+            + NAMED
+            + r"(?:=[\"']?|\\{0,2}[\"']\s{0,9}:\s{0,9}\\{0,2}[\"']))(?:(?<=[\"'])[^\"'\\\0\n]+|"
+            + VALUE
+            + ")",
+            "",
+        ),
+        (r"(\"auth\\{0,2}\"\s{0,9}:\s{0,9}\\{0,2}\")[^\"\\]+", ""),
         (r"((?:[-_](?:token|secret|pass)|api[-_]key|passw(?:or)?d|passphrase):\s{0,9}[\"']?)" + VALUE, ""),
-        (r"(cookie[\"']?\s?[:=]\s{0,9}[\[\"']{0,2})[^\r\n\0\"'\\]{1,4096}", ""),
-        (r"(\blogin\s{1,9}\S{1,99}\s{1,9}password\s{1,9})\S{1,299}", ""),
+        (r"(cookie\\{0,2}[\"']?\s?[:=]\s{0,9}\[?\\{0,2}[\"']?)[^\r\n\0\"'\\]{1,4096}", ""),
+        (r"(\blogin\s{1,9}\S{1,99}\s{1,9}password\s{1,9})" + VALUE, ""),
         (r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{1,20000}", ""),
         (r"(--(?:\w[\w-]{0,30}?)?" + NAMED + r"[\s\0])" + VALUE, ""),
         (r"\b(hf_|gh[opsu]_|github_pat_|glpat-|sk-|nvapi-)[\w-]{16,}", ""),

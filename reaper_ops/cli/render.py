@@ -44,7 +44,7 @@ def monitoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--save-facts", type=click.Path(dir_okay=False), help="with --read: save the facts as JSON")
 @monitoring_options
 def command(kind: str | None, directory: str | None, **kwargs: Any) -> int:
-    """Print the exact files for each host, as `up` would write them.
+    """Print the exact files for each host, as `up` would write them. Passwords are printed as ***; --out has them.
 
     KIND compose, systemd or process shows every host in that runtime; without it each host is shown in its own.
     Without --read or --facts nothing is known of the hosts' hardware and engines: GPUs are those that the

@@ -16,6 +16,7 @@ from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.plan import Planned
 from reaper_ops.flows.up import Outcome
+from reaper_ops.formats.visible import one_line
 
 
 @click.command("up")
@@ -53,7 +54,7 @@ def run(source: Source, output: str, *, yes: bool, diffs: bool = True, file: Pat
         progress.pause()
         click.echo(as_output(planned, "text", diffs=diffs), err=output == "json")
         for host, texts in planned.refused.items():
-            click.echo(f"{host}: is left alone, not as in {file}: {'; '.join(texts)}", err=output == "json")
+            click.echo(one_line(f"{host}: is left alone, not as in {file}: {'; '.join(texts)}"), err=output == "json")
         return yes or _ask(len(planned.to_apply))
 
     given = plan_file.read(file) if file else None

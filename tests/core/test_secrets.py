@@ -66,6 +66,9 @@ PLAIN = (
 def test_a_secret_does_not_stand(text: str) -> None:
     assert CANARY not in secrets.redact(f"line before {text} and after\nnext")
     assert CANARY not in secrets.redact(text)
+    written = secrets.redact(json.dumps({"a": f'{{"b": "{text}"}}', "c": 1}))
+    assert json.loads(written)["c"] == 1
+    assert CANARY not in written
 
 
 @pytest.mark.parametrize("text", PLAIN)
@@ -87,7 +90,7 @@ def test_a_bundle_holds_none() -> None:
     settings = Settings.model_validate(
         {"ollama_https_proxy": f"http://u:{CANARY}@p", "ollama_release_url": f"http://user:{CANARY}@host/"}
     )
-    exchange = Exchange("/api/tags", status=200, body=f"Authorization: Bearer {CANARY}")
+    exchange = Exchange("/api/tags", "", 200, body=f"Authorization: Bearer {CANARY}")
     saved = bundle.Saved("a", settings, f"http://u:{CANARY}@a/", (exchange,), None, f"failed at http://u:{CANARY}@h/")
     assert CANARY not in json.dumps(bundle.files(saved))
 
