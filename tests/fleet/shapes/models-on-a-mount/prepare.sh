@@ -1,0 +1,2 @@
+set -eu
+mkdir -m 755 /data/models
