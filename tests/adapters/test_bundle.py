@@ -114,6 +114,7 @@ def test_text_from_windows(tmp_path: Path) -> None:
         (gzip.compress(b"no tar" * 999), "nothing of it can be read"),
         (gzip.compress(b""), "nothing of it can be read"),
     ],
+    ids=["empty", "program", "broken-gzip", "no-tar-in-gzip", "nothing-in-gzip"],
 )
 def test_junk_is_named_as_such(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "j.tgz").write_bytes(content)

@@ -101,7 +101,7 @@ def test_a_place_for_archives_can_be_entered_by_nobody_else_and_is_empty(ground:
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [EVIL, GOOD[:50], b""])
+@pytest.mark.parametrize("content", [EVIL, GOOD[:50], b""], ids=["evil", "cut", "empty"])
 def test_what_is_refused_leaves_nothing_behind(ground: Ground, content: bytes) -> None:
     dest = ground.home.parent / "opt"
     path = dest / ".incoming/ollama.tgz"
