@@ -57,7 +57,7 @@ def _against_setup(inventory: Path) -> list[Row]:
 def _judged(inventory: Path) -> Row:
     """In this process: evidence that was read and parsed, to causes in order."""
     from reaper_ops.adapters.ansible import Source
-    from reaper_ops.flows import doctor
+    from reaper_ops.flows.doctor import doctor
 
     _, patients = doctor.collect(Source((str(inventory),), LIMIT))
     many = [

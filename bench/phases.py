@@ -23,9 +23,10 @@ def phases(source: Source) -> Marks:
         done("Ansible's process starts")
         listing = reading.listing()
         done("Ansible loads itself, our core and the inventory")
-        from reaper_ops.core import facts, wish
-        from reaper_ops.flows import probe
-        from reaper_ops.flows.gather import Gathered
+        from reaper_ops.core import facts
+        from reaper_ops.core.provision import desired_state as wish
+        from reaper_ops.flows.health import probe
+        from reaper_ops.flows.inventory.gather import Gathered
 
         done("meanwhile our own program loads")
         run = reading.finish(_on(done))

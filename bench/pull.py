@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.light_hosts import DIGEST, MANIFEST
 from bench.measure import Row
-from reaper_ops.core.delivery import lock
+from reaper_ops.core.models import lock
 
 HOSTS, SECONDS = int(os.environ.get("BENCH_PULL_HOSTS", "200")), float(os.environ.get("BENCH_PULL_SECONDS", "90"))
 FEW = 20

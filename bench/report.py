@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.measure import Row, median, once
-from reaper_ops.core.report import Evidence, HostReport, Report, State
-from reaper_ops.formats import as_json
+from reaper_ops.core.health.report import Evidence, HostReport, Report, State
+from reaper_ops.formats.health import as_json
 
 HOSTS, KEPT, ROUNDS = 1000, 12, 5
 SECONDS, MEGABYTES = 2.0, 3.0

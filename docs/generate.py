@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from reaper_ops.formats import contracts, runbook  # noqa: E402 - the checkout is put on the path first
+from reaper_ops.formats.doctor import runbook  # noqa: E402 - the checkout is put on the path first
+from reaper_ops.formats.inventory import contracts  # noqa: E402 - as above
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Facts
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.parent.name for path in GOLDEN.glob("*/settings.json"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reaper_ops.core.diagnosis import Cause, Diagnosis
-from reaper_ops.core.finding import Automate, Finding, Severity, Step
-from reaper_ops.core.report import Evidence, HostReport, Report, State
-from reaper_ops.formats import as_html
+from reaper_ops.core.doctor.diagnosis import Cause, Diagnosis
+from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
+from reaper_ops.core.health.report import Evidence, HostReport, Report, State
+from reaper_ops.formats.health import as_html
 
 GIB = 1 << 30
 EVIL = "<script src=//evil.invalid/x></script>\"'><img src=http://evil.invalid onerror=alert(1)>\u202e\x1b[2J\x00&amp;"

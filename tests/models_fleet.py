@@ -14,13 +14,13 @@ from subject import Started, Starter, free_port, simulated
 
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 
 @dataclass
 class Fleet:
     root: Path
-    registry: Registry
+    registry: LabRegistry
     servers: dict[str, Started]
 
     @property
@@ -89,7 +89,7 @@ class Fleet:
 @contextmanager
 def fleet(root: Path, *hosts: str, program: list[str] | None = None) -> Iterator[Fleet]:
     models.publish(root / "registry")
-    registry = Registry(root / "registry").start()
+    registry = LabRegistry(root / "registry").start()
     starter = Starter("simulated", program or simulated(root / "tree"), root / "servers")
     try:
         servers = {

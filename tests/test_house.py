@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "reaper_ops").rglob("*.py"))
-FORBIDDEN = {"utils", "helpers", "common", "base", "misc"}
+FORBIDDEN = {"utils", "helpers", "common", "base", "misc", "places", "room", "ways", "beside", "talks", "hours"}
+"""Names that do not say what is in a file."""
 
 
 def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -24,6 +25,15 @@ def test_module_keeps_the_budgets(path: Path) -> None:
     assert path.stem not in FORBIDDEN
     assert source.count("\n") <= 400
     assert not long
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_few_comments() -> None:

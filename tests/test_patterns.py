@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from reaper_ops.core import bundle, pasted
-from reaper_ops.core.signatures import TABLE
+from reaper_ops.core.doctor import bundle
+from reaper_ops.core.doctor import paste as pasted
+from reaper_ops.core.doctor.signatures import TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("reaper_ops/core", "reaper_ops/formats", "reaper_ops/adapters", "reaper_ops/flows", "reaper_ops/cli")

@@ -7,7 +7,7 @@ import pytest
 from fleet import shape
 from fleet.shape import FILES, FOLDER
 
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 CONNECTION = re.compile(r"^(ansible_|fleet_|shape_)")
 

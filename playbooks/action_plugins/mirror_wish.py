@@ -10,8 +10,9 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 try:
-    from reaper_ops.core import confirmed, settings
+    from reaper_ops.core.inventory import settings
     from reaper_ops.core.mirror import plan, reach
+    from reaper_ops.core.provision import confirmed
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(

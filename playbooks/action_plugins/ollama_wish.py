@@ -17,9 +17,12 @@ from ansible.plugins.action import ActionBase
 
 try:
     from reaper_ops.adapters import reader
-    from reaper_ops.core import choices, confirmed, facts, settings, wish
-    from reaper_ops.core.inventory import CONNECTION
+    from reaper_ops.core import facts
+    from reaper_ops.core.inventory import settings
+    from reaper_ops.core.inventory.hosts import CONNECTION
     from reaper_ops.core.mirror.site import Site
+    from reaper_ops.core.provision import choices, confirmed
+    from reaper_ops.core.provision import desired_state as wish
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(

@@ -26,8 +26,8 @@ def _id(task) -> str:
 
 def _listing(manager) -> dict[str, object]:
     """What `ansible-inventory --list` says of the chosen hosts, as far as reaper_ops reads it."""
-    from reaper_ops.core.inventory import CONNECTION
-    from reaper_ops.core.settings import relevant
+    from reaper_ops.core.inventory.hosts import CONNECTION
+    from reaper_ops.core.inventory.settings import relevant
 
     inventory = manager._inventory
     hosts = {host.name: host for host in inventory.get_hosts()}

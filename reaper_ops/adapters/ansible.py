@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.adapters import beside, login, process, utf8
+from reaper_ops.adapters import inventory_files as beside
+from reaper_ops.adapters import login, process, utf8
 from reaper_ops.adapters.source import Source as Source
 from reaper_ops.adapters.source import secrets
-from reaper_ops.core import complaint
-from reaper_ops.core import inventory as core_inventory
-from reaper_ops.core.inventory import Inventory
+from reaper_ops.core.inventory import complaint
+from reaper_ops.core.inventory import hosts as core_inventory
+from reaper_ops.core.inventory.hosts import Inventory
 from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
 
 Event = Mapping[str, Any]

@@ -20,9 +20,9 @@ from typing import BinaryIO, cast
 
 import reaper_ops
 from reaper_ops.adapters import tree
-from reaper_ops.core import bundle
-from reaper_ops.core.bundle import Saved
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.doctor import bundle
+from reaper_ops.core.doctor.bundle import SavedHost
+from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.errors import CommandError, ReaperError
 
 ENDINGS = (".tar.gz", ".tgz")
@@ -35,7 +35,7 @@ UNKNOWN = Settings.model_validate({})
 BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, RecursionError, struct.error, OverflowError)
 
 
-def write(path: str | Path, hosts: Iterable[Saved]) -> None:
+def write(path: str | Path, hosts: Iterable[SavedHost]) -> None:
     """One archive where the name ends in .tar.gz or .tgz, else a directory. Only the user may read it."""
     target, saved = Path(path), list(hosts)
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -79,7 +79,7 @@ class _Found:
     cut: str = ""
 
 
-def read(path: str | Path) -> tuple[Saved, ...]:
+def read(path: str | Path) -> tuple[SavedHost, ...]:
     """Every host of an archive or a directory. One that cannot be read has a problem, and the others are read."""
     source = Path(path)
     try:
@@ -102,7 +102,7 @@ def _plain_name(path: Path) -> str:
     return next((name.removesuffix(end) for end in (*ENDINGS, ".tar") if name.endswith(end)), name) or "host"
 
 
-def _hosts(source: Path, name: str, found: _Found) -> tuple[Saved, ...]:
+def _hosts(source: Path, name: str, found: _Found) -> tuple[SavedHost, ...]:
     heads = sorted((path for path in found.texts if PurePosixPath(path).name == bundle.HEAD), key=len)
     head = bundle.head(found.texts[heads[0]], f"{source}/{heads[0]}") if heads else None
     groups = bundle.grouped([*found.texts, *found.refused])
@@ -127,22 +127,22 @@ def _listed(head: Mapping[str, object] | None) -> list[str]:
     return [bundle.printable(name) for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
-def _missing(source: Path, head: Mapping[str, object] | None, hosts: Sequence[Saved]) -> Iterator[Saved]:
+def _missing(source: Path, head: Mapping[str, object] | None, hosts: Sequence[SavedHost]) -> Iterator[SavedHost]:
     """Hosts that the head names and the rest does not hold."""
     known = {one.host for one in hosts}
     for name in _listed(head):
         if name not in known:
-            yield Saved(name, UNKNOWN, problem=f"{source.name} ends before this host")
+            yield SavedHost(name, UNKNOWN, problem=f"{source.name} ends before this host")
 
 
-def _host(folder: str, name: str, parts: Mapping[str, str], found: _Found, *, by_hand: bool) -> Saved:
+def _host(folder: str, name: str, parts: Mapping[str, str], found: _Found, *, by_hand: bool) -> SavedHost:
     host = bundle.host_of(PurePosixPath(folder).name) or bundle.printable(name)
     texts = {part: found.texts[path] for part, path in parts.items() if path in found.texts}
     refused = {part: found.refused[path] for part, path in parts.items() if path in found.refused}
     try:
         return bundle.read(host, texts, refused, by_hand=by_hand)
     except ReaperError as problem:
-        return Saved(host, UNKNOWN, problem=str(problem))
+        return SavedHost(host, UNKNOWN, problem=str(problem))
 
 
 def _directory(source: Path) -> _Found:

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import pycurl
 
 from reaper_ops.core import typed
-from reaper_ops.core.delivery import rules
 from reaper_ops.core.isolation import alone
+from reaper_ops.core.models import pull_steps as rules
 
 LIMIT = 16 << 20
 LINE = 64 << 10

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from reaper_ops.adapters import beside
+from reaper_ops.adapters import inventory_files as beside
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.core.delivery import lock
-from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.models import lock
+from reaper_ops.core.models.lock import Lock
 from reaper_ops.errors import CommandError, ReaperError
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.core import access
+from reaper_ops.core.inventory import access
 
 Event = Mapping[str, Any]
 TROUBLED = {"failed", "unreachable"}

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from reaper_ops.core.delivery import names
+from reaper_ops.core.models import names
 from reaper_ops.errors import CommandError
 
 KIND = "application/vnd.docker.distribution.manifest.v2+json"
@@ -25,7 +25,7 @@ class _Server(ThreadingHTTPServer):
         """A host that hangs up asks again."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ManifestHandler(BaseHTTPRequestHandler):
     server: _Server
     timeout = 30
 
@@ -73,7 +73,7 @@ def serving(addresses: set[str], aliases: Mapping[str, bytes], port: int = 0) ->
 @contextmanager
 def _bound(address: str, port: int) -> Iterator[_Server]:
     try:
-        server = _Server((address, port), _Handler)
+        server = _Server((address, port), _ManifestHandler)
     except OSError as error:
         problem = f"cannot listen ({error.strerror})"
         raise CommandError(f"{address}:{port}", problem, "name another --push-port") from None

@@ -15,7 +15,7 @@ from reaper_ops.adapters.sweep import BY_ERRNO
 from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.probe import BODY_LIMIT, Ladder, error_text, record
+from reaper_ops.core.health.probe import BODY_LIMIT, Ladder, error_text, record
 from reaper_ops.errors import CommandError
 
 PLAIN = {"Accept-Encoding": "identity"}
@@ -42,7 +42,7 @@ class Unanswered(CommandError):
         self.exchange = exchange
 
 
-class Refused(CommandError):
+class RequestRefused(CommandError):
     """The server answered with an error of its own, with a status or inside a 200 stream."""
 
     def __init__(self, base_url: str, path: str, status: int | None, text: str) -> None:
@@ -85,7 +85,7 @@ def call(base_url: str, request: Request) -> Mapping[str, Any]:
     if exchange.error:
         raise Unanswered(base_url, exchange)
     if exchange.status != 200:
-        raise Refused(base_url, request.path, exchange.status, error_text(exchange) or exchange.body[:200])
+        raise RequestRefused(base_url, request.path, exchange.status, error_text(exchange) or exchange.body[:200])
     return record(exchange.body) or {}
 
 
@@ -98,13 +98,13 @@ def stream(base_url: str, request: Request, *, connect_timeout: float = 2.0) -> 
         if response.status_code != 200:
             body = _body(base_url, request, response)
             text = error_text(Exchange(request.path, "done", body=body)) or body[:200]
-            raise Refused(base_url, request.path, response.status_code, text)
+            raise RequestRefused(base_url, request.path, response.status_code, text)
         for line in _lines(base_url, request, response):
             found = record(line)
             if found is None:
                 continue
             if isinstance(found.get("error"), str):
-                raise Refused(base_url, request.path, 200, found["error"])
+                raise RequestRefused(base_url, request.path, 200, found["error"])
             yield found
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from reaper_ops.core.delivery import pack
-from reaper_ops.core.delivery.pack import AGAIN, Contents
+from reaper_ops.core.models import pack
+from reaper_ops.core.models.pack import AGAIN, Contents
 from reaper_ops.errors import ReaperError
 
 BLOCK = 512

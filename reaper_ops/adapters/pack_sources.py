@@ -10,8 +10,8 @@ from threading import Event
 from typing import BinaryIO, Protocol
 
 from reaper_ops.adapters.pack_writer import Slot, Writer, on_disk
-from reaper_ops.adapters.registry import Manifest, RegistryError
-from reaper_ops.core.delivery.names import Name
+from reaper_ops.adapters.registry import RegistryError, RegistryManifest
+from reaper_ops.core.models.names import ModelName
 from reaper_ops.errors import ReaperError
 
 PIECE = 1 << 20
@@ -20,12 +20,12 @@ ATTEMPTS = 6
 LASTING = frozenset({400, 401, 403, 404, 412})
 
 
-class Origin(Protocol):
-    def manifest(self, name: Name) -> Manifest: ...
-    def blob(self, name: Name, digest: str, start: int = 0) -> AbstractContextManager[Iterator[bytes]]: ...
+class BlobOrigin(Protocol):
+    def manifest(self, name: ModelName) -> RegistryManifest: ...
+    def blob(self, name: ModelName, digest: str, start: int = 0) -> AbstractContextManager[Iterator[bytes]]: ...
 
 
-class Store:
+class LocalStore:
     """The model store of an Ollama server, as it is on disk."""
 
     def __init__(self, root: Path) -> None:
@@ -33,17 +33,17 @@ class Store:
         if not (root / "manifests").is_dir():
             raise ReaperError(str(root), "is no model store: it has no manifests", "name OLLAMA_MODELS of a server")
 
-    def manifest(self, name: Name) -> Manifest:
+    def manifest(self, name: ModelName) -> RegistryManifest:
         path = self.root / "manifests" / name.host / name.namespace / name.model / name.tag
         try:
             data = path.read_bytes()
         except OSError as error:
             hint = "`ollama list` shows the models of a store"
             raise ReaperError(str(path), f"cannot be read ({error.strerror})", hint) from None
-        return Manifest(str(path), data, f"sha256:{hashlib.sha256(data).hexdigest()}")
+        return RegistryManifest(str(path), data, f"sha256:{hashlib.sha256(data).hexdigest()}")
 
     @contextmanager
-    def blob(self, name: Name, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
+    def blob(self, name: ModelName, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
         path = self.root / "blobs" / digest.replace(":", "-")
         with _readable(path):
             file = path.open("rb")
@@ -89,7 +89,7 @@ class Fetch:
     def rest(self, seconds: float) -> None:
         self._stopped.wait(seconds)
 
-    def __call__(self, origin: Origin, name: Name, digest: str, size: int) -> None:
+    def __call__(self, origin: BlobOrigin, name: ModelName, digest: str, size: int) -> None:
         slot = self.writer.slot(digest, size)
         if slot is None:
             self.tell(digest, size)
@@ -105,7 +105,9 @@ class Fetch:
 
 
 class _Filling:
-    def __init__(self, fetch: Fetch, origin: Origin, name: Name, digest: str, slot: Slot, file: BinaryIO) -> None:
+    def __init__(
+        self, fetch: Fetch, origin: BlobOrigin, name: ModelName, digest: str, slot: Slot, file: BinaryIO
+    ) -> None:
         self.fetch, self.origin, self.name, self.digest, self.slot = fetch, origin, name, digest, slot
         self.file, self.found, self.position, self.noted = file, hashlib.sha256(), 0, 0
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Lock as Mutex
 from typing import Protocol
 
-from reaper_ops.core.delivery import pack
-from reaper_ops.core.delivery.lock import Lock
+from reaper_ops.core.models import pack
+from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.values import human_bytes
 from reaper_ops.errors import CommandError, ReaperError
 
@@ -73,7 +73,7 @@ def alone(place: Path) -> Iterator[None]:
 
 def writer(place: Path, lock: Lock, manifests: Mapping[str, bytes], at: str) -> Writer:
     """A tar where the name says so, else a directory."""
-    kind = Archive if place.suffix == ".tar" else Directory
+    kind = PackArchive if place.suffix == ".tar" else Directory
     if place.suffix in {".zst", ".gz", ".xz", ".tgz"}:
         raise ReaperError(str(place), "is a compressed archive", "name a .tar or a directory: models do not compress")
     with on_disk(place):
@@ -157,7 +157,7 @@ class Directory:
         self._unfinished.unlink()
 
 
-class Archive:
+class PackArchive:
     """One file of known layout. Notes beside it say how far each blob is."""
 
     def __init__(self, place: Path, lock: Lock, manifests: Mapping[str, bytes], at: str) -> None:

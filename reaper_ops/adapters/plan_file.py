@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from reaper_ops import __version__
-from reaper_ops.core import plan_file
-from reaper_ops.core.plan_file import PlanFile
+from reaper_ops.core.provision import plan_file
+from reaper_ops.core.provision.plan_file import PlanFile
 from reaper_ops.errors import CommandError, ReaperError
 
 MOST_BYTES = 64 << 20

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.adapters import beside
+from reaper_ops.adapters import inventory_files as beside
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.core.delivery import names
 from reaper_ops.core.facts import store
 from reaper_ops.core.facts.model import Fetched
+from reaper_ops.core.models import names
 from reaper_ops.errors import CommandError
 
 SCHEMA = "reaper-ops/models.pulled/1"

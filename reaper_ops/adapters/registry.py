@@ -17,7 +17,7 @@ import httpx
 from reaper_ops import __version__
 from reaper_ops.adapters import web
 from reaper_ops.core import typed
-from reaper_ops.core.delivery.names import Name
+from reaper_ops.core.models.names import ModelName
 from reaper_ops.errors import CommandError
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
@@ -43,7 +43,7 @@ class RegistryError(CommandError):
 
 
 @dataclass(frozen=True)
-class Manifest:
+class RegistryManifest:
     """The bytes as they came; digest: of these bytes."""
 
     url: str
@@ -67,12 +67,12 @@ class Registry:
     ) -> None:
         self._web.close()
 
-    def manifest(self, name: Name) -> Manifest:
+    def manifest(self, name: ModelName) -> RegistryManifest:
         url = name.manifest_url(self.base_url)
         data = self._ask("GET", url, {"Accept": ACCEPT}, limit=typed.MANIFEST).body
-        return Manifest(url, data, f"sha256:{hashlib.sha256(data).hexdigest()}")
+        return RegistryManifest(url, data, f"sha256:{hashlib.sha256(data).hexdigest()}")
 
-    def blob_size(self, name: Name, digest: str) -> int:
+    def blob_size(self, name: ModelName, digest: str) -> int:
         url = name.blob_url(self.base_url, digest)
         length: int | None = typed.digits(self._ask("HEAD", url, {}, stores=True).headers.get("content-length", ""))
         if length is None:
@@ -80,7 +80,7 @@ class Registry:
         return length
 
     @contextmanager
-    def blob(self, name: Name, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
+    def blob(self, name: ModelName, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:
         """The bytes of a blob from `start` on, as they come."""
         url = name.blob_url(self.base_url, digest)
         with _translated(url), self._streamed(url, {"Range": f"bytes={start}-"} if start else {}) as answer:
@@ -99,7 +99,7 @@ class Registry:
         with self._web.open("GET", url, headers, secret=self._bearer(), stores=True, seconds=None) as answer:
             yield answer
 
-    def _ask(self, method: str, url: str, headers: dict[str, str], **more: Any) -> web.Answer:
+    def _ask(self, method: str, url: str, headers: dict[str, str], **more: Any) -> web.WebAnswer:
         with _translated(url):
             answer = self._web.ask(method, url, headers, secret=self._bearer(), **more)
             if answer.status == 401 and self._challenged(url, answer.headers):

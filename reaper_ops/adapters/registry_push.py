@@ -9,7 +9,7 @@ import httpx
 from reaper_ops.adapters import web
 from reaper_ops.adapters.registry import ACCEPT, TIMEOUT, RegistryError
 from reaper_ops.core import typed
-from reaper_ops.core.delivery.names import Name
+from reaper_ops.core.models.names import ModelName
 
 REFUSED = frozenset({401, 403, 404, 405})
 STEP = (
@@ -17,14 +17,14 @@ STEP = (
 )
 
 
-class Push:
+class RegistryPush:
     """One registry; `tell` gets the number of bytes as they leave."""
 
     def __init__(self, base_url: str, tell: Callable[[str, int], None]) -> None:
         self.base_url, self.tell = base_url.rstrip("/"), tell
         self._web = web.Web("reaper_ops", TIMEOUT, trust_env=False)
 
-    def blob(self, name: Name, digest: str, size: int, parts: Callable[[], Iterable[bytes]]) -> None:
+    def blob(self, name: ModelName, digest: str, size: int, parts: Callable[[], Iterable[bytes]]) -> None:
         url = name.blob_url(self.base_url, digest)
         if self._asked("HEAD", url).status == 200:
             self.tell(digest, size)
@@ -35,7 +35,7 @@ class Push:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         self._expect(self._asked("PUT", str(target), self._counted(digest, parts()), headers), 201, name)
 
-    def manifest(self, name: Name, data: bytes) -> bool:
+    def manifest(self, name: ModelName, data: bytes) -> bool:
         """Whether it was another one before. What is there afterwards has the same bytes."""
         url = name.manifest_url(self.base_url)
         before = self._asked("GET", url, headers={"Accept": ACCEPT})
@@ -62,7 +62,7 @@ class Push:
         url: str,
         content: bytes | Iterable[bytes] | None = None,
         headers: dict[str, str] | None = None,
-    ) -> web.Answer:
+    ) -> web.WebAnswer:
         try:
             return self._web.ask(method, url, headers, content=content, limit=typed.MANIFEST)
         except web.Distrusted as error:
@@ -70,14 +70,14 @@ class Push:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RegistryError(url, f"gives no whole answer ({error})", "run again; what is there is kept") from None
 
-    def _place(self, begun: web.Answer) -> str:
+    def _place(self, begun: web.WebAnswer) -> str:
         """Where the bytes go: at the registry itself."""
         try:
             return web.allowed(begun.url, begun.headers.get("location", ""))
         except web.Distrusted as error:
             raise RegistryError(begun.url, str(error), "look at what answers there") from None
 
-    def _expect(self, answer: web.Answer, status: int, name: Name) -> None:
+    def _expect(self, answer: web.WebAnswer, status: int, name: ModelName) -> None:
         if answer.status == status:
             return
         step = STEP if answer.status in REFUSED else "see the log of the registry"

@@ -10,7 +10,7 @@ import httpx
 
 from reaper_ops.adapters import web
 from reaper_ops.core import typed
-from reaper_ops.core.plan.download import Download
+from reaper_ops.core.provision.plan.download import Download
 
 TIMEOUT = httpx.Timeout(5.0)
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -15,8 +15,8 @@ from reaper_ops.core import typed
 from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.health.probe import BODY_LIMIT, Ladder
 from reaper_ops.core.isolation import alone
-from reaper_ops.core.probe import BODY_LIMIT, Ladder
 
 SHOWN = 300
 OnHost = Callable[[str, tuple[Exchange, ...]], None]

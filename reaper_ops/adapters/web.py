@@ -26,7 +26,7 @@ class Distrusted(httpx.HTTPError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebAnswer:
     """url: where it came from in the end."""
 
     url: str
@@ -110,12 +110,12 @@ class Web:
         content: Any = None,
         limit: int = SMALL,
         stores: bool = False,
-    ) -> Answer:
+    ) -> WebAnswer:
         """A whole answer of at most `limit` bytes. stores: it may come from where registries keep bytes."""
         seconds = None if content is not None and not isinstance(content, bytes) else DEADLINE
         with self.open(method, url, headers, secret=secret, content=content, stores=stores, seconds=seconds) as found:
             body = b"" if method == "HEAD" else _within(found, limit)
-            return Answer(str(found.url), found.status_code, found.headers, body)
+            return WebAnswer(str(found.url), found.status_code, found.headers, body)
 
     @contextlib.contextmanager
     def open(

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.core.report import Report
+from reaper_ops.core.health.report import Report
 from reaper_ops.errors import ReaperError
 
 Command = Callable[..., Any]
@@ -125,13 +125,13 @@ def look_from(kwargs: dict[str, Any], verb: str, on_event: Callable[[], Any] | N
     """
     url, deep, direct = kwargs.pop("url"), kwargs.pop("deep"), kwargs.pop("direct")
     if url:
-        from reaper_ops.flows import probe
+        from reaper_ops.flows.health import probe
 
         return lambda: probe.probe_url(url, deep=deep)
     if not kwargs["inventories"]:
         raise ReaperError(verb, "neither an inventory nor a URL", "give -i INVENTORY, or --url http://HOST:11434")
     from reaper_ops.adapters import ansible
-    from reaper_ops.flows import probe
+    from reaper_ops.flows.health import probe
 
     source = source_from(kwargs)
     inventory = ansible.inventory(source)

@@ -18,7 +18,7 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}\$?\Z")
 _NUMBER = re.compile(r"[0-9]{1,12}\Z")
 
 
-class Refused(ValueError):
+class ValueRefused(ValueError):
     """The value is not what stands at this place of a command."""
 
 
@@ -31,27 +31,27 @@ class Ready(str):
 def word(value: str) -> str:
     """An argument: never an option, and nothing in it that a terminal or a shell would obey."""
     if not value or len(value) > LONGEST or value.startswith("-") or not value.isprintable():
-        raise Refused(value)
+        raise ValueRefused(value)
     return shlex.quote(value)
 
 
 def path(value: str) -> str:
     """An absolute path without detours."""
     if not value.startswith("/") or posixpath.normpath(value) != value or value.startswith("//"):
-        raise Refused(value)
+        raise ValueRefused(value)
     return word(value)
 
 
 def number(value: str) -> str:
     if not _NUMBER.match(value):
-        raise Refused(value)
+        raise ValueRefused(value)
     return value
 
 
 def user(value: str) -> str:
     """A name of an account; a directory's may hold a domain."""
     if not _USER.match(value):
-        raise Refused(value)
+        raise ValueRefused(value)
     return shlex.quote(value)
 
 
@@ -59,7 +59,7 @@ def word_or(value: str, instead: str) -> Ready:
     """For sentences, which say the name of what is meant where it cannot be typed."""
     try:
         return Ready(word(value))
-    except Refused:
+    except ValueRefused:
         return Ready(instead)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reaper_ops.core import isolation
-from reaper_ops.core.report import Report, broken
-from reaper_ops.formats import as_json, as_text
+from reaper_ops.core.health.report import Report, broken
+from reaper_ops.formats.health import as_json, as_text
 
 
 def _prometheus(report: Report) -> str:
-    from reaper_ops.formats import as_prometheus
+    from reaper_ops.formats.health import as_prometheus
 
     return as_prometheus.render(report).rstrip("\n")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from reaper_ops.core import complaint
+from reaper_ops.core.inventory import complaint
 from reaper_ops.core.values import human_bytes
 from reaper_ops.formats import visible
 
@@ -26,10 +26,10 @@ class Progress(Protocol):
 
 def choose(output: str) -> Progress:
     if output == "json":
-        return JsonLines()
+        return ProgressJson()
     if sys.stderr.isatty():
-        return Live()
-    return Plain()
+        return ProgressLive()
+    return ProgressLines()
 
 
 def _so_far(event: Event) -> tuple[int, int]:
@@ -43,7 +43,7 @@ def _why(event: Event) -> str:
     return visible.one_line(" ".join(complaint.of_result(event.get("result", {})).split()))
 
 
-class _Quiet:
+class _QuietProgress:
     def __enter__(self) -> Self:
         return self
 
@@ -56,7 +56,7 @@ class _Quiet:
         return None
 
 
-class JsonLines(_Quiet):
+class ProgressJson(_QuietProgress):
     """Events of hosts on standard error, one JSON object a line; the report alone is on standard output."""
 
     def __call__(self, event: Event) -> None:
@@ -65,7 +65,7 @@ class JsonLines(_Quiet):
             sys.stderr.write(json.dumps(kept) + "\n")
 
 
-class Plain(_Quiet):
+class ProgressLines(_QuietProgress):
     """A line for each change and each trouble; downloads every ten per cent."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Plain(_Quiet):
         sys.stderr.write(f"{visible.one_line(host)}: {visible.one_line(text)}\n")
 
 
-class Live:
+class ProgressLive:
     """One line per host with its current step; pulls show a bar."""
 
     def __init__(self) -> None:

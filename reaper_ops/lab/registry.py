@@ -62,7 +62,7 @@ _ANSWERS = {
 _PIECE = 1 << 14
 
 
-class Registry(ThreadingHTTPServer):
+class LabRegistry(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 1024
@@ -71,7 +71,7 @@ class Registry(ThreadingHTTPServer):
         self.root = root
         self.requests: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _RegistryHandler)
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class Registry(ThreadingHTTPServer):
         host, _, port = here.rpartition(":")
         return f"{ {'127.0.0.1': 'localhost', 'localhost': '127.0.0.1'}.get(host, host) }:{port}"
 
-    def start(self) -> Registry:
+    def start(self) -> LabRegistry:
         """Serves in the background of this process."""
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
@@ -100,9 +100,9 @@ class Registry(ThreadingHTTPServer):
         """Clients that hang up are what a registry sees all day."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RegistryHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Registry
+    server: LabRegistry
 
     def handle(self) -> None:
         """A TLS hello gets no answer."""
@@ -259,5 +259,5 @@ def main(argv: list[str]) -> int:
     from reaper_ops.lab import models
 
     models.publish(wanted.root)
-    Registry(wanted.root, wanted.host, wanted.port).serve_forever()
+    LabRegistry(wanted.root, wanted.host, wanted.port).serve_forever()
     return 0

@@ -96,7 +96,7 @@ class ReleaseServer(ThreadingHTTPServer):
 
     def __init__(self, root: Path, host: str = "127.0.0.1", port: int = 0) -> None:
         self.root = root.resolve()
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _ReleaseHandler)
 
     @property
     def url(self) -> str:
@@ -112,7 +112,7 @@ class ReleaseServer(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ReleaseHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ReleaseServer
 

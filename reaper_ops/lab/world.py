@@ -44,7 +44,7 @@ HOSTS: Mapping[str, LabHost] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class LabPart:
     """A background program of the lab: pid None when it does not run."""
 
     name: str
@@ -55,7 +55,7 @@ class Part:
 @dataclass(frozen=True)
 class World:
     root: Path
-    parts: tuple[Part, ...]
+    parts: tuple[LabPart, ...]
     faults: Mapping[str, tuple[str, ...]]
 
 
@@ -236,5 +236,5 @@ def _write_faults(root: Path, host: str, faults: tuple[str, ...]) -> None:
 
 
 def status(root: Path) -> World:
-    parts = tuple(Part(name, f"http://127.0.0.1:{number}", _pid(root, name)) for name, _, number in _programs(root))
+    parts = tuple(LabPart(name, f"http://127.0.0.1:{number}", _pid(root, name)) for name, _, number in _programs(root))
     return World(root, parts, {name: _faults(root, name) for name in HOSTS})

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from reaper_ops.verify.expected import Wish
+from reaper_ops.verify.expected import Expected
 
 
-def only(predicate: Callable[[Wish], bool]) -> pytest.MarkDecorator:
+def only(predicate: Callable[[Expected], bool]) -> pytest.MarkDecorator:
     return pytest.mark.applies_to.with_args(predicate)
 
 

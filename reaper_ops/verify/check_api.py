@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from reaper_ops.verify.applies import MODELS
-from reaper_ops.verify.expected import Wish, model_path
-from reaper_ops.verify.server import Server
+from reaper_ops.verify.expected import Expected, model_path
+from reaper_ops.verify.server import CheckedServer
 
 
-def check_listens_where_wished(host: Any, wish: Wish) -> None:
+def check_listens_where_wished(host: Any, wish: Expected) -> None:
     """The port is open on the wished address and on no other."""
     sockets = [text.removeprefix("tcp://") for text in host.socket.get_listening_sockets() if text.startswith("tcp://")]
     found = {address for address, _, port in (text.rpartition(":") for text in sockets) if port == _port(wish)}
@@ -23,18 +23,18 @@ def check_listens_where_wished(host: Any, wish: Wish) -> None:
     assert not outside, f"it also listens on {', '.join(outside)}"
 
 
-def _port(wish: Wish) -> str:
+def _port(wish: Expected) -> str:
     return str(wish["ollama_port"])
 
 
-def check_version(server: Server, wish: Wish) -> None:
+def check_version(server: CheckedServer, wish: Expected) -> None:
     """The API answers with the wished version."""
     found = server.api("/api/version")["version"]
     assert found == wish["ollama_version"], f"it answers {found}, wished is {wish['ollama_version']}"
 
 
 @MODELS
-def check_models_are_there(server: Server, wish: Wish) -> None:
+def check_models_are_there(server: CheckedServer, wish: Expected) -> None:
     """Every wished model is listed."""
     found = {model["name"] for model in server.api("/api/tags")["models"]}
     missing = [name for name in wish.models if name not in found]
@@ -42,7 +42,7 @@ def check_models_are_there(server: Server, wish: Wish) -> None:
 
 
 @MODELS
-def check_models_are_whole(host: Any, server: Server, wish: Wish) -> None:
+def check_models_are_whole(host: Any, server: CheckedServer, wish: Expected) -> None:
     """Every wished model is on disk: the manifest has the digest that the API names, each layer its size."""
     digests = {model["name"]: model["digest"] for model in server.api("/api/tags")["models"]}
     store = server.store()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from reaper_ops.verify.applies import DOCKER, OWN_UNIT, PROCESS, SYSTEMD
-from reaper_ops.verify.expected import COMPOSE, DROPIN, UNIT, Wish
-from reaper_ops.verify.server import Server
+from reaper_ops.verify.expected import COMPOSE, DROPIN, UNIT, Expected
+from reaper_ops.verify.server import CheckedServer
 
 
 def owned_by_root(host: Any, modes: tuple[str, ...], *paths: str) -> None:
@@ -21,7 +21,7 @@ def owned_by_root(host: Any, modes: tuple[str, ...], *paths: str) -> None:
 
 
 @SYSTEMD
-def check_binary(host: Any, wish: Wish) -> None:
+def check_binary(host: Any, wish: Expected) -> None:
     """The binary is the wished version's, and only root can replace it."""
     target = host.check_output("readlink -f /opt/ollama/current/bin/ollama").strip()
     assert target == f"/opt/ollama/{wish['ollama_version']}/bin/ollama", f"it leads to {target}"
@@ -29,7 +29,7 @@ def check_binary(host: Any, wish: Wish) -> None:
 
 
 @SYSTEMD
-def check_process_runs_the_binary(host: Any, server: Server, wish: Wish) -> None:
+def check_process_runs_the_binary(host: Any, server: CheckedServer, wish: Expected) -> None:
     """The running server is the wished version's, not one from before an upgrade."""
     number = server.pid()
     assert number, "the server does not run"
@@ -57,7 +57,7 @@ def check_compose_file(host: Any) -> None:
 
 
 @PROCESS
-def check_process_files(host: Any, server: Server, wish: Wish) -> None:
+def check_process_files(host: Any, server: CheckedServer, wish: Expected) -> None:
     """The server's files belong to the user who logs in; its settings are for that user alone."""
     home, me = server.home(), host.user()
     settings = host.file(f"{home}/env.json")

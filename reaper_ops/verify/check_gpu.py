@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from reaper_ops.verify.applies import GPU_PROMISED
-from reaper_ops.verify.expected import Wish
-from reaper_ops.verify.server import Server
+from reaper_ops.verify.expected import Expected
+from reaper_ops.verify.server import CheckedServer
 
 LIBRARIES = {"nvidia": {"cuda"}, "amd": {"rocm"}, "auto": {"cuda", "rocm"}}
 
 
 @GPU_PROMISED
-def check_gpu_is_used(server: Server, wish: Wish) -> None:
+def check_gpu_is_used(server: CheckedServer, wish: Expected) -> None:
     """The server found the GPU when it started."""
     since_start = server.log().rpartition("Listening on ")[2]
     lines = [line for line in since_start.splitlines() if "inference compute" in line]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from reaper_ops.verify.applies import DOCKER, MEMORY_LIMIT, OWN_UNIT, PROCESS, SYSTEMD
-from reaper_ops.verify.expected import Wish, same
-from reaper_ops.verify.server import Server
+from reaper_ops.verify.expected import Expected, same
+from reaper_ops.verify.server import CheckedServer
 
 
 @SYSTEMD
-def check_service_runs(server: Server) -> None:
+def check_service_runs(server: CheckedServer) -> None:
     """The service runs and starts at boot."""
     found = server.show("ActiveState", "SubState", "UnitFileState", "NeedDaemonReload")
     assert (found["ActiveState"], found["SubState"]) == ("active", "running"), (
@@ -23,7 +23,7 @@ def check_service_runs(server: Server) -> None:
 
 
 @OWN_UNIT
-def check_unit_properties(server: Server) -> None:
+def check_unit_properties(server: CheckedServer) -> None:
     """The unit restarts the server, survives the kill of a model, and runs without rights of root."""
     wanted = {"Restart": "always", "OOMPolicy": "continue", "NoNewPrivileges": "yes", "ProtectSystem": "strict"}
     found = server.show(*wanted, "User", "After")
@@ -34,7 +34,7 @@ def check_unit_properties(server: Server) -> None:
 
 
 @SYSTEMD
-def check_process_is_not_root(host: Any, server: Server) -> None:
+def check_process_is_not_root(host: Any, server: CheckedServer) -> None:
     """The server's process does not run as root."""
     number = server.pid()
     assert number, "the server does not run"
@@ -43,7 +43,7 @@ def check_process_is_not_root(host: Any, server: Server) -> None:
 
 
 @DOCKER
-def check_container_runs(server: Server, wish: Wish) -> None:
+def check_container_runs(server: CheckedServer, wish: Expected) -> None:
     """The container runs the wished image and comes back after a reboot."""
     found = server.container()
     assert found["State"]["Running"], f"it is {found['State']['Status']}"
@@ -54,7 +54,7 @@ def check_container_runs(server: Server, wish: Wish) -> None:
 
 
 @DOCKER
-def check_container_has_few_rights(server: Server) -> None:
+def check_container_has_few_rights(server: CheckedServer) -> None:
     """The container has no capabilities but those it needs, and is not privileged."""
     config = server.container()["HostConfig"]
     assert not config["Privileged"], "it is privileged"
@@ -65,7 +65,7 @@ def check_container_has_few_rights(server: Server) -> None:
 
 
 @PROCESS
-def check_process_runs(host: Any, server: Server) -> None:
+def check_process_runs(host: Any, server: CheckedServer) -> None:
     """The server's process runs, and belongs to the user who logs in."""
     number = server.pid()
     assert number, "there is no process with the noted pid"
@@ -74,7 +74,7 @@ def check_process_runs(host: Any, server: Server) -> None:
     assert done.stdout.strip() == str(host.user().uid), f"process {number} belongs to user {done.stdout.strip()}"
 
 
-def check_environment(server: Server, wish: Wish) -> None:
+def check_environment(server: CheckedServer, wish: Expected) -> None:
     """The running server has the wished settings."""
     found = server.environment()
     wrong = {
@@ -86,7 +86,7 @@ def check_environment(server: Server, wish: Wish) -> None:
 
 
 @MEMORY_LIMIT
-def check_memory_limit(server: Server, wish: Wish) -> None:
+def check_memory_limit(server: CheckedServer, wish: Expected) -> None:
     """The memory limit is in force."""
     if wish.runtime == "docker":
         found = int(server.container()["HostConfig"]["Memory"])

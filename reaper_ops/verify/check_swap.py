@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reaper_ops.verify.applies import SWAP, SWAP_FILE, SWAP_ZRAM
-from reaper_ops.verify.expected import Wish
+from reaper_ops.verify.expected import Expected
 
 SLACK = 1 << 20
 
@@ -17,7 +17,7 @@ def active(host: Any) -> dict[str, int]:
 
 
 @SWAP_FILE
-def check_swap_file(host: Any, wish: Wish) -> None:
+def check_swap_file(host: Any, wish: Expected) -> None:
     """The swap file is in use, of the wished size, readable by root alone, and in fstab."""
     path = wish["swap_path"]
     found = active(host)
@@ -30,7 +30,7 @@ def check_swap_file(host: Any, wish: Wish) -> None:
 
 
 @SWAP_ZRAM
-def check_zram(host: Any, wish: Wish) -> None:
+def check_zram(host: Any, wish: Expected) -> None:
     """Compressed swap in memory is in use, of the wished size, and configured for the next boot."""
     found = active(host)
     assert "/dev/zram0" in found, f"/dev/zram0 is not in use; in use: {', '.join(found) or 'nothing'}"
@@ -39,7 +39,7 @@ def check_zram(host: Any, wish: Wish) -> None:
 
 
 @SWAP
-def check_swappiness(host: Any, wish: Wish) -> None:
+def check_swappiness(host: Any, wish: Expected) -> None:
     """The kernel's swappiness is as wished, now and after a reboot."""
     wanted = wish["swap_swappiness"]
     now = int(host.file("/proc/sys/vm/swappiness").content_string)

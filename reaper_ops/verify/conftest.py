@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import testinfra
 
-from reaper_ops.verify.expected import Wish
-from reaper_ops.verify.server import Server
+from reaper_ops.verify.expected import Expected
+from reaper_ops.verify.server import CheckedServer
 
 WISH = "REAPER_OPS_VERIFY_WISH"
 RESULTS = "REAPER_OPS_VERIFY_RESULTS"
@@ -25,8 +25,8 @@ def document() -> dict[str, Any]:
     return found
 
 
-def wishes() -> list[Wish]:
-    return [Wish(row["host"], row["settings"], tuple(row["models"])) for row in document()["hosts"]]
+def wishes() -> list[Expected]:
+    return [Expected(row["host"], row["settings"], tuple(row["models"])) for row in document()["hosts"]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def host(wish: Wish) -> Any:
+def host(wish: Expected) -> Any:
     """A testinfra host that has the rights which the checks need."""
     options = {"ansible_inventory": document()["inventory"], "force_ansible": document()["through_ansible"]}
     found = testinfra.get_host(f"ansible://{wish.host}", **options)
@@ -61,8 +61,8 @@ def login(host: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(host: Any, wish: Wish) -> Server:
-    return Server(host, wish)
+def server(host: Any, wish: Expected) -> CheckedServer:
+    return CheckedServer(host, wish)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,7 +72,7 @@ def pytest_runtest_makereport(
     report = yield
     over = report.when == "call" or (report.when == "setup" and not report.passed)
     wish = item.callspec.params.get("wish") if hasattr(item, "callspec") else None
-    if over and isinstance(wish, Wish):
+    if over and isinstance(wish, Expected):
         record(item, wish.host, report, call)
     return report
 

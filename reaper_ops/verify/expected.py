@@ -27,7 +27,7 @@ VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class Expected:
     """One host's settings as plain values; models with sets resolved."""
 
     host: str

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from reaper_ops.verify.expected import CONTAINER, Wish
+from reaper_ops.verify.expected import CONTAINER, Expected
 
 ASK = """
 import json, sys, urllib.request
@@ -16,11 +16,11 @@ print(json.dumps({path: json.load(opener.open(sys.argv[1] + path, timeout=20)) f
 
 
 @dataclass(frozen=True)
-class Server:
+class CheckedServer:
     """host: a testinfra host."""
 
     host: Any
-    wish: Wish
+    wish: Expected
 
     def api(self, path: str) -> Any:
         """The answer of the API, asked on the host itself."""

@@ -14,17 +14,17 @@ import pytest
 
 from reaper_ops.adapters import bundle
 from reaper_ops.core import facts
-from reaper_ops.core.bundle import Saved
+from reaper_ops.core.doctor.bundle import SavedHost
 from reaper_ops.core.facts.exchange import Exchange
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.errors import ReaperError
 
 HEAD = json.dumps({"schema": 1, "version": "0.1.0", "hosts": ["a", "b"]})
 
 
-def saved(host: str, journal: str = "one\r\n\x1b[1mtwo\n") -> Saved:
+def saved(host: str, journal: str = "one\r\n\x1b[1mtwo\n") -> SavedHost:
     answers = {"controller": {}, "log": {"rc": 0, "stdout": journal, "stderr": "", "timed_out": False}}
-    return Saved(
+    return SavedHost(
         host, Settings(ollama_port=12000), f"http://{host}:12000", (Exchange("/", "done", status=200),), answers
     )
 
@@ -44,7 +44,7 @@ def test_what_was_written_is_read_again(tmp_path: Path, name: str) -> None:
     hosts = [
         saved("gpu2"),
         saved("10.0.0.7"),
-        Saved("dead", Settings(), "http://dead:11434", problem="cannot be reached"),
+        SavedHost("dead", Settings(), "http://dead:11434", problem="cannot be reached"),
     ]
     bundle.write(tmp_path / name, hosts)
     found = {one.host: one for one in bundle.read(tmp_path / name)}

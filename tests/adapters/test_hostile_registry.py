@@ -20,11 +20,11 @@ from servers import Server, http_server, raw_server
 from reaper_ops import assets
 from reaper_ops.adapters import ollama, registry, web
 from reaper_ops.adapters.registry import Registry, RegistryError
-from reaper_ops.core.delivery import names
-from reaper_ops.core.delivery.lock import from_manifest
 from reaper_ops.core.facts.exchanges import Request
+from reaper_ops.core.models import names
+from reaper_ops.core.models.lock import from_manifest
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows import models_lock
+from reaper_ops.flows.models import lock as models_lock
 
 NAME = names.split("x.y/library/tiny:1m")
 PATH = "/v2/library/tiny/manifests/1m"
@@ -100,7 +100,7 @@ def answering(data: bytes, path: str = PATH) -> Iterator[Server]:
         yield server
 
 
-def asked(server: Server) -> registry.Manifest:
+def asked(server: Server) -> registry.RegistryManifest:
     with Registry(server.url) as one:
         return one.manifest(NAME)
 

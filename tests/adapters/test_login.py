@@ -96,7 +96,7 @@ def test_every_verb_with_an_inventory_takes_what_ansible_takes(name: str, verb: 
 def test_a_password_is_asked_for_only_where_somebody_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
-    from reaper_ops.cli.up import command
+    from reaper_ops.cli.provision.up import command
 
     found = CliRunner().invoke(command, ["-i", "hosts,", "-K"], input="")
     assert isinstance(found.exception, ReaperError)

@@ -8,9 +8,9 @@ from servers import free_port
 
 from reaper_ops.adapters import metrics
 from reaper_ops.adapters.metrics import Address
-from reaper_ops.core.report import HostReport, Report, State
+from reaper_ops.core.health.report import HostReport, Report, State
 from reaper_ops.errors import CommandError, ReaperError
-from reaper_ops.formats import as_prometheus
+from reaper_ops.formats.health import as_prometheus
 
 
 @pytest.mark.parametrize(

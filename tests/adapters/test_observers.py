@@ -15,9 +15,9 @@ from servers import OLLAMA, free_port, http_server, raw_server
 
 from reaper_ops.adapters import ollama
 from reaper_ops.adapters.sweep import sweep
-from reaper_ops.core import probe
 from reaper_ops.core.facts.exchanges import Request
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.health import probe
 
 Ask = Callable[[str], Exchange]
 NUMBERS = itertools.count()

@@ -19,14 +19,14 @@ def test_a_stream_gives_its_objects() -> None:
 
 def test_an_error_inside_a_200_stream_is_raised() -> None:
     lines = '{"status":"pulling manifest"}\n{"error":"pull model manifest: file does not exist"}\n'
-    with http_server({"/api/pull": (200, lines)}) as server, pytest.raises(ollama.Refused) as caught:
+    with http_server({"/api/pull": (200, lines)}) as server, pytest.raises(ollama.RequestRefused) as caught:
         list(ollama.stream(server.url, PULL))
     assert "file does not exist" in str(caught.value)
 
 
 def test_an_error_status_of_a_stream_is_raised() -> None:
     answer = (400, '{"error":"invalid model name"}')
-    with http_server({"/api/pull": answer}) as server, pytest.raises(ollama.Refused) as caught:
+    with http_server({"/api/pull": answer}) as server, pytest.raises(ollama.RequestRefused) as caught:
         list(ollama.stream(server.url, PULL))
     assert (caught.value.status, caught.value.text) == (400, "invalid model name")
 
@@ -44,6 +44,6 @@ def test_call_returns_the_object_or_raises() -> None:
     answers = {"/api/version": {"version": "1"}, "/api/show": (404, '{"error":"model \'x\' not found"}')}
     with http_server(answers) as server:
         assert ollama.call(server.url, Request("/api/version")) == {"version": "1"}
-        with pytest.raises(ollama.Refused) as caught:
+        with pytest.raises(ollama.RequestRefused) as caught:
             ollama.call(server.url, Request("/api/show", "POST", {"model": "x"}))
     assert caught.value.status == 404

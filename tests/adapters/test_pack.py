@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reaper_ops.adapters import pack
-from reaper_ops.core.delivery import pack as rules
+from reaper_ops.core.models import pack as rules
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows import models_bundle
-from reaper_ops.flows.meter import Meter
+from reaper_ops.flows.models import bundle as models_bundle
+from reaper_ops.flows.models.byte_progress import ByteProgress
 from reaper_ops.lab import models
 
 NAME = "library/tiny:latest"
@@ -60,7 +60,7 @@ def bundle(request, whole, tmp_path) -> Path:
 
 def checked(place: Path) -> pack.Bundle:
     found = pack.read(place)
-    pack.verify(found, Meter("x", "verifying", found.contents.lock, None))
+    pack.verify(found, ByteProgress("x", "verifying", found.contents.lock, None))
     return found
 
 

@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 
 from reaper_ops.adapters import pack, pack_sources
-from reaper_ops.adapters.registry import Registry as Asked
-from reaper_ops.core.delivery import names
+from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.core.models import names
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows import models_bundle
-from reaper_ops.flows.meter import Meter
+from reaper_ops.flows.models import bundle as models_bundle
+from reaper_ops.flows.models.byte_progress import ByteProgress
 from reaper_ops.lab import models
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 
 @pytest.fixture
 def registry(tmp_path):
     models.publish(tmp_path / "registry")
-    found = Registry(tmp_path / "registry").start()
+    found = LabRegistry(tmp_path / "registry").start()
     yield found
     found.stop()
 
@@ -42,7 +42,7 @@ def create(place: Path, registry, *wanted: str, namespace: str = "library"):
 
 def checked(place: Path) -> pack.Bundle:
     found = pack.read(place)
-    pack.verify(found, Meter("x", "verifying", found.contents.lock, None))
+    pack.verify(found, ByteProgress("x", "verifying", found.contents.lock, None))
     return found
 
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from reaper_ops.adapters import reader
-from reaper_ops.core import facts, settings
+from reaper_ops.core import facts
+from reaper_ops.core.inventory import settings
 
 SAME = {"kind": "file", "path": "/proc/version"}
 

@@ -19,8 +19,8 @@ from hostile import EVENTS, EVIL, filled, strays
 from servers import http_server
 
 from reaper_ops.cli.program import program, run
-from reaper_ops.core.provenance import Origin
-from reaper_ops.core.settings import names
+from reaper_ops.core.inventory.provenance import SettingOrigin
+from reaper_ops.core.inventory.settings import names
 from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,12 +71,12 @@ def made(place: str) -> Any:
 def effective() -> Any:
     from dataclasses import replace
 
-    found = made("reaper_ops.core.provenance.Effective")
-    return (replace(found, origins={name: filled(Origin) for name in names()}),)
+    found = made("reaper_ops.core.inventory.provenance.Effective")
+    return (replace(found, origins={name: filled(SettingOrigin) for name in names()}),)
 
 
 def removed() -> Any:
-    from reaper_ops.flows.down import Removed
+    from reaper_ops.flows.provision.down import Removed
 
     return Removed({EVIL: {EVIL: [EVIL]}}, {EVIL: {"removed": [EVIL], "kept": [EVIL]}}, {EVIL: EVIL}, applied=True)
 
@@ -91,13 +91,13 @@ def work() -> Any:
 def outcome(verb: str) -> Any:
     from dataclasses import replace
 
-    return replace(made("reaper_ops.core.delivery.outcome.Outcome"), verb=verb)
+    return replace(made("reaper_ops.core.models.outcome.Outcome"), verb=verb)
 
 
 def table() -> Any:
-    from reaper_ops.core.delivery.table import Cell, Line, Table
+    from reaper_ops.core.models.table import Cell, Table, TableLine
 
-    return Table((EVIL,), (Line(EVIL, EVIL, 5, {EVIL: Cell("drift", EVIL, 5)}),), {EVIL: EVIL})
+    return Table((EVIL,), (TableLine(EVIL, EVIL, 5, {EVIL: Cell("drift", EVIL, 5)}),), {EVIL: EVIL})
 
 
 def fixed() -> tuple[Any, Any]:
@@ -112,14 +112,14 @@ def fixed() -> tuple[Any, Any]:
 def verification() -> Any:
     from dataclasses import replace
 
-    found = made("reaper_ops.core.verification.Verification")
+    found = made("reaper_ops.core.provision.verification.Verification")
     return replace(found, checks=tuple(replace(one, outcome="failed") for one in found.checks))
 
 
 def mirror_status() -> Any:
-    from reaper_ops.core.mirror.status import Finding, Status
+    from reaper_ops.core.mirror.status import MirrorFinding, Status
 
-    found = Finding(EVIL, "error", EVIL, EVIL)
+    found = MirrorFinding(EVIL, "error", EVIL, EVIL)
     return (Status(EVIL, (found,), {"wan_bytes": 1}, {EVIL: {"whole": True}}, {EVIL: EVIL}), Status(EVIL, problem=EVIL))
 
 
@@ -189,16 +189,16 @@ CASES: Cases = {
     "models sets": (
         {
             "reaper_ops.adapters.ansible.inventory": lambda: given(None),
-            "reaper_ops.core.delivery.wanted.sets": lambda: given((made("reaper_ops.core.delivery.wanted.ModelSet"),)),
-            "reaper_ops.core.delivery.wanted.wishes": lambda: given((made("reaper_ops.core.delivery.wanted.Wish"),)),
+            "reaper_ops.core.models.desired.sets": lambda: given((made("reaper_ops.core.models.desired.ModelSet"),)),
+            "reaper_ops.core.models.desired.wishes": lambda: given((made("reaper_ops.core.models.desired.Wish"),)),
         },
         forms(*INVENTORY, of=ALL),
     ),
-    "models lock": models("models_lock.lock", lambda: given(made("reaper_ops.core.delivery.locking.Locking"))),
-    "models update": models("models_lock.update", lambda: given(made("reaper_ops.core.delivery.locking.Locking"))),
-    "models plan": models("models_look.planned", lambda: given(made("reaper_ops.core.delivery.plan.FleetPlan"))),
+    "models lock": models("models_lock.lock", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
+    "models update": models("models_lock.update", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
+    "models plan": models("models_look.planned", lambda: given(made("reaper_ops.core.models.plan.FleetPlan"))),
     "models pull": models("models_change.pull", lambda: given(outcome("pull"))),
-    "models verify": models("models_verify.verify", lambda: given(made("reaper_ops.core.delivery.contents.Verified"))),
+    "models verify": models("models_verify.verify", lambda: given(made("reaper_ops.core.models.contents.Verified"))),
     "models bundle create": models("models_bundle.create", lambda: given(made(F + "models_bundle.Made")), "PAGE"),
     "models bundle load": models("models_bundle.load", lambda: given(outcome("load")), "PAGE"),
     "models create": models(
@@ -318,7 +318,7 @@ def test_errors(
         raise RuntimeError(EVIL)
 
     for flow in (fail, defect):
-        monkeypatch.setattr("reaper_ops.flows.plan.plan", flow)
+        monkeypatch.setattr("reaper_ops.flows.provision.plan.plan", flow)
         assert run(["plan", "-i", "x"]) in {1, 2}
         err = capfdbinary.readouterr().err.decode()
         assert not strays(err)

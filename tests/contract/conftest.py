@@ -13,7 +13,7 @@ from subject import REAL_BIN, REAL_URL, Starter, Subject, simulated
 
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 MODELS = {
     "library/tiny:latest": gguf.Shape("tiny", seed=1),
@@ -23,10 +23,10 @@ MODELS = {
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabRegistry]:
     root = tmp_path_factory.mktemp("registry")
     models.publish(root, MODELS)
-    found = Registry(root).start()
+    found = LabRegistry(root).start()
     yield found
     found.stop()
 
@@ -51,7 +51,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def tiny(server: Subject, registry: Registry) -> str:
+def tiny(server: Subject, registry: LabRegistry) -> str:
     """A small model that is on the server's disk."""
     name = f"{registry.name}/library/tiny:latest"
     assert server.pull(name).lines()[-1] == {"status": "success"}
@@ -71,7 +71,7 @@ def runs(server: Subject, tiny: str) -> str:
 
 
 @pytest.fixture
-def absent(server: Subject, registry: Registry) -> Iterator[str]:
+def absent(server: Subject, registry: LabRegistry) -> Iterator[str]:
     """A model of 5 MB that is not on the server's disk, and is gone again afterwards."""
     name = f"{registry.name}/library/small:latest"
     _forget_small(server)

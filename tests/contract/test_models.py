@@ -8,7 +8,7 @@ import pytest
 from subject import Subject
 
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 BLOB = b"hello blob"
 DIGEST = "sha256:" + hashlib.sha256(BLOB).hexdigest()
@@ -38,12 +38,12 @@ def digest_of(server: Subject, name: str) -> str | None:
     return next((row["digest"] for row in rows if row["name"] == name), None)
 
 
-def test_digest_is_that_of_the_manifest(server: Subject, tiny: str, registry: Registry) -> None:
+def test_digest_is_that_of_the_manifest(server: Subject, tiny: str, registry: LabRegistry) -> None:
     data = (registry.root / "manifests/library/tiny/latest").read_bytes()
     assert digest_of(server, tiny) == hashlib.sha256(data).hexdigest()
 
 
-def test_a_copy_has_the_same_digest_and_survives_the_original(server: Subject, registry: Registry) -> None:
+def test_a_copy_has_the_same_digest_and_survives_the_original(server: Subject, registry: LabRegistry) -> None:
     name, alias = f"{registry.name}/library/fresh1:latest", "contract-copy:latest"
     server.pull(name)
     answer = server.ask("POST", "/api/copy", {"source": name, "destination": "contract-copy"})

@@ -13,7 +13,7 @@ from subject import Answer, Starter, Subject, opened
 
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 MANIFEST_FAULTS = {
     "err401": 'realm host "" does not match original host "{registry}"',
@@ -67,7 +67,7 @@ def test_a_pull_ends_in_success(server: Subject, absent: str) -> None:
     assert all(word.startswith("pulling ") for word in found[:-3])
 
 
-def test_progress_lines(server: Subject, absent: str, registry: Registry) -> None:
+def test_progress_lines(server: Subject, absent: str, registry: LabRegistry) -> None:
     """From a slow registry, so that there are some: `completed` is absent while it is 0 and never falls."""
     slow = absent.replace("/library/", "/slow/")
     with opened(server.url, "POST", "/api/pull", {"model": slow, "insecure": True}) as response:
@@ -83,7 +83,7 @@ def test_progress_lines(server: Subject, absent: str, registry: Registry) -> Non
     assert all("completed" not in line or line["completed"] > 0 for line in progress)
 
 
-def test_a_second_pull_asks_for_the_manifest_only(server: Subject, tiny: str, registry: Registry) -> None:
+def test_a_second_pull_asks_for_the_manifest_only(server: Subject, tiny: str, registry: LabRegistry) -> None:
     before = registry.sent[_weights(registry, "tiny")]
     answer = server.pull(tiny)
     layers = [line for line in answer.lines() if "digest" in line]
@@ -99,7 +99,7 @@ def test_without_a_stream_there_is_one_object(server: Subject, tiny: str) -> Non
 
 
 @pytest.mark.parametrize("fault", MANIFEST_FAULTS)
-def test_errors_of_the_manifest(server: Subject, registry: Registry, fault: str) -> None:
+def test_errors_of_the_manifest(server: Subject, registry: LabRegistry, fault: str) -> None:
     port = registry.name.rpartition(":")[2]
     text = "pull model manifest: " + MANIFEST_FAULTS[fault].format(registry=registry.name, port=port)
     name = f"{registry.name}/{fault}/tiny:latest"
@@ -110,14 +110,14 @@ def test_errors_of_the_manifest(server: Subject, registry: Registry, fault: str)
 
 
 @pytest.mark.parametrize("fault", BLOB_FAULTS)
-def test_errors_of_a_blob(server: Subject, registry: Registry, fault: str) -> None:
+def test_errors_of_a_blob(server: Subject, registry: LabRegistry, fault: str) -> None:
     """Of models that are never begun: with part files on disk the server asks otherwise, and for 30 s."""
     answer = server.pull(f"{registry.name}/{fault}:latest")
     assert answer.status == 200
     assert answer.error() == BLOB_FAULTS[fault]
 
 
-def test_errors_of_bytes(starter: Starter, registry: Registry) -> None:
+def test_errors_of_bytes(starter: Starter, registry: LabRegistry) -> None:
     """All at once, each with a model of its own: what is cut short goes on where it was, and nothing gets a name."""
     numbers = {fault: number for number, fault in enumerate(BYTES_FAULTS)}
     shapes = {f"library/bytes{n}:latest": gguf.Shape("bytes", seed=200 + n) for n in numbers.values()}
@@ -139,7 +139,7 @@ def test_errors_of_bytes(starter: Starter, registry: Registry) -> None:
     assert listed == [f"{registry.name}/longbody/bytes{numbers['longbody']}:latest"]
 
 
-def test_damaged_bytes_are_found_and_removed(server: Subject, registry: Registry) -> None:
+def test_damaged_bytes_are_found_and_removed(server: Subject, registry: LabRegistry) -> None:
     """Of a model of its own: a download is shared by everybody who wants the digest, whatever the name."""
     name, want = f"{registry.name}/mismatch/fresh7:latest", _weights(registry, "fresh7")
     answer = server.pull(name)
@@ -155,7 +155,7 @@ def test_a_registry_that_refuses(server: Subject) -> None:
     assert answer.error() == f"pull model manifest: {text}"
 
 
-def test_insecure_is_asked_for_by_a_plain_http_registry(server: Subject, registry: Registry) -> None:
+def test_insecure_is_asked_for_by_a_plain_http_registry(server: Subject, registry: LabRegistry) -> None:
     answer = server.ask("POST", "/api/pull", {"model": f"{registry.name}/library/tiny:latest"})
     assert answer.error().startswith(f'pull model manifest: Get "https://{registry.name}/v2/library/tiny/')
 
@@ -166,7 +166,7 @@ def test_invalid_names(server: Subject, name: str) -> None:
     assert (answer.status, answer.json()) == (400, {"error": "invalid model name"})
 
 
-def test_a_hang_up_stops_and_the_next_pull_resumes(server: Subject, absent: str, registry: Registry) -> None:
+def test_a_hang_up_stops_and_the_next_pull_resumes(server: Subject, absent: str, registry: LabRegistry) -> None:
     slow, digest = absent.replace("/library/", "/slow/"), _weights(registry, "small")
     size, before = _size(registry, digest), registry.sent[digest]
     with opened(server.url, "POST", "/api/pull", {"model": slow, "insecure": True}) as response:
@@ -179,7 +179,7 @@ def test_a_hang_up_stops_and_the_next_pull_resumes(server: Subject, absent: str,
     assert registry.sent[digest] - before < size + 200_000
 
 
-def _settled(registry: Registry, digest: str) -> int:
+def _settled(registry: LabRegistry, digest: str) -> int:
     """Bytes sent once no more are."""
     last = -1
     while registry.sent[digest] != last:
@@ -188,7 +188,7 @@ def _settled(registry: Registry, digest: str) -> int:
     return last
 
 
-def test_two_pulls_of_one_model_share_the_download(server: Subject, absent: str, registry: Registry) -> None:
+def test_two_pulls_of_one_model_share_the_download(server: Subject, absent: str, registry: LabRegistry) -> None:
     slow = absent.replace("/library/", "/slow/")
     digest = _weights(registry, "small")
     before = registry.sent[digest]
@@ -204,16 +204,16 @@ def test_two_pulls_of_one_model_share_the_download(server: Subject, absent: str,
     assert 0 < registry.sent[digest] - before <= _size(registry, digest)
 
 
-def _size(registry: Registry, digest: str) -> int:
+def _size(registry: LabRegistry, digest: str) -> int:
     return (registry.root / "blobs" / digest.replace(":", "-")).stat().st_size
 
 
-def _weights(registry: Registry, name: str) -> str:
+def _weights(registry: LabRegistry, name: str) -> str:
     manifest = json.loads((registry.root / "manifests/library" / name / "latest").read_text())
     return str(manifest["layers"][0]["digest"])
 
 
-def test_a_cut_body_is_tried_again(server: Subject, registry: Registry) -> None:
+def test_a_cut_body_is_tried_again(server: Subject, registry: LabRegistry) -> None:
     name = f"{registry.name}/trunc1/fresh0:latest"
     server.ask("DELETE", "/api/delete", {"model": name})
     registry.sent.clear()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from subject import Started, Starter, Subject, opened
 
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 LONG = {"num_predict": 800, "temperature": 0, "seed": 1}
 DIED = "an error was encountered while running the model: unexpected EOF"
@@ -33,7 +33,7 @@ def started(starter: Starter) -> Started:
 
 
 @pytest.fixture
-def model(started: Started, registry: Registry) -> str:
+def model(started: Started, registry: LabRegistry) -> str:
     name = f"{registry.name}/library/tiny:latest"
     assert started.subject.pull(name).lines()[-1] == {"status": "success"}
     answer = started.subject.generate(name)
@@ -103,7 +103,7 @@ def test_a_number_that_is_none_falls_back(starter: Starter) -> None:
     assert text in started.log
 
 
-def test_store_on_disk(started: Started, registry: Registry) -> None:
+def test_store_on_disk(started: Started, registry: LabRegistry) -> None:
     name = f"{registry.name}/library/tiny:latest"
     started.subject.pull(name)
     manifest = started.models / "manifests" / registry.name / "library/tiny/latest"
@@ -113,7 +113,7 @@ def test_store_on_disk(started: Started, registry: Registry) -> None:
         assert (started.models / "blobs" / layer["digest"].replace(":", "-")).stat().st_size == layer["size"]
 
 
-def test_partial_download_on_disk(started: Started, registry: Registry) -> None:
+def test_partial_download_on_disk(started: Started, registry: LabRegistry) -> None:
     wish = {"model": f"{registry.name}/slow/small:latest", "insecure": True}
     with opened(started.subject.url, "POST", "/api/pull", wish) as response:
         for line in response:
@@ -183,7 +183,7 @@ def test_openai_stream_hides_the_death(started: Started, model: str) -> None:
     assert b"data: [DONE]" not in b"".join(lines)
 
 
-def test_weights_that_are_gone(started: Started, registry: Registry) -> None:
+def test_weights_that_are_gone(started: Started, registry: LabRegistry) -> None:
     """Listed, not usable; the refusal stays in this process even after a pull has brought the file back."""
     subject, name = started.subject, f"{registry.name}/library/fresh2:latest"
     subject.pull(name)
@@ -202,7 +202,9 @@ def _refused(subject: Subject, name: str, status: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(("damage", "text"), [(b"", "EOF"), (b"\0" * 4096, "invalid file magic")])
-def test_weights_that_are_damaged(started: Started, model: str, registry: Registry, damage: bytes, text: str) -> None:
+def test_weights_that_are_damaged(
+    started: Started, model: str, registry: LabRegistry, damage: bytes, text: str
+) -> None:
     """A pull does not repair them: a file of that name is there. What is said depends on what was read before."""
     subject, fresh = started.subject, f"{registry.name}/library/fresh3:latest"
     subject.pull(fresh)
@@ -219,7 +221,7 @@ def weights_of(started: Started, name: str) -> Path:
     return started.models / "blobs" / manifest["layers"][0]["digest"].replace(":", "-")
 
 
-def test_a_manifest_that_is_cut(started: Started, registry: Registry) -> None:
+def test_a_manifest_that_is_cut(started: Started, registry: LabRegistry) -> None:
     name = f"{registry.name}/library/tiny:latest"
     started.subject.pull(name)
     path = started.models / "manifests" / registry.name / "library/tiny/latest"
@@ -228,7 +230,7 @@ def test_a_manifest_that_is_cut(started: Started, registry: Registry) -> None:
     _refused(started.subject, name, 500, "unexpected EOF")
 
 
-def test_no_llama_server(starter: Starter, registry: Registry, tmp_path: Path) -> None:
+def test_no_llama_server(starter: Starter, registry: LabRegistry, tmp_path: Path) -> None:
     """Only the program was copied: it starts, lists and pulls, and cannot hold a model."""
     program = tmp_path / "bin" / "ollama"
     program.parent.mkdir()

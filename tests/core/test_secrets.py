@@ -9,9 +9,10 @@ import pytest
 
 from reaper_ops.adapters import ansible
 from reaper_ops.cli.program import run
-from reaper_ops.core import bundle, secrets
+from reaper_ops.core import secrets
+from reaper_ops.core.doctor import bundle
 from reaper_ops.core.facts.exchange import Exchange
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 CANARY = "CANARY7f3aZ9"
 CARRIERS = (
@@ -91,7 +92,9 @@ def test_a_bundle_holds_none() -> None:
         {"ollama_https_proxy": f"http://u:{CANARY}@p", "ollama_release_url": f"http://user:{CANARY}@host/"}
     )
     exchange = Exchange("/api/tags", "", 200, body=f"Authorization: Bearer {CANARY}")
-    saved = bundle.Saved("a", settings, f"http://u:{CANARY}@a/", (exchange,), None, f"failed at http://u:{CANARY}@h/")
+    saved = bundle.SavedHost(
+        "a", settings, f"http://u:{CANARY}@a/", (exchange,), None, f"failed at http://u:{CANARY}@h/"
+    )
     assert CANARY not in json.dumps(bundle.files(saved))
 
 

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reaper_ops import assets
-from reaper_ops.core import probe, typed, values
-from reaper_ops.core.delivery import claim, gguf_header, names, outcome, rules
-from reaper_ops.core.delivery.gguf_header import NotGguf
+from reaper_ops.core import typed, values
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.health import probe
+from reaper_ops.core.models import gguf_header, names, outcome
+from reaper_ops.core.models import lease as claim
+from reaper_ops.core.models import pull_steps as rules
+from reaper_ops.core.models.gguf_header import NotGguf
 
 FEW = settings(max_examples=60, deadline=None)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("x:1") | st.just(1 << 70)
@@ -93,7 +96,7 @@ def test_a_name_is_one_here_as_in_settings(text: str) -> None:
 @pytest.mark.parametrize("value", [DIGITS, "-1", "1.0", "1e3", "1e999", "NaN", "true", '"7"', "[7]", str(1 << 63)])
 def test_a_size_that_is_none_is_unknown(value: str) -> None:
     found = probe.observe("h", "", [exchange("/api/tags", f'{{"models":[{{"name":"x:1","size":{value}}}]}}')])
-    assert found.models == (probe.Model("x:1"),)
+    assert found.models == (probe.ListedModel("x:1"),)
 
 
 @pytest.mark.parametrize("text", [DEEP, "{" * 90_000, '{"a":' * 90_000, "[]" * 90_000, "9" * 100_000 + ","])

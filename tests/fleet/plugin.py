@@ -16,7 +16,7 @@ from fleet.world import ENGINE, MACHINE, Fleet
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.flows.up import changes
+from reaper_ops.flows.provision.up import changes
 
 HERE = Path(__file__).parent
 ROOMS = (HERE, HERE.parent / "faults")

@@ -25,7 +25,7 @@ from fleet.shape import FOLDER, HostPart, Shape, settings
 from reaper_ops import assets
 from reaper_ops.lab import models, release
 from reaper_ops.lab.ollama import VERSION
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 LABEL = "reaper_ops.shape"
 ENGINE_PACKAGES = "docker.io docker-cli docker-compose"
@@ -71,7 +71,7 @@ class Stage:
         address = containers.gateway(self.client)
         models.publish(directory / "registry")
         archive = release.pack(directory / "releases", VERSION, "amd64")
-        self.registry = Registry(directory / "registry", address).start()
+        self.registry = LabRegistry(directory / "registry", address).start()
         self.releases = release.ReleaseServer(directory / "releases", address).start()
         for server in (self.registry, self.releases):
             self._closing.callback(server.server_close)

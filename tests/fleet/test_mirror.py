@@ -11,7 +11,7 @@ from fleet.command import Answer, reaper
 from fleet.residue import tree
 from fleet.world import ENGINE, Fleet
 
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 MODEL = "small:latest"
 PORT = 5080

@@ -20,7 +20,7 @@ from fleet.hosts import Host, Keys, make_keys
 from reaper_ops import assets
 from reaper_ops.lab import models, release
 from reaper_ops.lab.ollama import VERSION
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 T = TypeVar("T")
 SUITES = {"deb12": "bookworm", "deb13": "trixie", "deb13-docker": "trixie"}
@@ -34,7 +34,7 @@ class Services:
     """The simulated registry and release server, on the address that hosts know this machine by."""
 
     address: str
-    registry: Registry
+    registry: LabRegistry
     releases: release.ReleaseServer
 
     def variables(self) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Fleet:
     def _serve(self, address: str) -> Services:
         models.publish(self.directory / "registry")
         release.pack(self.directory / "releases", VERSION, "amd64")
-        registry = Registry(self.directory / "registry", address).start()
+        registry = LabRegistry(self.directory / "registry", address).start()
         releases = release.ReleaseServer(self.directory / "releases", address).start()
         for server in (registry, releases):
             self._closing.callback(server.server_close)

@@ -10,18 +10,18 @@ from subject import Starter, simulated
 
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 RECORDED = {"ok/tiny:1m": 1, "ok/mid:150m": 2, "ok/big:1b": 3, "library/tiny:1m": 1, "library/mid:150m": 2}
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabRegistry]:
     """With the names that the recordings have; the lab's own models beside them."""
     root = tmp_path_factory.mktemp("registry")
     models.publish(root, {name: gguf.Shape("recorded", seed=seed) for name, seed in RECORDED.items()})
     models.publish(root)
-    found = Registry(root).start()
+    found = LabRegistry(root).start()
     yield found
     found.stop()
 

@@ -11,11 +11,11 @@ from subject import free_ports
 
 from reaper_ops.adapters import ansible, plan_file
 from reaper_ops.cli.program import run as program
-from reaper_ops.core.plan_file import PlanFile
-from reaper_ops.flows import lab as rehearsal
-from reaper_ops.flows import up
-from reaper_ops.flows.plan import Planned
-from reaper_ops.flows.up import Outcome
+from reaper_ops.core.provision.plan_file import PlanFile
+from reaper_ops.flows.lab import lab as rehearsal
+from reaper_ops.flows.provision import up
+from reaper_ops.flows.provision.plan import Planned
+from reaper_ops.flows.provision.up import UpOutcome
 
 HOST = "lab-cpu"
 SOURCE = ansible.Source(rehearsal.source().inventory, HOST)
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         rehearsal.down()
 
 
-def bring(hook: Callable[[Planned], None] = lambda planned: None, given: PlanFile | None = None) -> Outcome:
+def bring(hook: Callable[[Planned], None] = lambda planned: None, given: PlanFile | None = None) -> UpOutcome:
     """`up` of the one host; `hook` is what happens while somebody reads the plan."""
 
     def confirm(planned: Planned) -> bool:

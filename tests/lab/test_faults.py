@@ -14,7 +14,7 @@ import pytest
 from subject import Started, Starter, Subject, opened
 
 from reaper_ops.lab.ollama.faults import FAULTS, Faults
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 KILLED = "llama-server process has terminated: signal: killed"
 
@@ -42,7 +42,7 @@ class Host:
         raise AssertionError(f"{text!r} is not in\n{self.started.log}")
 
 
-def host_of(starter: Starter, registry: Registry, tmp_path: Path, **variables: str) -> Host:
+def host_of(starter: Starter, registry: LabRegistry, tmp_path: Path, **variables: str) -> Host:
     faults = tmp_path / "faults.json"
     started = starter.start(REAPER_OPS_LAB_FAULTS=str(faults), **variables)
     model = f"{registry.name}/library/tiny:latest"
@@ -51,7 +51,7 @@ def host_of(starter: Starter, registry: Registry, tmp_path: Path, **variables: s
 
 
 @pytest.fixture
-def host(starter: Starter, registry: Registry, tmp_path: Path) -> Host:
+def host(starter: Starter, registry: LabRegistry, tmp_path: Path) -> Host:
     return host_of(starter, registry, tmp_path)
 
 
@@ -139,7 +139,7 @@ def test_queue_full(host: Host) -> None:
     assert host.subject.ask("GET", "/api/version").status == 200
 
 
-def test_a_queue_of_one_is_full_while_a_model_loads(starter: Starter, registry: Registry, tmp_path: Path) -> None:
+def test_a_queue_of_one_is_full_while_a_model_loads(starter: Starter, registry: LabRegistry, tmp_path: Path) -> None:
     """One loads, one waits, the others are turned away; once it is loaded nobody is."""
     host = host_of(starter, registry, tmp_path, OLLAMA_MAX_QUEUE="1")
     host.switch(memory={"bytes": 1 << 30})
@@ -180,7 +180,7 @@ def test_oom_is_a_child_that_was_killed(host: Host) -> None:
     assert host.subject.generate(host.model, prompt="x", stream=False).status == 200
 
 
-def test_a_start_short_of_memory_tries_one_load(starter: Starter, registry: Registry, tmp_path: Path) -> None:
+def test_a_start_short_of_memory_tries_one_load(starter: Starter, registry: LabRegistry, tmp_path: Path) -> None:
     (tmp_path / "faults.json").write_text('{"oom": {}}')
     host = host_of(starter, registry, tmp_path)
     log = host.until("Load failed")
@@ -225,7 +225,7 @@ def test_memory_is_taken_for_real(host: Host) -> None:
     assert Path(f"/proc/{runner}/comm").read_text() == "llama-server\n"
 
 
-def test_a_presented_gpu_and_the_fall_back_to_the_cpu(starter: Starter, registry: Registry, tmp_path: Path) -> None:
+def test_a_presented_gpu_and_the_fall_back_to_the_cpu(starter: Starter, registry: LabRegistry, tmp_path: Path) -> None:
     host = host_of(starter, registry, tmp_path, REAPER_OPS_LAB_GPU="nvidia:24G")
     assert 'library=CUDA compute=8.9 name=CUDA0 description="Simulated NVIDIA GPU"' in host.started.log
     assert 'total_vram="24.0 GiB" default_num_ctx=32768' in host.started.log
@@ -247,7 +247,7 @@ def test_a_start_that_falls_back_to_the_cpu(starter: Starter, tmp_path: Path) ->
     assert "library=cpu" in started.log
 
 
-def test_a_full_disk_costs_the_part_in_flight_and_the_next_pull_completes(host: Host, registry: Registry) -> None:
+def test_a_full_disk_costs_the_part_in_flight_and_the_next_pull_completes(host: Host, registry: LabRegistry) -> None:
     name = f"{registry.name}/library/small:latest"
     host.switch(disk_full={"after_bytes": 1 << 20})
     answer = host.subject.pull(name)
@@ -260,13 +260,13 @@ def test_a_full_disk_costs_the_part_in_flight_and_the_next_pull_completes(host: 
     assert not partial.exists()
 
 
-def test_damaged_bytes(host: Host, registry: Registry) -> None:
+def test_damaged_bytes(host: Host, registry: LabRegistry) -> None:
     host.switch(digest_mismatch={})
     answer = host.subject.pull(f"{registry.name}/library/small:latest")
     assert answer.error().startswith("digest mismatch, file must be downloaded again: want sha256:")
 
 
-def test_stall_repeats_its_last_line(host: Host, registry: Registry) -> None:
+def test_stall_repeats_its_last_line(host: Host, registry: LabRegistry) -> None:
     host.switch(stall={"after_bytes": 1 << 20})
     wish = {"model": f"{registry.name}/library/small:latest", "insecure": True}
     with opened(host.subject.url, "POST", "/api/pull", wish) as response:

@@ -19,7 +19,7 @@ from servers import Server, http_server
 from subject import free_port, free_ports
 from watchers import program
 
-from reaper_ops.core.rules.catalogue import RULES
+from reaper_ops.core.doctor.rules.catalogue import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 REAPER = [sys.executable, "-m", "reaper_ops"]

@@ -21,7 +21,7 @@ from subject import Starter
 
 from reaper_ops.lab import release
 from reaper_ops.lab.ollama import config, gguf, names
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 SOURCES = sorted((Path(release.__file__).parent / "ollama").glob("*.py"))
 ADDRESSES = {
@@ -148,7 +148,7 @@ def run(program: list[str], *words: str, host: str) -> subprocess.CompletedProce
     return subprocess.run([*program, *words], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_words_with_a_server(starter: Starter, program: list[str], registry: Registry) -> None:
+def test_words_with_a_server(starter: Starter, program: list[str], registry: LabRegistry) -> None:
     host = starter.start().wait_ready().url
     name = f"{registry.name}/library/tiny:latest"
     pulled = run(program, "pull", "--insecure", name, host=host)

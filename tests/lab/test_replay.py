@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from subject import Answer, Started, Starter, ask, simulated
 
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 CASES = Path(__file__).parents[1] / "cases" / "recorded"
 GROUPS: dict[str, list[str]] = json.loads((Path(__file__).parent / "replay.json").read_text())
@@ -25,7 +25,7 @@ def members(group: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Any:
+def servers(tmp_path_factory: pytest.TempPathFactory, registry: LabRegistry) -> Any:
     """One server per group, made when it is first asked for."""
     directory = tmp_path_factory.mktemp("replay")
     starter = Starter("simulated", simulated(directory / "tree"), directory)
@@ -40,7 +40,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Any
     starter.stop()
 
 
-def _prepared(starter: Starter, directory: Path, group: str, registry: Registry) -> Started:
+def _prepared(starter: Starter, directory: Path, group: str, registry: LabRegistry) -> Started:
     faults = directory / f"{group}.json"
     started = starter.start(REAPER_OPS_LAB_FAULTS=str(faults), OLLAMA_NUM_PARALLEL="1")
     subject = started.wait_ready()
@@ -53,7 +53,7 @@ def _prepared(starter: Starter, directory: Path, group: str, registry: Registry)
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in members(group)])
-def test_answers_alike(servers: Any, registry: Registry, group: str, name: str) -> None:
+def test_answers_alike(servers: Any, registry: LabRegistry, group: str, name: str) -> None:
     started = servers(group)
     case = json.loads((CASES / f"{name}.json").read_text())
     request, expected = case["request"], case["response"]
@@ -67,7 +67,7 @@ def test_answers_alike(servers: Any, registry: Registry, group: str, name: str) 
     assert ours == theirs
 
 
-def _text(text: str, started: Started, registry: Registry) -> str:
+def _text(text: str, started: Started, registry: LabRegistry) -> str:
     """Without what differs from run to run: addresses, directories, digests."""
     text = text.replace(registry.name, THEIRS).replace(
         "localhost:" + registry.name.rpartition(":")[2], "localhost:31900"

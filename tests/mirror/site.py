@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 
 from servers import free_port
 
-from reaper_ops.core.mirror import wish
-from reaper_ops.core.settings import Settings
-from reaper_ops.lab.registry import MANIFEST_TYPE, Registry
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.lab.registry import MANIFEST_TYPE, LabRegistry
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 SLICE = 1 << 20
@@ -55,7 +55,7 @@ class Metered(Counter[str]):
             self.released.wait(60)
 
 
-class Upstream(Registry):
+class Upstream(LabRegistry):
     """The simulated registry; its sockets can be cut, and what it sent is counted over its deaths."""
 
     def __init__(self, root: Path, port: int = 0, sent: Metered | None = None, host: str = "127.0.0.1") -> None:
@@ -164,14 +164,14 @@ def running(wanted: Settings) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def lay_out(mirror: wish.Mirror) -> None:
+def lay_out(mirror: wish.MirrorState) -> None:
     for name in ("conf", "log", "tmp", "cache", "own", "sockets", "run"):
         Path(mirror.paths[name]).mkdir(parents=True, exist_ok=True)
     for file in mirror.files:
         Path(file.path).write_text(file.text)
 
 
-def spawn(mirror: wish.Mirror, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def spawn(mirror: wish.MirrorState, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """In a session of its own, by a command in front where one is given."""
     spec = json.loads(Path(mirror.paths["spec"]).read_text())
     with (Path(mirror.paths["log"]) / "mirror.log").open("ab") as output:

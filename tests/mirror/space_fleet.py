@@ -14,8 +14,8 @@ from typing import Any
 from mirror import site, wires
 from mirror.wires import Host, Internet, Mirror, Wires
 
-from reaper_ops.core.delivery import lock
-from reaper_ops.core.delivery.lock import Locked, from_manifest
+from reaper_ops.core.models import lock
+from reaper_ops.core.models.lock import Locked, from_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

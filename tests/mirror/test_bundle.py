@@ -9,7 +9,7 @@ from mirror import site
 from subject import Starter, simulated
 
 from reaper_ops.cli.program import run
-from reaper_ops.flows import models_bundle
+from reaper_ops.flows.models import bundle as models_bundle
 
 SIZE = 2 * site.SLICE + 7
 

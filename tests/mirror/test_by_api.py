@@ -10,7 +10,7 @@ from mirror import site
 from subject import Starter, simulated
 
 from reaper_ops.cli.program import run
-from reaper_ops.core.delivery.lock import Lock, dump, from_manifest
+from reaper_ops.core.models.lock import Lock, dump, from_manifest
 
 HOSTS, SIZE = 4, 48 << 20
 

@@ -25,7 +25,7 @@ from mirror.space_fleet import SpaceFleet, space_fleet
 from mirror.wires import Host
 from subject import simulated
 
-from reaper_ops.core.delivery.lock import Locked
+from reaper_ops.core.models.lock import Locked
 
 HOSTS = 8
 ROUNDS = int(os.environ.get("REAPER_OPS_KILL_ROUNDS") or 2)

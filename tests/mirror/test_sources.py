@@ -12,14 +12,14 @@ from servers import free_port
 from reaper_ops.cli.program import run
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 
 @pytest.fixture
 def other(short):
     """A registry with another model under the name that the first one has too, as hf.co might."""
     models.publish(short / "other", {"library/tiny:latest": gguf.Shape("tiny", seed=7)})
-    found = Registry(short / "other").start()
+    found = LabRegistry(short / "other").start()
     yield found
     found.stop()
 

@@ -14,8 +14,8 @@ from mirror import site
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.program import run as program
 from reaper_ops.core.mirror.work import Work
-from reaper_ops.flows import mirror
-from reaper_ops.formats import mirror as formats
+from reaper_ops.flows.mirror import mirror
+from reaper_ops.formats.mirror import mirror as formats
 
 SIZE = 2 * site.SLICE + 7
 

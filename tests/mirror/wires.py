@@ -21,8 +21,8 @@ from typing import Any
 from mirror import site
 from subject import Started
 
-from reaper_ops.core.mirror import wish
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.mirror import desired_state as wish
 
 MIRROR, UPSTREAM, BYTES = "10.77.0.1", "10.78.0.1", "10.78.0.3"
 PORT = 8080

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from subject import Starter, Subject, simulated
 
-from reaper_ops.adapters.registry import Registry as Asked
-from reaper_ops.core.delivery import claim, names
-from reaper_ops.core.delivery.claim import Me
-from reaper_ops.core.delivery.lock import from_manifest
+from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.core.models import lease as claim
+from reaper_ops.core.models import names
+from reaper_ops.core.models.lease import Me
+from reaper_ops.core.models.lock import from_manifest
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 MODULE = "ollama_pull"
 
@@ -43,26 +44,28 @@ def server(starter: Starter) -> Subject:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
+def registry(tmp_path: Path) -> Iterator[LabRegistry]:
     models.publish(tmp_path / "registry")
-    found = Registry(tmp_path / "registry").start()
+    found = LabRegistry(tmp_path / "registry").start()
     yield found
     found.stop()
 
 
-def move(registry: Registry, seed: int = 9) -> None:
+def move(registry: LabRegistry, seed: int = 9) -> None:
     (registry.root / "manifests/library/tiny/latest").unlink()
     models.publish(registry.root, {"library/tiny:latest": gguf.Shape("tiny", seed=seed)})
 
 
-def locked(registry: Registry, name: str) -> dict[str, Any]:
+def locked(registry: LabRegistry, name: str) -> dict[str, Any]:
     with Asked(f"http://{registry.name}") as asked:
         found = asked.manifest(names.split(f"{registry.name}/library/tiny"))
     one = from_manifest(name, found.data, found.digest, found.url, "now")
     return {"digest": one.digest, "blobs": one.blobs}
 
 
-def args(server: Subject, registry: Registry, namespace: str = "library", mirror: str = "localhost") -> dict[str, Any]:
+def args(
+    server: Subject, registry: LabRegistry, namespace: str = "library", mirror: str = "localhost"
+) -> dict[str, Any]:
     """The model by its own name, its lock, and the mirror that has it under another."""
     name, port = f"{registry.name}/{namespace}/tiny:latest", registry.name.rpartition(":")[2]
     given = {

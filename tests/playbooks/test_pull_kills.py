@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from subject import Started, Starter, simulated
 
-from reaper_ops.adapters.registry import Registry as Asked
-from reaper_ops.core.delivery import names
-from reaper_ops.core.delivery.lock import from_manifest
+from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.core.models import names
+from reaper_ops.core.models.lock import from_manifest
 from reaper_ops.lab import models
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 MODULE = "ollama_pull"
 SEEDS = range(int(os.environ.get("REAPER_OPS_KILLS") or 3))
@@ -39,14 +39,14 @@ def starter(program: list[str], tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
+def registry(tmp_path: Path) -> Iterator[LabRegistry]:
     models.publish(tmp_path / "registry")
-    found = Registry(tmp_path / "registry").start()
+    found = LabRegistry(tmp_path / "registry").start()
     yield found
     found.stop()
 
 
-def request(registry: Registry) -> dict[str, Any]:
+def request(registry: LabRegistry) -> dict[str, Any]:
     """From the namespace whose bytes are slow, so that there is a middle to be killed in."""
     name, port = f"{registry.name}/slow/tiny:latest", registry.name.rpartition(":")[2]
     with Asked(f"http://{registry.name}") as asked:
@@ -64,7 +64,7 @@ def request(registry: Registry) -> dict[str, Any]:
 
 @pytest.mark.parametrize("left", ["", '{"N":0,"Off'])
 def test_the_note_of_a_part_that_a_kill_cut_off_does_not_stop_the_next_pull(
-    left: str, module: Any, starter: Starter, registry: Registry, tmp_path: Path
+    left: str, module: Any, starter: Starter, registry: LabRegistry, tmp_path: Path
 ) -> None:
     store, given = tmp_path / "store", request(registry)
     server = start(starter, store)
@@ -96,7 +96,7 @@ def wrong_blobs(store: Path) -> list[str]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_killed_pull_leaves_nothing_wrong_and_goes_on(
-    seed: int, module: Any, starter: Starter, registry: Registry, tmp_path: Path
+    seed: int, module: Any, starter: Starter, registry: LabRegistry, tmp_path: Path
 ) -> None:
     chance, store, given = random.Random(seed), tmp_path / "store", request(registry)
     entry = given["locked"][given["models"][0]]

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from subject import Started, Starter, simulated
 
-from reaper_ops.adapters.registry import Registry as Asked
-from reaper_ops.core.delivery import names
-from reaper_ops.core.delivery.lock import from_manifest
+from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.core.models import names
+from reaper_ops.core.models.lock import from_manifest
 from reaper_ops.lab import models
-from reaper_ops.lab.registry import Registry
+from reaper_ops.lab.registry import LabRegistry
 
 MODULE = "ollama_pull"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk: needs root")
@@ -41,9 +41,9 @@ def starter(program: list[str], tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
+def registry(tmp_path: Path) -> Iterator[LabRegistry]:
     models.publish(tmp_path / "registry")
-    found = Registry(tmp_path / "registry").start()
+    found = LabRegistry(tmp_path / "registry").start()
     yield found
     found.stop()
 
@@ -71,7 +71,7 @@ def start(starter: Starter, store: Path, argv: list[str] | None = None, **more: 
     return started
 
 
-def request(registry: Registry, server: Started, namespace: str = "library") -> dict[str, Any]:
+def request(registry: LabRegistry, server: Started, namespace: str = "library") -> dict[str, Any]:
     name, port = f"{registry.name}/{namespace}/small:latest", registry.name.rpartition(":")[2]
     with Asked(f"http://{registry.name}") as asked:
         found = asked.manifest(names.split(name))
@@ -102,7 +102,7 @@ def promised(given: dict[str, Any]) -> dict[str, str]:
 
 @ROOT
 def test_a_disk_that_is_too_small_is_told_before_a_byte_and_in_the_middle(
-    module: Any, starter: Starter, registry: Registry, disk: Path
+    module: Any, starter: Starter, registry: LabRegistry, disk: Path
 ) -> None:
     server = start(starter, disk / "models")
     given = request(registry, server)
@@ -120,7 +120,7 @@ def test_a_disk_that_is_too_small_is_told_before_a_byte_and_in_the_middle(
 @ROOT
 @pytest.mark.parametrize("pages", range(3, 9))
 def test_a_disk_that_is_full_at_one_of_the_last_small_files_leaves_no_name(
-    pages: int, module: Any, starter: Starter, registry: Registry, disk: Path
+    pages: int, module: Any, starter: Starter, registry: LabRegistry, disk: Path
 ) -> None:
     """The weights fit; of the small blobs, their notes and the manifest a part."""
     page, weights = os.sysconf("SC_PAGE_SIZE"), 5265120
@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_at_one_of_the_last_small_files_leaves_no_name(
 
 
 @ROOT
-def test_a_store_that_is_read_only_is_told(module: Any, starter: Starter, registry: Registry, disk: Path) -> None:
+def test_a_store_that_is_read_only_is_told(module: Any, starter: Starter, registry: LabRegistry, disk: Path) -> None:
     remount(disk, "size=30m")
     server = start(starter, disk / "models")
     given = request(registry, server)
@@ -151,7 +151,7 @@ def test_a_store_that_is_read_only_is_told(module: Any, starter: Starter, regist
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not here")
 def test_a_store_that_the_server_may_not_write_is_told(
-    module: Any, starter: Starter, registry: Registry, tmp_path: Path
+    module: Any, starter: Starter, registry: LabRegistry, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     argv = [*(PLAIN if os.geteuid() == 0 else []), *starter.argv, "serve"]
@@ -170,7 +170,7 @@ def test_a_store_that_the_server_may_not_write_is_told(
 
 
 def test_a_server_that_comes_back_after_a_reboot_is_gone_on_with(
-    module: Any, starter: Starter, registry: Registry, tmp_path: Path
+    module: Any, starter: Starter, registry: LabRegistry, tmp_path: Path
 ) -> None:
     server = start(starter, tmp_path / "store", REAPER_OPS_LAB_PART_BYTES="65536")
     given = request(registry, server, "slow")
@@ -196,7 +196,7 @@ def test_a_server_that_comes_back_after_a_reboot_is_gone_on_with(
 
 @pytest.mark.parametrize("name", ["bad/na me::x", "127.0.0.1:5000/tiny:1m", "a/b/c/d/e"])
 def test_a_name_that_is_no_name_stops_no_other_model(
-    name: str, module: Any, starter: Starter, registry: Registry, tmp_path: Path
+    name: str, module: Any, starter: Starter, registry: LabRegistry, tmp_path: Path
 ) -> None:
     """The inventory refuses such names before any host is asked; whoever calls the module himself is told too."""
     server = start(starter, tmp_path / "store")

@@ -20,7 +20,7 @@ import pytest
 
 from reaper_ops.adapters import reader
 from reaper_ops.core import facts
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 Read = Callable[..., dict[str, Any]]

@@ -21,7 +21,7 @@ from reaper_ops.adapters import reader
 from reaper_ops.core import facts
 from reaper_ops.core.facts import containers, holdings, network, running
 from reaper_ops.core.facts.answers import Answers
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 
 def read(*asks: dict[str, Any], root: str = "", env: dict[str, str] | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reaper_ops.core.settings import catalogue
+from reaper_ops.core.inventory.settings import catalogue
 
 ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"
 

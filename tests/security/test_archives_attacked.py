@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from security.conftest import LESSER, Ground, library, shared
 
-from reaper_ops.core import settings, wish
 from reaper_ops.core.facts.model import Facts, System
+from reaper_ops.core.inventory import settings
+from reaper_ops.core.provision import desired_state as wish
 
 RELEASE, OWNED = library("ollama_release"), library("owned_directory")
 TREE, RELEASES = shared("reaper_tree"), shared("reaper_releases")

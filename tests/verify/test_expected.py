@@ -2,9 +2,9 @@
 
 import pytest
 
-from reaper_ops.core import layout, render
-from reaper_ops.core.settings import Settings
-from reaper_ops.verify.expected import DROPIN, UNIT, VARIABLES, Wish, model_path, same
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.provision import layout, render
+from reaper_ops.verify.expected import DROPIN, UNIT, VARIABLES, Expected, model_path, same
 
 WISHES = (
     {},
@@ -15,8 +15,8 @@ WISHES = (
 )
 
 
-def wish_of(settings: Settings) -> Wish:
-    return Wish("host", settings.model_dump(mode="json"), settings.models())
+def wish_of(settings: Settings) -> Expected:
+    return Expected("host", settings.model_dump(mode="json"), settings.models())
 
 
 @pytest.mark.parametrize("variables", WISHES, ids=str)
@@ -32,7 +32,7 @@ def test_paths_agree_with_the_layout() -> None:
 
 
 def test_every_typed_variable_is_checked() -> None:
-    from reaper_ops.core.environment import TYPED
+    from reaper_ops.core.inventory.environment import TYPED
 
     assert set(TYPED) <= {*VARIABLES, "ollama_origins"}
 

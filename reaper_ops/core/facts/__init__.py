@@ -26,7 +26,7 @@ from reaper_ops.core.facts import (
 )
 from reaper_ops.core.facts.answers import Answers, Ask
 from reaper_ops.core.facts.model import Facts
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 TRACES = tracing.TRACES
 SUBJECTS = (

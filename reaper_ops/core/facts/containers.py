@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts import docker, places
+from reaper_ops.core.facts import default_paths as places
+from reaper_ops.core.facts import docker
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, mapping, number, text, whole
 from reaper_ops.core.facts.traces import ContainerMount, DockerContainer, Published
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 SERVER_IMAGE = re.compile(r"(?:^|/)ollama[^/:@]*(?:[:@]|$)")
 SERVER_WORDS = re.compile(r"(?:^|[/ ])ollama(?: serve|$)")

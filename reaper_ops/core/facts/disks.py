@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
 from reaper_ops.core.facts.model import Disk
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 WRITTEN: dict[str, list[str]] = {
     "systemd": ["/etc", "/opt", "/usr/local/bin", "/var/lib"],

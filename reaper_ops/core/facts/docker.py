@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, mapping, text, whole
 from reaper_ops.core.facts.model import Container, Docker
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 HASH_LABEL = "com.docker.compose.config-hash"
 SAFE = re.compile(r"^(OLLAMA|REAPER_OPS|CUDA|ROCR|HIP|HSA|GGML|LLAMA_ARG|NVIDIA|GPU)_|^(HTTPS?|NO)_PROXY$", re.I)

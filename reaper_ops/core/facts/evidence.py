@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, whole
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 LINES = 300
 LOOK_BACK = 5000

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from reaper_ops.core import typed
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, decimal, mapping, whole
 from reaper_ops.core.facts.exchange import TELLING
 from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 BODY_LIMIT = 4 << 20
 SHOWN = 300

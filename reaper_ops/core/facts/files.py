@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, text, whole
-from reaper_ops.core.facts.model import File
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.facts.model import HostFile
+from reaper_ops.core.inventory.settings import Settings
 
 UNIT = f"/etc/systemd/system/{places.UNIT}"
 SYSTEMD = (
@@ -53,7 +53,7 @@ def asks(settings: Settings) -> list[Ask]:
     return [*found, {"id": "manifest", "kind": "file", "path": manifest}]
 
 
-def parse(answers: Answers) -> dict[str, File]:
+def parse(answers: Answers) -> dict[str, HostFile]:
     rows = (answers.get(id_) for id_ in answers.raw if id_.startswith("file "))
     return {file.path: file for file in map(_file, rows) if file is not None}
 
@@ -63,12 +63,12 @@ def parse_manifest(answers: Answers) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def _file(row: Mapping[str, Any]) -> File | None:
+def _file(row: Mapping[str, Any]) -> HostFile | None:
     path = text(row.get("path"))
     if path is None or not row.get("exists"):
         return None
     kind = text(row.get("kind")) or ""
-    return File(
+    return HostFile(
         path=path,
         content=text(row.get("content")),
         mode=text(row.get("mode")),

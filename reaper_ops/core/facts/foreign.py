@@ -13,7 +13,7 @@ PROJECT_LABEL = "com.docker.compose.project"
 
 
 @dataclass(frozen=True)
-class Mount:
+class ForeignMount:
     """kind is `volume` or `bind`; source its name or path."""
 
     kind: str
@@ -32,7 +32,7 @@ class Foreign:
     restart: str = ""
     network: str = ""
     networks: tuple[str, ...] = ()
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[ForeignMount, ...] = ()
     published: tuple[Published, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     gpu: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 from reaper_ops.core.facts import amd, nvidia
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
 from reaper_ops.core.facts.model import DeviceNode, Gpu, PciGpu
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 MODULES = r"^(nvidia\w*|nouveau|nvgpu|nvmap|amdgpu|radeon|i915|xe|vfio_pci|zram) "
 NODES = ("/dev/nvidia*", "/dev/nvmap", "/dev/nvhost*", "/dev/kfd", "/dev/dri/*", "/dev/dxg")

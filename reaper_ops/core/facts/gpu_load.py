@@ -8,7 +8,7 @@ from typing import Any
 
 from reaper_ops.core.facts.answers import Answers, Ask, number, text
 from reaper_ops.core.facts.traces import GpuLoad, GpuUser
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 FIELDS = (
     *("uuid", "memory.free", "memory.total", "temperature.gpu", "utilization.gpu", "power.draw", "power.limit"),

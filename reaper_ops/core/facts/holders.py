@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, mapping, text, whole
 from reaper_ops.core.facts.containers import published
 from reaper_ops.core.facts.docker import environment, gpu, strings
-from reaper_ops.core.facts.foreign import KEPT, PROJECT, PROJECT_LABEL, Foreign, Held, Mount
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.facts.foreign import KEPT, PROJECT, PROJECT_LABEL, Foreign, ForeignMount, Held
+from reaper_ops.core.inventory.settings import Settings
 
 
 def asks(settings: Settings) -> list[Ask]:
@@ -61,14 +61,14 @@ def foreign(row: Mapping[str, Any], name: str) -> Foreign | None:
     )
 
 
-def _mounts(value: object) -> list[Mount]:
+def _mounts(value: object) -> list[ForeignMount]:
     found = []
     for row in value if isinstance(value, list) else ():
         one = mapping(row)
         kind, target = text(one.get("Type")), text(one.get("Destination"))
         source = text(one.get("Name" if kind == "volume" else "Source"))
         if kind in {"volume", "bind"} and source and target:
-            found.append(Mount(kind, source, target, read_only=one.get("RW") is False))
+            found.append(ForeignMount(kind, source, target, read_only=one.get("RW") is False))
     return sorted(found, key=lambda mount: mount.target)
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reaper_ops.core.facts import places, running
+from reaper_ops.core.facts import default_paths as places
+from reaper_ops.core.facts import running
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
 from reaper_ops.core.facts.store import model_of
-from reaper_ops.core.facts.traces import Binary, Blob, Denied, Drift, Manifest, PathStep, Pulled, Store
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.facts.traces import Binary, Denied, Drift, ModelStore, PathStep, Pulled, StoredBlob, StoredManifest
+from reaper_ops.core.inventory.settings import Settings
 
 OTHERS = [
     *("/usr/share/ollama/.ollama/models", "/root/.ollama/models", "/home/*/.ollama/models", "~/.ollama/models"),
@@ -72,7 +73,7 @@ def parse(answers: Answers) -> dict[str, Any]:
     }
 
 
-def stores(output: str | None, now: float | None) -> tuple[Store, ...] | None:
+def stores(output: str | None, now: float | None) -> tuple[ModelStore, ...] | None:
     """Stores in the order of their lines; files are put to the store whose blobs/ or manifests/ they are in."""
     if output is None:
         return None
@@ -97,7 +98,7 @@ class _Contents:
 
     def __init__(self) -> None:
         self.top: tuple[int, int, str] | None = None
-        self.blobs: list[Blob] | None = None
+        self.blobs: list[StoredBlob] | None = None
         self.manifests: list[str] = []
         self.layers: dict[str, dict[str, int]] = {}
         self.errors: dict[str, str] = {}
@@ -118,7 +119,7 @@ class _Contents:
         elif "/blobs/" in path:
             age = None if now is None else max(0, int(now) - int(row[7]))
             self.blobs = [] if self.blobs is None else self.blobs
-            self.blobs.append(Blob(path.rpartition("/")[2], int(row[6]), age))
+            self.blobs.append(StoredBlob(path.rpartition("/")[2], int(row[6]), age))
         elif "/manifests/" in path and row[2] == "f":
             self.manifests.append(path)
         elif "/manifests" not in path:
@@ -127,16 +128,16 @@ class _Contents:
     def is_store(self, path: str) -> bool:
         return self.absent or bool(self.top or self.blobs or self.manifests or self.errors)
 
-    def store(self, path: str) -> Store:
+    def store(self, path: str) -> ModelStore:
         uid, gid, mode = self.top or (None, None, "")
         known = [name for name in dict.fromkeys((*self.manifests, *self.layers)) if model_of(name)]
         manifests = tuple(
-            Manifest(model_of(name) or name, name, self.layers.get(name, {}), self.errors.get(name, ""))
+            StoredManifest(model_of(name) or name, name, self.layers.get(name, {}), self.errors.get(name, ""))
             for name in known
         )
         broken = any("/manifests/" not in place for place in self.errors)
         blobs = () if self.absent else self.blobs if self.blobs is not None else None if broken else ()
-        return Store(path, manifests, None if blobs is None else tuple(blobs), uid, gid, mode)
+        return ModelStore(path, manifests, None if blobs is None else tuple(blobs), uid, gid, mode)
 
 
 def path_steps(output: str | None) -> tuple[PathStep, ...] | None:

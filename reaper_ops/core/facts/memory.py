@@ -6,7 +6,7 @@ import re
 
 from reaper_ops.core.facts.answers import Answers, Ask, number
 from reaper_ops.core.facts.model import Memory, Swap
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 SYSCTLS = ("vm.swappiness", "vm.overcommit_memory")
 

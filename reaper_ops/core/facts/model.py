@@ -232,7 +232,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlacePart:
     """One directory on the way to a place; owner is a name, or the number that has none."""
 
     path: str
@@ -254,7 +254,7 @@ class Place:
     path: str
     exists: bool = False
     entries: int | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlacePart, ...] = ()
     uid: int | None = None
     gids: tuple[int, ...] = ()
     denied: tuple[str, ...] | None = None
@@ -271,7 +271,7 @@ class UnitFile:
 
 
 @dataclass(frozen=True)
-class File:
+class HostFile:
     """A file that exists. content is None for a directory; link is the target of a symbolic link.
 
     Passwords in content are replaced by ***; sha256 is of the bytes as they are.
@@ -342,7 +342,7 @@ class Facts:
     volumes: tuple[Held, ...] | None = None
     networks: tuple[Held, ...] | None = None
     images: tuple[str, ...] | None = None
-    files: Mapping[str, File] = field(default_factory=dict)
+    files: Mapping[str, HostFile] = field(default_factory=dict)
     packages: Mapping[str, str | None] = field(default_factory=dict)
     sources: tuple[PackageSource, ...] = ()
     tools: Mapping[str, str | None] = field(default_factory=dict)

@@ -7,12 +7,13 @@ from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
-from reaper_ops.core.facts import exchanges, places
+from reaper_ops.core.facts import default_paths as places
+from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.answers import Answers, Ask, number, text
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.facts.running import LATER, server
 from reaper_ops.core.facts.traces import Listener, Resolved
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 FOREIGN = "reaper.invalid"
 REGISTRY = "registry.ollama.ai"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.facts.answers import Answers, Ask
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 NAMES = (
     *("ca-certificates", "zstd", "tar", "systemd-zram-generator", "zram-generator"),

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
-from reaper_ops.core.facts.model import Place, Step
+from reaper_ops.core.facts.model import Place, PlacePart
 from reaper_ops.core.facts.running import server
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 
 def asks(settings: Settings) -> list[Ask]:
@@ -43,8 +43,8 @@ def parse(answers: Answers) -> Place | None:
     )
 
 
-def _step(row: Mapping[str, Any]) -> Step | None:
+def _step(row: Mapping[str, Any]) -> PlacePart | None:
     path, mode, uid, gid = text(row.get("path")), text(row.get("mode")), whole(row.get("uid")), whole(row.get("gid"))
     if path is None or mode is None or uid is None or gid is None:
         return None
-    return Step(path, mode, uid, gid, text(row.get("owner")) or str(uid), row.get("directory") is True)
+    return PlacePart(path, mode, uid, gid, text(row.get("owner")) or str(uid), row.get("directory") is True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
 from reaper_ops.core.facts.model import Process
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 
 def asks(settings: Settings) -> list[Ask]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, number, text
 from reaper_ops.core.facts.traces import Cgroup, Pressure, Running
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 LATER = 1.2
 UNLIMITED = 1 << 60

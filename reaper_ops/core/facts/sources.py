@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from reaper_ops.core.facts.answers import Answers, Ask, text
 from reaper_ops.core.facts.model import PackageSource
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 PATTERNS = (
     *("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources"),

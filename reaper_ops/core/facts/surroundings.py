@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from reaper_ops.core.facts import places, unit
+from reaper_ops.core.facts import default_paths as places
+from reaper_ops.core.facts import unit
 from reaper_ops.core.facts.answers import Answers, Ask, decimal, text, whole
 from reaper_ops.core.facts.running import LATER
 from reaper_ops.core.facts.traces import Mount
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 AGAIN = ("ActiveState", "SubState", "NRestarts", "MainPID", "Result", "ExecMainStatus")
 PROFILES = [

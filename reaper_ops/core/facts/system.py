@@ -7,7 +7,7 @@ import shlex
 
 from reaper_ops.core.facts.answers import Answers, Ask, text, whole
 from reaper_ops.core.facts.model import System
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 JETPACK = {"32": 4, "34": 5, "35": 5, "36": 6, "38": 7}
 MARKS = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")

@@ -68,7 +68,7 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Blob:
+class StoredBlob:
     """A file of blobs/: `sha256-HEX`, `sha256-HEX-partial` or `sha256-HEX-partial-N`; age in seconds."""
 
     name: str
@@ -77,7 +77,7 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class StoredManifest:
     """layers: blob name (`sha256-HEX`) to size in bytes, config included. error says why it cannot be read."""
 
     name: str
@@ -87,15 +87,15 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Store:
+class ModelStore:
     """A model store: the server's own first, then others that were found on the host. blobs None: not read.
 
     mode is empty for a store of the server's that is not there.
     """
 
     path: str
-    manifests: tuple[Manifest, ...] = ()
-    blobs: tuple[Blob, ...] | None = None
+    manifests: tuple[StoredManifest, ...] = ()
+    blobs: tuple[StoredBlob, ...] | None = None
     uid: int | None = None
     gid: int | None = None
     mode: str = ""
@@ -285,7 +285,7 @@ class Traces:
     cpu_model: str = ""
     mounts: tuple[Mount, ...] | None = None
     fstab: str | None = None
-    stores: tuple[Store, ...] | None = None
+    stores: tuple[ModelStore, ...] | None = None
     path_steps: tuple[PathStep, ...] | None = None
     denied: tuple[Denied, ...] | None = None
     pulls: tuple[Pulled, ...] | None = None

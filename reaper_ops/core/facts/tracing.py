@@ -5,7 +5,7 @@ from __future__ import annotations
 from reaper_ops.core.facts import containers, gpu_load, holdings, network, running, surroundings
 from reaper_ops.core.facts.answers import Answers, Ask
 from reaper_ops.core.facts.traces import Traces
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 TRACES = (surroundings, running, network, holdings, containers, gpu_load)
 ASKED_AT = "controller"

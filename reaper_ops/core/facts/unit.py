@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reaper_ops.core.facts import places
+from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text
 from reaper_ops.core.facts.model import Unit, UnitFile
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "FragmentPath"),

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.core import confirmed
-from reaper_ops.core.confirmed import Confirmed, Step
 from reaper_ops.core.facts.answers import Answers, Ask, as_json
-from reaper_ops.core.mirror import reach, wish
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import reach
+from reaper_ops.core.mirror.desired_state import MirrorState
 from reaper_ops.core.mirror.reach import Peer
-from reaper_ops.core.mirror.wish import Mirror
-from reaper_ops.core.plan.model import Action
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.provision import confirmed
+from reaper_ops.core.provision.confirmed import Confirmed, ConfirmedStep
+from reaper_ops.core.provision.plan.model import Action
 
 _NAMESERVER = re.compile(r"^nameserver\s+([0-9a-fA-F.:]+)\s*$", re.MULTILINE)
 MOST_RESOLVERS = 3
@@ -114,7 +115,7 @@ def blockers(settings: Settings, found: Found) -> tuple[str, ...]:
     return ()
 
 
-def actions(settings: Settings, found: Found, mirror: Mirror) -> tuple[Action, ...]:
+def actions(settings: Settings, found: Found, mirror: MirrorState) -> tuple[Action, ...]:
     todo: list[Action] = []
     runtime = settings.mirror_runtime
     if runtime == "systemd":
@@ -142,7 +143,7 @@ def _has_nginx(found: Found) -> bool:
     return any(name in found.packages for name in ("nginx-light", "nginx", "nginx-full", "nginx-extras"))
 
 
-def _file(file: wish.File, before: str | None) -> list[Action]:
+def _file(file: wish.MirrorFile, before: str | None) -> list[Action]:
     if before == file.text:
         return []
     old, new = (before or "").splitlines(keepends=True), file.text.splitlines(keepends=True)
@@ -150,7 +151,7 @@ def _file(file: wish.File, before: str | None) -> list[Action]:
     return [Action(file.id, file.path, "is missing" if before is None else "differs from the wish", "".join(lines))]
 
 
-def owned(settings: Settings, mirror: Mirror, todo: tuple[Action, ...]) -> dict[str, Any]:
+def owned(settings: Settings, mirror: MirrorState, todo: tuple[Action, ...]) -> dict[str, Any]:
     """Entries of the manifest: only what we bring. Cache and logs are emptied before the directories go."""
     runtime, paths = settings.mirror_runtime, mirror.paths
     ids = {action.id for action in todo}
@@ -187,13 +188,13 @@ def confirm(settings: Settings, raw: Mapping[str, Any]) -> Confirmed:
     for action in actions(settings, found, mirror):
         targets.setdefault(action.id, {})[action.target] = action.reason
     steps = {
-        id_: Step(rows, confirmed.digest([texts[id_], before[id_]] if id_ in texts else given))
+        id_: ConfirmedStep(rows, confirmed.digest([texts[id_], before[id_]] if id_ in texts else given))
         for id_, rows in targets.items()
     }
     return Confirmed(str(Answers(raw).get("identity").get("machine") or ""), steps)
 
 
-def _keys(mirror: Mirror, settings: Settings) -> dict[str, str]:
+def _keys(mirror: MirrorState, settings: Settings) -> dict[str, str]:
     rows = zip(mirror.files, wish.FILES[settings.mirror_runtime], strict=True)
     return {file.id: key for file, (_, _, key, _) in rows}
 

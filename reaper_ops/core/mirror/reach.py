@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops.core.facts.answers import Answers, Ask
-from reaper_ops.core.inventory import LOCAL_NAMES
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.hosts import LOCAL_NAMES
+from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.errors import ReaperError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

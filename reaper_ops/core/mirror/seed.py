@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from reaper_ops.core.delivery import names, request
-from reaper_ops.core.inventory import Host
-from reaper_ops.core.mirror import wish
+from reaper_ops.core.inventory.hosts import Host
+from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.models import names, request
 
 CONTROLLER = "localhost"
 CACHE = "~/.cache/reaper_ops/swarm"

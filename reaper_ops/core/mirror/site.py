@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from reaper_ops.core.inventory import LOCAL_NAMES, Host, Inventory
-from reaper_ops.core.settings import Settings
-from reaper_ops.core.settings.mirror import OFFLINE
+from reaper_ops.core.inventory.hosts import LOCAL_NAMES, Host, Inventory
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.inventory.settings.mirror import OFFLINE
 from reaper_ops.errors import ReaperError
 
 MANY = 2

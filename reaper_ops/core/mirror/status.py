@@ -17,7 +17,7 @@ BAD = 500
 
 
 @dataclass(frozen=True)
-class Finding:
+class MirrorFinding:
     """place is a part of the mirror; step is what to do."""
 
     id: str
@@ -31,7 +31,7 @@ class Status:
     """counters: since the mirror came up; blobs: by digest; connections: None where the mirror does not answer."""
 
     host: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[MirrorFinding, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
     blobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
@@ -90,45 +90,45 @@ def judge(host: str, seen: Seen, load: Mapping[str, Any]) -> Status:
     )
 
 
-def running(seen: Seen) -> Iterator[Finding]:
+def running(seen: Seen) -> Iterator[MirrorFinding]:
     if seen.health.get("status") != 200:
         why = seen.health.get("detail") or seen.health.get("error") or f"answers {seen.health.get('status')}"
         step = "`reaper-ops models mirror up`; the log is error.log or mirror.log in its directory"
-        yield Finding("not-running", ERROR, f"{seen.url} does not answer: {why}", step)
+        yield MirrorFinding("not-running", ERROR, f"{seen.url} does not answer: {why}", step)
 
 
-def upstream(seen: Seen) -> Iterator[Finding]:
+def upstream(seen: Seen) -> Iterator[MirrorFinding]:
     if seen.offline or seen.health.get("status") != 200:
         return
     status = seen.upstream.get("status")
     if status is None or status >= BAD:
         problem = f"the upstream cannot be reached ({status or seen.upstream.get('error') or 'no answer'})"
         step = "error.log of the mirror says why: its DNS, the route to the internet, or a certificate"
-        yield Finding("upstream-unreachable", ERROR, f"{problem}; only what is in the cache is served", step)
+        yield MirrorFinding("upstream-unreachable", ERROR, f"{problem}; only what is in the cache is served", step)
 
 
-def own(seen: Seen) -> Iterator[Finding]:
+def own(seen: Seen) -> Iterator[MirrorFinding]:
     if seen.health.get("status") == 200 and seen.own.get("status") != 200:
         problem = f"Distribution does not answer ({seen.own.get('status') or 'no answer'}): own models are away"
-        yield Finding(
+        yield MirrorFinding(
             "own-unreachable", ERROR, problem, "`reaper-ops models mirror up`; see that docker-registry is there"
         )
 
 
-def drift(seen: Seen) -> Iterator[Finding]:
+def drift(seen: Seen) -> Iterator[MirrorFinding]:
     rest = [id_ for id_ in seen.differs if id_ != "mirror/start"]
     if rest or (seen.differs and seen.health.get("status") == 200):
         names = ", ".join(rest or seen.differs)
-        yield Finding(
+        yield MirrorFinding(
             "differs", WARNING, f"is not as wished: {names}", "`reaper-ops models mirror up` shows and applies it"
         )
 
 
-def room(seen: Seen) -> Iterator[Finding]:
+def room(seen: Seen) -> Iterator[MirrorFinding]:
     free = whole(seen.store.get("free"))
     if free is not None and free < LOW:
         step = "`reaper-ops models mirror gc`, or a smaller mirror_cache_size"
-        yield Finding("disk-low", WARNING, f"{human_bytes(free)} are free on its disk", step)
+        yield MirrorFinding("disk-low", WARNING, f"{human_bytes(free)} are free on its disk", step)
 
 
-RULES: tuple[Callable[[Seen], Iterator[Finding]], ...] = (running, own, upstream, drift, room)
+RULES: tuple[Callable[[Seen], Iterator[MirrorFinding]], ...] = (running, own, upstream, drift, room)

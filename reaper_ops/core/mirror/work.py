@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reaper_ops.core.plan.model import Action
+from reaper_ops.core.provision.plan.model import Action
 
 Actions = Mapping[str, tuple[Action, ...]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reaper_ops.core.report import State
+from reaper_ops.core.health.report import State
 
 CAUSE = " * on (job, instance, host) group_left (cause) reaper_ops_host_cause"
 BECAUSE = "{{ if $labels.cause }} ({{ $labels.cause }}){{ end }}"

@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from reaper_ops import assets
 from reaper_ops.core.monitoring.alerts import ALERTS, Alert
 from reaper_ops.core.monitoring.dashboard import dashboard
-from reaper_ops.core.monitoring.wish import Monitoring
-from reaper_ops.core.quoting import double_quoted
+from reaper_ops.core.monitoring.desired_state import Monitoring
+from reaper_ops.core.provision.quoting import double_quoted
 
 
 def prometheus(wish: Monitoring) -> dict[str, str]:

@@ -15,10 +15,10 @@ from .faults import Faults
 from .names import parse
 from .sched import Scheduler
 from .speech import stamp
-from .store import Model, Store, StoreError, go_error
-from .web import ApiError, Exchange
+from .store import LabModel, LabStore, StoreError, go_error
+from .web import ApiError, ServedExchange
 
-Handler = Callable[[Exchange], None]
+Handler = Callable[[ServedExchange], None]
 
 
 class App:
@@ -27,7 +27,7 @@ class App:
         self.version = version
         self.agent = f"ollama/{version} ({platform.machine()} linux) simulated"
         self.faults = Faults(config.faults)
-        self.store = Store(config.models)
+        self.store = LabStore(config.models)
         self.downloads = Downloads(self.store, self.faults)
         self.scheduler = Scheduler(config, self.store, self.faults, program)
         self._blind: set[str] = set()
@@ -43,7 +43,7 @@ class App:
                     methods = found
         return (methods or {}).get(method), methods is not None
 
-    def mute(self, exchange: Exchange) -> bool:
+    def mute(self, exchange: ServedExchange) -> bool:
         """Faults of the whole port. True: the connection ends without an answer."""
         if self.faults.on("drop"):
             while self.faults.on("drop") and not exchange.gone():
@@ -57,12 +57,12 @@ class App:
             raise ApiError(500, "simulated internal error")
         return False
 
-    def error_body(self, exchange: Exchange, error: ApiError) -> dict[str, Any]:
+    def error_body(self, exchange: ServedExchange, error: ApiError) -> dict[str, Any]:
         if exchange.path_only.startswith("/v1"):
             return compat.error_body(exchange.path_only, error)
         return {"error": error.text}
 
-    def find(self, text: str) -> Model:
+    def find(self, text: str) -> LabModel:
         name = parse(text)
         missing = ApiError(404, f"model '{text}' not found")
         if not name:
@@ -76,7 +76,7 @@ class App:
         except OSError as error:
             raise ApiError(500, str(go_error("open", str(error.filename), error))) from None
 
-    def capable(self, model: Model, text: str, verb: str) -> None:
+    def capable(self, model: LabModel, text: str, verb: str) -> None:
         """What a model can do is read once per name: a name found without weights stays refused until a restart."""
         refusal = ApiError(400, f'"{text}" does not support {verb}')
         with self._guard:
@@ -98,20 +98,20 @@ class App:
             self._seen.add(model.name.full)
 
 
-def root(exchange: Exchange) -> None:
+def root(exchange: ServedExchange) -> None:
     exchange.send_body(200, b"Ollama is running", "text/plain; charset=utf-8")
 
 
-def version(exchange: Exchange) -> None:
+def version(exchange: ServedExchange) -> None:
     exchange.send_json(200, {"version": exchange.app.version})
 
 
-def status(exchange: Exchange) -> None:
+def status(exchange: ServedExchange) -> None:
     disabled = exchange.app.config.no_cloud
     exchange.send_json(200, {"cloud": {"disabled": disabled, "source": "env" if disabled else "none"}})
 
 
-def tags(exchange: Exchange) -> None:
+def tags(exchange: ServedExchange) -> None:
     rows = []
     for model in exchange.app.store.models():
         details = model.details
@@ -136,12 +136,12 @@ def tags(exchange: Exchange) -> None:
     exchange.send_json(200, {"models": rows})
 
 
-def ps(exchange: Exchange) -> None:
+def ps(exchange: ServedExchange) -> None:
     rows = exchange.app.scheduler.running()
     exchange.send_json(200, {"models": [{**row, "expires_at": stamp(row["expires_at"])} for row in rows]})
 
 
-def show(exchange: Exchange) -> None:
+def show(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("ShowRequest")
     text = body.get("model") or body.get("name") or ""
     if not text:
@@ -161,7 +161,7 @@ def show(exchange: Exchange) -> None:
     exchange.send_json(200, _described(app, model, text, header))
 
 
-def _described(app: App, model: Model, text: str, header: gguf.Header | None) -> dict[str, Any]:
+def _described(app: App, model: LabModel, text: str, header: gguf.LabHeader | None) -> dict[str, Any]:
     template, parameters = app.store.text(model, "template"), create.parameter_text(model, app)
     found: dict[str, Any] = {}
     for key, value in (("parameters", parameters), ("template", template), ("system", app.store.text(model, "system"))):
@@ -183,7 +183,7 @@ def _described(app: App, model: Model, text: str, header: gguf.Header | None) ->
     return {**found, "capabilities": ["completion"], "modified_at": stamp(model.modified)}
 
 
-def account(exchange: Exchange) -> None:
+def account(exchange: ServedExchange) -> None:
     if exchange.app.config.no_cloud:
         raise ApiError(503, "account unavailable")
     raise ApiError(401, "unauthorized")

@@ -10,7 +10,7 @@ from typing import Any
 from .generate import embed_refused, prompt_of, usable
 from .names import parse
 from .speech import Turn, loaded
-from .web import ApiError, Exchange, dumps
+from .web import ApiError, ServedExchange, dumps
 
 _SSE = "text/event-stream"
 _OPENAI = {400: "invalid_request_error", 404: "not_found_error"}
@@ -51,7 +51,7 @@ def _head(kind: str, object_: str, model: str) -> dict[str, Any]:
     }
 
 
-def chat_completions(exchange: Exchange) -> None:
+def chat_completions(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("openai.ChatCompletionRequest", "EOF")
     messages = body.get("messages") or []
     if not messages:
@@ -91,7 +91,7 @@ def _chat_events(turn: Turn, body: dict[str, Any]) -> Iterator[str]:
     yield "data: [DONE]\n\n"
 
 
-def completions(exchange: Exchange) -> None:
+def completions(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("openai.CompletionRequest", "EOF")
     exchange.plain_json = True
     text = body.get("model") or ""
@@ -102,14 +102,14 @@ def completions(exchange: Exchange) -> None:
         exchange.send_json(200, {**_head("cmpl", "text_completion", text), "choices": [choice], "usage": _usage(turn)})
 
 
-def responses(exchange: Exchange) -> None:
+def responses(exchange: ServedExchange) -> None:
     body = exchange.json_body("openai.ResponsesRequest", "EOF")
     exchange.plain_json = True
     usable(exchange.app, body.get("model") or "", "chat")
     raise ApiError(501, "the simulated server does not speak /v1/responses")
 
 
-def embeddings(exchange: Exchange) -> None:
+def embeddings(exchange: ServedExchange) -> None:
     body = exchange.json_body("openai.EmbedRequest", "EOF")
     exchange.plain_json = True
     if embed_refused(exchange.app, exchange, body):
@@ -117,13 +117,13 @@ def embeddings(exchange: Exchange) -> None:
     exchange.send_json(200, {"object": "list", "data": [], "model": body["model"]})
 
 
-def models(exchange: Exchange) -> None:
+def models(exchange: ServedExchange) -> None:
     exchange.plain_json = True
     found = [_model(model.name.short, model.modified, model.name.namespace) for model in exchange.app.store.models()]
     exchange.send_json(200, {"object": "list", "data": found or None})
 
 
-def one_model(exchange: Exchange) -> None:
+def one_model(exchange: ServedExchange) -> None:
     exchange.plain_json = True
     text = exchange.path_only.removeprefix("/v1/models/")
     name = parse(text)
@@ -138,7 +138,7 @@ def _model(text: str, modified: float, owner: str) -> dict[str, Any]:
     return {"id": text, "object": "model", "created": int(modified), "owned_by": owner}
 
 
-def messages(exchange: Exchange) -> None:
+def messages(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("anthropic.MessagesRequest", "EOF")
     text = body.get("model") or ""
     if not text:

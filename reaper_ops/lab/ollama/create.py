@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import gguf
-from .names import Name, hex_digest, parse
+from .names import LabName, hex_digest, parse
 from .pull import pull as pull_lines
 from .registry_client import PullError
-from .store import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, Model, StoreError, go_error, resolve
-from .web import NDJSON, ApiError, Exchange, HungUp, dumps
+from .store import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, LabModel, StoreError, go_error, resolve
+from .web import NDJSON, ApiError, HungUp, ServedExchange, dumps
 
 if TYPE_CHECKING:
     from .api import App
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOTHING: dict[str, Any] = {"model_format": "", "model_family": "", "model_type": "", "file_type": ""}
 
 
-def _answer(exchange: Exchange, body: dict[str, Any], lines: Iterator[dict[str, Any]]) -> None:
+def _answer(exchange: ServedExchange, body: dict[str, Any], lines: Iterator[dict[str, Any]]) -> None:
     """Status lines as a stream, or their last one; an error keeps its status only where nothing was sent before."""
     if body.get("stream") is False:
         exchange.plain_json = True
@@ -50,7 +50,7 @@ def _wanted(body: dict[str, Any]) -> str:
     return body.get("model") or body.get("name") or ""
 
 
-def pull(exchange: Exchange) -> None:
+def pull(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("PullRequest")
     name = resolve(app.store, _wanted(body))
     if not name:
@@ -58,11 +58,11 @@ def pull(exchange: Exchange) -> None:
     _answer(exchange, body, _pull(app, name, bool(body.get("insecure"))))
 
 
-def _pull(app: App, name: Name, insecure: bool) -> Iterator[dict[str, Any]]:
+def _pull(app: App, name: LabName, insecure: bool) -> Iterator[dict[str, Any]]:
     return pull_lines(app.store, app.downloads, name, insecure=insecure, agent=app.agent, noprune=app.config.noprune)
 
 
-def push(exchange: Exchange) -> None:
+def push(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("PushRequest")
     text = _wanted(body)
     if not text:
@@ -73,7 +73,7 @@ def push(exchange: Exchange) -> None:
     _answer(exchange, body, _push(app, name))
 
 
-def _push(app: App, name: Name) -> Iterator[dict[str, Any]]:
+def _push(app: App, name: LabName) -> Iterator[dict[str, Any]]:
     yield {"status": "retrieving manifest"}
     try:
         app.store.read(name)
@@ -83,7 +83,7 @@ def _push(app: App, name: Name) -> Iterator[dict[str, Any]]:
     raise PullError("the simulated server does not push")
 
 
-def delete(exchange: Exchange) -> None:
+def delete(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("DeleteRequest")
     text = _wanted(body)
     name = resolve(app.store, text)
@@ -98,7 +98,7 @@ def delete(exchange: Exchange) -> None:
     exchange.send_body(200, b"", "")
 
 
-def copy(exchange: Exchange) -> None:
+def copy(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("CopyRequest")
     source, destination = body.get("source") or "", body.get("destination") or ""
     found, target = resolve(app.store, source), resolve(app.store, destination)
@@ -115,7 +115,7 @@ def copy(exchange: Exchange) -> None:
     exchange.send_body(200, b"", "")
 
 
-def blob(exchange: Exchange) -> None:
+def blob(exchange: ServedExchange) -> None:
     app, digest = exchange.app, exchange.path_only.rsplit("/", 1)[1]
     wanted = hex_digest(digest)
     if not wanted:
@@ -142,7 +142,7 @@ def blob(exchange: Exchange) -> None:
     exchange.send_body(201, b"", "")
 
 
-def create(exchange: Exchange) -> None:
+def create(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("CreateRequest")
     name = resolve(app.store, _wanted(body))
     if not name:
@@ -155,7 +155,7 @@ def create(exchange: Exchange) -> None:
     _answer(exchange, body, _create(app, name, body))
 
 
-def _create(app: App, name: Name, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _create(app: App, name: LabName, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if body.get("from") and body.get("remote_host"):
         layers, config = [], {**NOTHING, "remote_host": body["remote_host"], "remote_model": body["from"]}
     elif body.get("from"):
@@ -195,7 +195,7 @@ def _from_file(app: App, digest: str) -> tuple[list[dict[str, Any]], dict[str, A
     return [layer], config_of(header)
 
 
-def config_of(header: gguf.Header) -> dict[str, Any]:
+def config_of(header: gguf.LabHeader) -> dict[str, Any]:
     """The config blob of a model with that header."""
     family = header.values.get("general.architecture", "llama")
     parameters = gguf.parameters(header)
@@ -230,7 +230,7 @@ def _parameters(app: App, layers: list[dict[str, Any]], wanted: dict[str, Any] |
     return dumps({**merged, **wanted})
 
 
-def parameter_text(model: Model, app: App) -> str:
+def parameter_text(model: LabModel, app: App) -> str:
     """As /api/show prints parameters: name, padded, then the value."""
     text = app.store.text(model, "params")
     rows = []

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from . import log
 from .faults import Faults
-from .registry_client import PullError, Registry, ranged
-from .store import Store, go_error
+from .registry_client import PullError, RegistryClient, ranged
+from .store import LabStore, go_error
 
 _TRIES = 6
 _AT_ONCE = 16
@@ -32,7 +32,7 @@ class Cancelled(Exception):
 
 
 @dataclass
-class Part:
+class DownloadPart:
     number: int
     offset: int
     size: int
@@ -53,11 +53,11 @@ class Part:
 
 
 @dataclass
-class Download:
+class BlobDownload:
     digest: str
     path: str
     total: int = 0
-    parts: list[Part] = field(default_factory=list)
+    parts: list[DownloadPart] = field(default_factory=list)
     waiting: int = 0
     error: str = ""
     done: threading.Event = field(default_factory=threading.Event)
@@ -75,13 +75,13 @@ class Download:
 class Downloads:
     """Every running download of one server, by digest."""
 
-    def __init__(self, store: Store, faults: Faults) -> None:
+    def __init__(self, store: LabStore, faults: Faults) -> None:
         self._store = store
         self._faults = faults
         self._lock = threading.Lock()
-        self._running: dict[str, Download] = {}
+        self._running: dict[str, BlobDownload] = {}
 
-    def join(self, registry: Registry, digest: str) -> Download:
+    def join(self, registry: RegistryClient, digest: str) -> BlobDownload:
         """The running download of that digest, or a new one."""
         with self._lock:
             download = self._running.get(digest)
@@ -94,7 +94,7 @@ class Downloads:
         threading.Thread(target=self._run, args=(fresh, registry), daemon=True).start()
         return fresh
 
-    def leave(self, download: Download) -> None:
+    def leave(self, download: BlobDownload) -> None:
         with self._lock:
             download.waiting -= 1
             if download.waiting <= 0 and not download.done.is_set():
@@ -102,8 +102,8 @@ class Downloads:
         if download.cancelled.is_set():
             download.done.wait(5)
 
-    def _prepare(self, registry: Registry, digest: str) -> Download:
-        download = Download(digest, self._store.blob(digest))
+    def _prepare(self, registry: RegistryClient, digest: str) -> BlobDownload:
+        download = BlobDownload(digest, self._store.blob(digest))
         for path in sorted(glob.glob(glob.escape(download.path) + "-partial-*")):
             with open(path, encoding="utf-8") as file:
                 text = file.read()
@@ -111,14 +111,14 @@ class Downloads:
                 found = json.loads(text)
             except ValueError:
                 raise PullError("unexpected EOF" if text else "EOF") from None
-            download.parts.append(Part(found["N"], found["Offset"], found["Size"], found["Completed"]))
+            download.parts.append(DownloadPart(found["N"], found["Offset"], found["Size"], found["Completed"]))
         if download.parts:
             download.total = sum(part.size for part in download.parts)
             return download
         download.total = registry.blob_size(digest)
         size = _PART or min(max(download.total // 16, 100_000_000), 1_000_000_000)
         for offset in range(0, download.total, size):
-            part = Part(len(download.parts), offset, min(size, download.total - offset))
+            part = DownloadPart(len(download.parts), offset, min(size, download.total - offset))
             part.save(download.path + "-partial")
             download.parts.append(part)
         if download.parts:
@@ -126,7 +126,7 @@ class Downloads:
             log.slog("INFO", "download.go:181", f"downloading {download.label} in {text}")
         return download
 
-    def _run(self, download: Download, registry: Registry) -> None:
+    def _run(self, download: BlobDownload, registry: RegistryClient) -> None:
         try:
             self._fetch(download, registry)
         except PullError as error:
@@ -139,7 +139,7 @@ class Downloads:
                     self._running.pop(download.digest)
                 download.done.set()
 
-    def _fetch(self, download: Download, registry: Registry) -> None:
+    def _fetch(self, download: BlobDownload, registry: RegistryClient) -> None:
         partial = download.path + "-partial"
         try:
             with open(partial, "ab") as file:
@@ -163,7 +163,9 @@ class Downloads:
             os.remove(f"{partial}-{part.number}")
         os.rename(partial, download.path)
 
-    def _parts(self, download: Download, waiting: Iterator[Part], url: str, failures: list[Exception]) -> None:
+    def _parts(
+        self, download: BlobDownload, waiting: Iterator[DownloadPart], url: str, failures: list[Exception]
+    ) -> None:
         while not failures:
             with self._lock:
                 part = next(waiting, None)
@@ -171,7 +173,7 @@ class Downloads:
                 return
             self._part(download, part, url, failures)
 
-    def _part(self, download: Download, part: Part, url: str, failures: list[Exception]) -> None:
+    def _part(self, download: BlobDownload, part: DownloadPart, url: str, failures: list[Exception]) -> None:
         last, attempt = "EOF", 0
         while attempt < _TRIES:
             try:
@@ -197,7 +199,7 @@ class Downloads:
             attempt += 1
         failures.append(PullError(f"max retries exceeded: {last}"))
 
-    def _attempt(self, download: Download, part: Part, url: str) -> None:
+    def _attempt(self, download: BlobDownload, part: DownloadPart, url: str) -> None:
         """Whatever the status, the body is taken for bytes. What a cut answer or a caller who left gave is kept."""
         before = part.completed
         first, last = part.offset + before, part.offset + part.size - 1
@@ -217,7 +219,7 @@ class Downloads:
             connection.close()
         part.save(partial)
 
-    def _copy(self, download: Download, part: Part, answer: http.client.HTTPResponse, file: object) -> None:
+    def _copy(self, download: BlobDownload, part: DownloadPart, answer: http.client.HTTPResponse, file: object) -> None:
         write = file.write  # type: ignore[attr-defined]
         while part.completed < part.size:
             self._obey(download, part)
@@ -234,7 +236,7 @@ class Downloads:
                 raise PullError(str(go_error("write", download.path + "-partial", error))) from None
             part.completed += len(piece)
 
-    def _obey(self, download: Download, part: Part) -> None:
+    def _obey(self, download: BlobDownload, part: DownloadPart) -> None:
         """Faults of the disk and of the network, and callers who left."""
         faults = self._faults
         if faults.on("disk-full") and download.completed >= faults.option("disk-full", "after_bytes", 65536):
@@ -249,7 +251,7 @@ class Downloads:
         if download.cancelled.is_set():
             raise Cancelled
 
-    def _say_stalled(self, download: Download, part: Part) -> None:
+    def _say_stalled(self, download: BlobDownload, part: DownloadPart) -> None:
         text = f"{download.label} part {part.number} stalled; retrying. If this persists, press ctrl-c to exit, then "
         log.slog("INFO", "download.go:377", text + "'ollama pull' to find a faster connection.")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .gguf import BadFile
 from .names import parse
 from .speech import Turn, keep_alive, loaded, stamp, tokens
-from .store import Model, go_error
-from .web import NDJSON, ApiError, Exchange, dumps
+from .store import LabModel, go_error
+from .web import NDJSON, ApiError, ServedExchange, dumps
 
 if TYPE_CHECKING:
     from .api import App
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
 
-def usable(app: App, text: str, verb: str) -> Model:
+def usable(app: App, text: str, verb: str) -> LabModel:
     """The model for an inference request, or the refusals of the real server in its order."""
     refuse_cloud(app, text)
     model = app.find(text)
@@ -33,7 +33,7 @@ def refuse_cloud(app: App, text: str) -> None:
         raise ApiError(401, "unauthorized")
 
 
-def generate(exchange: Exchange) -> None:
+def generate(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("GenerateRequest")
     alive = keep_alive(body)
     text = body.get("model") or ""
@@ -76,7 +76,7 @@ def _lines(turn: Turn, body: dict[str, Any]) -> Iterator[str]:
     yield dumps(_final(turn, body, {"response": ""})) + "\n"
 
 
-def chat(exchange: Exchange) -> None:
+def chat(exchange: ServedExchange) -> None:
     app, body = exchange.app, exchange.json_body("ChatRequest")
     alive = keep_alive(body)
     text = body.get("model") or ""
@@ -117,7 +117,7 @@ def _chat_lines(turn: Turn, body: dict[str, Any]) -> Iterator[str]:
     yield dumps(_final(turn, body, {"message": {"role": "assistant", "content": ""}})) + "\n"
 
 
-def embed_refused(app: App, exchange: Exchange, body: dict[str, Any]) -> int | None:
+def embed_refused(app: App, exchange: ServedExchange, body: dict[str, Any]) -> int | None:
     """Loads the model as the real server does and says how many inputs there were; none of ours can embed."""
     text = body.get("model") or ""
     if not text:
@@ -144,14 +144,14 @@ def embed_refused(app: App, exchange: Exchange, body: dict[str, Any]) -> int | N
     return len(inputs)
 
 
-def embed(exchange: Exchange) -> None:
+def embed(exchange: ServedExchange) -> None:
     body = exchange.json_body("EmbedRequest")
     if embed_refused(exchange.app, exchange, body):
         raise ApiError(501, _NO_EMBEDDINGS)
     exchange.send_json(200, {"model": body["model"], "embeddings": []})
 
 
-def embeddings(exchange: Exchange) -> None:
+def embeddings(exchange: ServedExchange) -> None:
     body = exchange.json_body("EmbeddingRequest")
     if embed_refused(exchange.app, exchange, body):
         raise ApiError(500, _NO_EMBEDDINGS)

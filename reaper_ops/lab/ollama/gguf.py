@@ -20,7 +20,7 @@ class BadFile(Exception):
 
 
 @dataclass(frozen=True)
-class Header:
+class LabHeader:
     values: dict[str, Any]
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
     size: int
@@ -101,7 +101,7 @@ def count(shape: tuple[int, ...]) -> int:
     return total
 
 
-def parameters(header: Header) -> int:
+def parameters(header: LabHeader) -> int:
     return sum(count(shape) for _, shape in header.tensors)
 
 
@@ -141,7 +141,7 @@ def _weights(source: random.Random, sides: tuple[int, ...]) -> bytes:
     return array.array("f", [(byte - 127.5) / 1024 for byte in noise]).tobytes()
 
 
-def read(path: str) -> Header:
+def read(path: str) -> LabHeader:
     """Metadata and tensor list; raises BadFile with the server's own texts, OSError when it cannot be opened."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -183,7 +183,7 @@ def _read_value(file: BinaryIO, kind: int) -> Any:
     return _take(file, _SCALARS[kind])
 
 
-def _header(file: BinaryIO, size: int) -> Header:
+def _header(file: BinaryIO, size: int) -> LabHeader:
     _, tensors, pairs = _take(file, "<I"), _take(file, "<Q"), _take(file, "<Q")
     values: dict[str, Any] = {}
     for _ in range(min(pairs, size)):
@@ -195,4 +195,4 @@ def _header(file: BinaryIO, size: int) -> Header:
         sides = tuple(_take(file, "<Q") for _ in range(_take(file, "<I")))
         _take(file, "<I"), _take(file, "<Q")
         found.append((name, sides))
-    return Header(values, tuple(found), size)
+    return LabHeader(values, tuple(found), size)

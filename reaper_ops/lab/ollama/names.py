@@ -13,7 +13,7 @@ _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 
 
 @dataclass(frozen=True)
-class Name:
+class LabName:
     host: str
     namespace: str
     model: str
@@ -37,7 +37,7 @@ class Name:
         return f"{self.host}/{self.namespace}/{self.model}/{self.tag}"
 
 
-def parse(text: str) -> Name | None:
+def parse(text: str) -> LabName | None:
     """The name, or None where the real server says that it is invalid."""
     rest = text.split("://", 1)[1] if "://" in text else text
     parts = rest.split("/")
@@ -46,7 +46,7 @@ def parse(text: str) -> Name | None:
         return None
     host = parts[0] if len(parts) == 3 else DEFAULT_HOST
     namespace = parts[-2] if len(parts) > 1 else "library"
-    name = Name(host, namespace, last, tag or "latest")
+    name = LabName(host, namespace, last, tag or "latest")
     good = (
         _HOST.fullmatch(name.host)
         and _NAMESPACE.fullmatch(name.namespace)

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from .download import Cancelled, Downloads, sha256
-from .names import Name
-from .registry_client import PullError, Registry
-from .store import Store, StoreError
+from .names import LabName
+from .registry_client import PullError, RegistryClient
+from .store import LabStore, StoreError
 
 _TICK = 0.06
 
 
 def pull(
-    store: Store, downloads: Downloads, name: Name, *, insecure: bool, agent: str, noprune: bool = False
+    store: LabStore, downloads: Downloads, name: LabName, *, insecure: bool, agent: str, noprune: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yields what the API streams; closing it hangs up. Raises PullError or StoreError with the server's text."""
     yield {"status": "pulling manifest"}
-    registry = Registry(name, insecure, agent)
+    registry = RegistryClient(name, insecure, agent)
     try:
         data, manifest = registry.manifest()
     except PullError as error:
@@ -46,7 +46,7 @@ def pull(
     yield {"status": "success"}
 
 
-def _layers_of(store: Store, name: Name) -> set[str]:
+def _layers_of(store: LabStore, name: LabName) -> set[str]:
     try:
         _, manifest = store.read(name)
     except (OSError, StoreError):
@@ -63,7 +63,7 @@ def _progress(digest: str, total: int, completed: int) -> dict[str, Any]:
     return line
 
 
-def _download(downloads: Downloads, registry: Registry, digest: str) -> Iterator[dict[str, Any]]:
+def _download(downloads: Downloads, registry: RegistryClient, digest: str) -> Iterator[dict[str, Any]]:
     download = downloads.join(registry, digest)
     try:
         while not download.done.wait(_TICK):
@@ -76,7 +76,7 @@ def _download(downloads: Downloads, registry: Registry, digest: str) -> Iterator
         downloads.leave(download)
 
 
-def _verify(store: Store, digest: str) -> None:
+def _verify(store: LabStore, digest: str) -> None:
     path = store.blob(digest)
     found = "sha256:" + sha256(path)
     if found != digest:

@@ -10,7 +10,7 @@ import time
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from .names import Name
+from .names import LabName
 from .store import MANIFEST_TYPE
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,8 +24,8 @@ class _Again(Exception):
     """The registry gives no address just now."""
 
 
-class Registry:
-    def __init__(self, name: Name, insecure: bool, agent: str) -> None:
+class RegistryClient:
+    def __init__(self, name: LabName, insecure: bool, agent: str) -> None:
         self._name = name
         self._base = f"{'http' if insecure else 'https'}://{name.host}/v2/{name.namespace}/{name.model}"
         self._agent = agent

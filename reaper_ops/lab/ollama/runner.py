@@ -48,7 +48,7 @@ class RunnerDied(Exception):
 
 
 @dataclass(frozen=True)
-class Load:
+class RunnerLoad:
     """What shall be in memory."""
 
     name: str
@@ -96,7 +96,7 @@ def _free_port() -> int:
 
 
 class Runner:
-    def __init__(self, program: str, load: Load, keep_alive: float) -> None:
+    def __init__(self, program: str, load: RunnerLoad, keep_alive: float) -> None:
         self.load = load
         self.keep_alive = keep_alive
         self.expires = time.time() + keep_alive

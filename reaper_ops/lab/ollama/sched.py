@@ -13,8 +13,8 @@ from typing import Any
 from . import gguf, log
 from .config import Config
 from .faults import Faults
-from .runner import Load, LoadError, Runner
-from .store import Model, Store
+from .runner import LoadError, Runner, RunnerLoad
+from .store import LabModel, LabStore
 
 _CAP = 48 << 20
 _FOREVER = 9223372036.854775807
@@ -34,7 +34,7 @@ def default_context(config: Config) -> int:
 
 
 class Scheduler:
-    def __init__(self, config: Config, store: Store, faults: Faults, program: str) -> None:
+    def __init__(self, config: Config, store: LabStore, faults: Faults, program: str) -> None:
         self._config = config
         self._store = store
         self._faults = faults
@@ -47,7 +47,7 @@ class Scheduler:
 
     @contextlib.contextmanager
     def use(
-        self, model: Model, options: dict[str, Any], keep_alive: float | None, gone: Callable[[], bool]
+        self, model: LabModel, options: dict[str, Any], keep_alive: float | None, gone: Callable[[], bool]
     ) -> Iterator[Runner]:
         """The model's runner, loaded if it was not. Busy, LoadError, BadFile or OSError otherwise."""
         runner = self._acquire(model, options, keep_alive, gone)
@@ -63,7 +63,7 @@ class Scheduler:
                 runner.stop()
 
     def _acquire(
-        self, model: Model, options: dict[str, Any], keep_alive: float | None, gone: Callable[[], bool]
+        self, model: LabModel, options: dict[str, Any], keep_alive: float | None, gone: Callable[[], bool]
     ) -> Runner:
         load = self._load_of(model, options)
         with self._guard:
@@ -89,7 +89,7 @@ class Scheduler:
     def short_of_memory(self) -> bool:
         return any(self._faults.on(name) for name in ("oom", "oom-old", "oom-malloc"))
 
-    def _load_of(self, model: Model, options: dict[str, Any]) -> Load:
+    def _load_of(self, model: LabModel, options: dict[str, Any]) -> RunnerLoad:
         layer = model.layer("model")
         weights = self._store.blob(layer["digest"]) if layer else ""
         header = gguf.read(weights)
@@ -109,15 +109,15 @@ class Scheduler:
             wish["kill"] = True
         if self._faults.on("oom-malloc"):
             wish.update(bytes=1 << 32, limit=1 << 31)
-        return Load(
+        return RunnerLoad(
             model.name.short, model.digest, weights, context, self._config.num_parallel, size, vram, model.details, wish
         )
 
-    def _fits(self, runner: Runner, load: Load) -> bool:
+    def _fits(self, runner: Runner, load: RunnerLoad) -> bool:
         same = runner.load.context == load.context and not self.short_of_memory()
         return same and runner.dead_signal() is None
 
-    def _usable(self, load: Load) -> Runner | None:
+    def _usable(self, load: RunnerLoad) -> Runner | None:
         runner = self._runners.get(load.digest)
         if runner is None:
             return None
@@ -132,7 +132,7 @@ class Scheduler:
         self._drop(load.digest)
         return None
 
-    def _load(self, load: Load, keep_alive: float | None, gone: Callable[[], bool]) -> Runner:
+    def _load(self, load: RunnerLoad, keep_alive: float | None, gone: Callable[[], bool]) -> Runner:
         if not self._config.gpu:
             text = "disabling mmap for llama-server load by default"
             log.slog("INFO", "sched.go:1147", text, model=load.weights, reason="cpu")
@@ -189,7 +189,7 @@ class Scheduler:
         if runner:
             runner.stop()
 
-    def unload(self, model: Model) -> None:
+    def unload(self, model: LabModel) -> None:
         """Gone from the list at once; a runner that still answers ends with its answer."""
         with self._guard:
             runner = self._runners.pop(model.digest, None)

@@ -21,7 +21,7 @@ from .gguf import BadFile
 from .runner import LoadError
 from .sched import Busy
 from .store import StoreError
-from .web import Exchange
+from .web import ServedExchange
 
 _WORDS = {
     errno.EADDRINUSE: "address already in use",
@@ -34,13 +34,13 @@ class Fatal(Exception):
     """Ends the start; the text is what the real program prints behind ``Error: ``."""
 
 
-class Server(ThreadingHTTPServer):
+class LabServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 4096
 
     def __init__(self, listener: socket.socket, app: App) -> None:
-        handler = type("Bound", (Exchange,), {"app": app})
+        handler = type("Bound", (ServedExchange,), {"app": app})
         super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
@@ -150,7 +150,7 @@ class Gate:
 
     def run(self) -> None:
         threading.Thread(target=self._show_memory_fault, daemon=True).start()
-        server: Server | None = None
+        server: LabServer | None = None
         while not self._ended.is_set():
             closed = self._app.faults.on("refuse")
             if closed and server:
@@ -158,7 +158,7 @@ class Gate:
                 server.server_close()
                 server = None
             elif not closed and server is None:
-                server = Server(self._listener or _listen(self._app.config), self._app)
+                server = LabServer(self._listener or _listen(self._app.config), self._app)
                 self._listener = None
                 threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             time.sleep(0.1)

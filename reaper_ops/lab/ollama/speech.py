@@ -14,8 +14,8 @@ from . import log
 from .gguf import BadFile
 from .runner import LoadError, Runner, RunnerDied
 from .sched import Busy
-from .store import Model
-from .web import ApiError, Exchange, HungUp, dumps
+from .store import LabModel
+from .web import ApiError, HungUp, ServedExchange, dumps
 
 if TYPE_CHECKING:
     from .api import App
@@ -79,7 +79,7 @@ def tokens(text: str) -> list[int]:
 class Turn:
     """One answer: its words as they come, then its numbers."""
 
-    model: Model
+    model: LabModel
     prompt: str
     options: dict[str, Any]
     runner: Runner
@@ -129,7 +129,7 @@ class Turn:
 
 
 @contextlib.contextmanager
-def loaded(app: App, exchange: Exchange, model: Model, body: dict[str, Any], prompt: str) -> Iterator[Turn]:
+def loaded(app: App, exchange: ServedExchange, model: LabModel, body: dict[str, Any], prompt: str) -> Iterator[Turn]:
     """The model in memory for one turn; every way in which that fails becomes the API's answer."""
     started = time.monotonic_ns()
     wanted = options(body)
@@ -152,7 +152,7 @@ def loaded(app: App, exchange: Exchange, model: Model, body: dict[str, Any], pro
         raise ApiError(500, str(error)) from None
 
 
-def _hang(app: App, exchange: Exchange) -> None:
+def _hang(app: App, exchange: ServedExchange) -> None:
     while app.faults.on("hang"):
         if exchange.gone():
             raise HungUp

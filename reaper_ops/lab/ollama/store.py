@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import gguf, log
-from .names import Name, parse
+from .names import LabName, parse
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -38,8 +38,8 @@ def go_error(verb: str, path: str, error: OSError) -> StoreError:
 
 
 @dataclass(frozen=True)
-class Model:
-    name: Name
+class LabModel:
+    name: LabName
     digest: str
     manifest: dict[str, Any]
     config: dict[str, Any]
@@ -68,7 +68,7 @@ class Model:
         }
 
 
-class Store:
+class LabStore:
     def __init__(self, root: str) -> None:
         self.root = root
         self.blobs = os.path.join(root, "blobs")
@@ -88,25 +88,25 @@ class Store:
     def blob(self, digest: str) -> str:
         return os.path.join(self.blobs, "sha256-" + digest.replace("-", ":").split(":", 1)[1])
 
-    def manifest_path(self, name: Name) -> str:
+    def manifest_path(self, name: LabName) -> str:
         return os.path.join(self.manifests, name.path)
 
-    def names(self) -> list[Name]:
+    def names(self) -> list[LabName]:
         found = []
         for path in glob.glob(os.path.join(glob.escape(self.manifests), "*", "*", "*", "*")):
             host, namespace, model, tag = path.split(os.sep)[-4:]
             if os.path.isfile(path):
-                found.append(Name(host, namespace, model, tag))
+                found.append(LabName(host, namespace, model, tag))
         return found
 
-    def existing(self, name: Name) -> Name:
+    def existing(self, name: LabName) -> LabName:
         """Lookup is case-insensitive and an existing spelling wins."""
         for known in self.names():
             if known.full.lower() == name.full.lower():
                 return known
         return name
 
-    def read(self, name: Name) -> tuple[bytes, dict[str, Any]]:
+    def read(self, name: LabName) -> tuple[bytes, dict[str, Any]]:
         """The manifest as it lies there. OSError when there is none, StoreError when it is damaged."""
         with open(self.manifest_path(name), "rb") as file:
             data = file.read()
@@ -118,7 +118,7 @@ class Store:
             raise StoreError("unexpected EOF" if data else "EOF") from None
         return data, manifest
 
-    def model(self, name: Name) -> Model:
+    def model(self, name: LabName) -> LabModel:
         """Manifest and config; OSError when one is missing, StoreError when one is damaged."""
         data, manifest = self.read(name)
         with open(self.blob(manifest["config"]["digest"]), "rb") as file:
@@ -128,9 +128,9 @@ class Store:
         except ValueError:
             raise StoreError("invalid character in the config blob") from None
         modified = os.stat(self.manifest_path(name)).st_mtime
-        return Model(name, hashlib.sha256(data).hexdigest(), manifest, config, modified)
+        return LabModel(name, hashlib.sha256(data).hexdigest(), manifest, config, modified)
 
-    def models(self) -> list[Model]:
+    def models(self) -> list[LabModel]:
         """Newest first, as /api/tags lists them; damaged manifests are left out with a warning."""
         found = []
         for name in self.names():
@@ -142,19 +142,19 @@ class Store:
                 log.slog("WARN", "routes.go:1416", "bad manifest filepath", name=name.full, error=error)
         return sorted(found, key=lambda model: -model.modified)
 
-    def header(self, model: Model) -> gguf.Header | None:
+    def header(self, model: LabModel) -> gguf.LabHeader | None:
         """The GGUF header of the weights, None where the model has none."""
         layer = model.layer("model")
         return gguf.read(self.blob(layer["digest"])) if layer else None
 
-    def text(self, model: Model, kind: str) -> str:
+    def text(self, model: LabModel, kind: str) -> str:
         layer = model.layer(kind)
         if not layer:
             return ""
         with open(self.blob(layer["digest"]), encoding="utf-8") as file:
             return file.read()
 
-    def write_manifest(self, name: Name, data: bytes) -> None:
+    def write_manifest(self, name: LabName, data: bytes) -> None:
         path = self.manifest_path(name)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -184,11 +184,11 @@ class Store:
         except OSError as error:
             raise go_error("open" if error.errno == errno.EACCES else "write", temporary, error) from None
 
-    def copy(self, source: Name, destination: Name) -> None:
+    def copy(self, source: LabName, destination: LabName) -> None:
         data, _ = self.read(source)
         self.write_manifest(destination, data)
 
-    def delete(self, name: Name) -> None:
+    def delete(self, name: LabName) -> None:
         _, manifest = self.read(name)
         path = self.manifest_path(name)
         try:
@@ -235,6 +235,6 @@ class Store:
         log.slog("INFO", "images.go:926", f"total unused blobs removed: {len(old)}")
 
 
-def resolve(store: Store, text: str) -> Name | None:
+def resolve(store: LabStore, text: str) -> LabName | None:
     name = parse(text)
     return store.existing(name) if name else None

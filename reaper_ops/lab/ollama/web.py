@@ -41,7 +41,7 @@ def dumps(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-class Exchange(BaseHTTPRequestHandler):
+class ServedExchange(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     app: App
     timeout = 600

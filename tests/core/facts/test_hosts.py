@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from reaper_ops.core import facts, layout, render
+from reaper_ops.core import facts
 from reaper_ops.core.facts import codec
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.provision import layout, render
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 SHAPES = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reaper_ops.core import facts
 from reaper_ops.core.facts import amd, docker, gpu, memory, nvidia, packages, store, system, unit
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "os_release": system.os_release,

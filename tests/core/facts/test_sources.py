@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reaper_ops.core import facts as core_facts
-from reaper_ops.core import repositories
 from reaper_ops.core.facts.model import Facts
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.provision import repositories
 
 RELEASE = {
     "debian": "ID=debian\nVERSION_ID=13\nVERSION_CODENAME=trixie\n",

@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reaper_ops.core import facts
-from reaper_ops.core.evidence import PARTS
+from reaper_ops.core.doctor.evidence import PARTS
 from reaper_ops.core.facts import containers, gpu_load, holdings, network, running, surroundings, tracing
 from reaper_ops.core.facts.answers import Answers
 from reaper_ops.core.facts.traces import (
     Binary,
-    Blob,
     Denied,
     Drift,
     GpuUser,
@@ -28,9 +27,10 @@ from reaper_ops.core.facts.traces import (
     Published,
     Pulled,
     Resolved,
+    StoredBlob,
     Traces,
 )
-from reaper_ops.core.settings import Settings
+from reaper_ops.core.inventory.settings import Settings
 
 RUNTIMES = ("systemd", "docker", "process")
 SS = """\
@@ -228,7 +228,7 @@ def test_stores() -> None:
     assert found is not None
     own, other, absent = found
     assert (own.path, own.uid, own.mode) == ("/var/lib/ollama/models", 994, "0750")
-    assert own.blobs == (Blob("sha256-aa", 485, 200), Blob("sha256-bb-partial", 10, 100))
+    assert own.blobs == (StoredBlob("sha256-aa", 485, 200), StoredBlob("sha256-bb-partial", 10, 100))
     assert [(m.name, dict(m.layers), m.error) for m in own.manifests] == [
         ("llama3.2:1b", {"sha256-aa": 485}, ""),
         ("bad:1", {}, "is no manifest"),
@@ -244,7 +244,7 @@ def test_stores() -> None:
 def test_a_store_as_find_prints_it() -> None:
     listing = "d 755 0 0 4096 1700000000.25 /m\nf 644 0 0 5 1700000000.1234567 /m/blobs/sha256-aa\n"
     (store,) = holdings.stores(listing, None) or ()
-    assert (store.path, store.mode, store.blobs) == ("/m", "0755", (Blob("sha256-aa", 5, None),))
+    assert (store.path, store.mode, store.blobs) == ("/m", "0755", (StoredBlob("sha256-aa", 5, None),))
 
 
 def test_what_lies_around() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reaper_ops.core.mirror import plan, reach, wish
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import plan, reach
 from reaper_ops.core.mirror.reach import Peer
-from reaper_ops.core.settings import Settings
 from reaper_ops.errors import ReaperError
 
 ADDRESSES = """1: lo    inet 127.0.0.1/8 scope host lo

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reaper_ops.core.inventory import Host
+from reaper_ops.core.inventory.hosts import Host
+from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.mirror import seed
-from reaper_ops.core.settings import Settings
 
 MIRROR = {
     "ollama_mirror": "http://models.lan:8080",

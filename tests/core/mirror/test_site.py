@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reaper_ops.core.inventory import Host
+from reaper_ops.core.inventory.hosts import Host
+from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.mirror import site
-from reaper_ops.core.settings import Settings
 
 
 def host(name: str, address: str = "", connection: str = "ssh", **settings: object) -> Host:

@@ -7,9 +7,10 @@ import json
 import pytest
 import yaml
 
-from reaper_ops.core.mirror import plan, status, wish
-from reaper_ops.core.settings import Settings, parse
-from reaper_ops.formats import mirror as formats
+from reaper_ops.core.inventory.settings import Settings, parse
+from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import plan, status
+from reaper_ops.formats.mirror import mirror as formats
 
 DISABLED = {"rc": 0, "stdout": "ActiveState=active\nUnitFileState=disabled"}
 

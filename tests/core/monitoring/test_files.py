@@ -15,13 +15,13 @@ import pytest
 import yaml
 from watchers import checked
 
+from reaper_ops.core.health.report import HostReport, Report, State, Tally
 from reaper_ops.core.monitoring.alerts import ALERTS, HOST_ALERTS
 from reaper_ops.core.monitoring.dashboard import dashboard
+from reaper_ops.core.monitoring.desired_state import Monitoring, parse
 from reaper_ops.core.monitoring.files import KINDS
-from reaper_ops.core.monitoring.wish import Monitoring, parse
-from reaper_ops.core.report import HostReport, Report, State, Tally
 from reaper_ops.errors import ReaperError
-from reaper_ops.formats import as_prometheus
+from reaper_ops.formats.health import as_prometheus
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "monitoring"
 CASES = sorted((Path(__file__).parents[2] / "cases" / "alerts").glob("*.yml"))

@@ -1,0 +1,132 @@
+"""`reaper-ops models pull`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reaper_ops.adapters import lockfile
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.options import lock_option, output_option, source_from, source_options, unheeded
+from reaper_ops.core.models.outcome import Interrupted, ModelsOutcome
+from reaper_ops.core.models.transport import Way
+from reaper_ops.core.values import size
+from reaper_ops.errors import ReaperError
+
+
+@click.command("pull")
+@source_options
+@lock_option
+@output_option
+@click.option(
+    "--strategy",
+    type=click.Choice(["direct", "mirror", "swarm", "push"]),
+    help="direct: each host from the registry; mirror (where ollama_mirror is set): from the site mirror; "
+    "swarm: hosts from each other, by aria2; push: from this machine to hosts that reach no registry",
+)
+@click.option(
+    "--via",
+    type=click.Choice(["api", "host"]),
+    help="api: from here by the hosts' own API; host: through Ansible; not given: api for every host where that works",
+)
+@click.option("--seed-address", metavar="ADDRESS", help="swarm: the seed's address in the hosts' network")
+@click.option("--push-address", default="", help="push: this machine's address in the hosts' network")
+@click.option(
+    "--push-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="push: port for manifests, if a firewall wants one; a free one by itself",
+)
+@click.option("--push-rate", metavar="SIZE", help="push: most bytes per second to each host, such as 50M")
+@click.option(
+    "--limit-rate",
+    metavar="SIZE",
+    help="most bytes per second from the internet, such as 50M; the mirror or the swarm's seed keeps it",
+)
+@click.option(
+    "--wait-window",
+    metavar="22:00-06:00",
+    help="wait for these hours (of this machine), and stop when they are over; exit code 4 then: run it again",
+)
+@click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="hosts that pull at a time")
+@click.option("--retries", type=click.IntRange(0), default=4, show_default=True, help="further attempts for each model")
+@click.option(
+    "--stall-timeout", type=click.IntRange(5), default=75, show_default=True, help="seconds without a byte to try again"
+)
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
+def command(
+    lock_path: str | None,
+    output: str,
+    strategy: str | None,
+    via: Way | None,
+    seed_address: str | None,
+    limit_rate: str | None,
+    wait_window: str | None,
+    models: tuple[str, ...],
+    **kwargs: Any,
+) -> int:
+    """Bring the wanted models (or each MODEL of them) to every host, as the lock has them.
+
+    A pull that was stopped goes on with the next run. A host that fails does not stop the others.
+
+    The seed of a swarm is the site mirror's host, where the inventory has one, else this machine: it gets each blob
+    once, runs the tracker (port 6969), and hosts send the pieces on to each other (ports 6881-6999) until all are done.
+
+    A push fetches each blob once to this machine; a host that does not reach it gets all through Ansible.
+    """
+    from reaper_ops.flows.models import limits as models_limits
+    from reaper_ops.formats.models.outcome import FORMATS
+    from reaper_ops.formats.models.pull_progress import choose
+
+    options = {f"reaper_{name}": kwargs.pop(name) for name in ("at_once", "retries", "stall_timeout")}
+    here = {name: kwargs.pop(f"push_{name}") for name in ("address", "port", "rate")}
+    _of_strategy(strategy, {"swarm": {"--seed-address": seed_address}, "push": {f"--push-{k}": here[k] for k in here}})
+    source = source_from(kwargs)
+    path = lockfile.place(source, lock_path)
+    options |= models_limits.soon(wait_window) | models_limits.cap(source, limit_rate, strategy, models)
+    with (
+        models_limits.in_window(wait_window, lambda text: click.echo(text, err=True)),
+        _told_when_stopped(FORMATS[output]),
+        choose(output) as progress,
+    ):
+        more: dict[str, Any] = {"only": models, "via": via, "options": options, "on_event": progress}
+        if strategy == "push":
+            found = _pushed(source, path, here, more)
+        else:
+            from reaper_ops.flows.models import change as models_change
+
+            found = models_change.pull(source, path, strategy=strategy, seed_address=seed_address, **more)
+    click.echo(FORMATS[output](found))
+    return found.exit_code
+
+
+@contextmanager
+def _told_when_stopped(render: Callable[[ModelsOutcome], str]) -> Iterator[None]:
+    """After Ctrl-C the table says what is there by now."""
+    try:
+        yield
+    except Interrupted as stopped:
+        click.echo(render(stopped.outcome))
+        raise
+
+
+def _of_strategy(strategy: str | None, given: dict[str, dict[str, Any]]) -> None:
+    """What another strategy would not heed is refused."""
+    for needed, values in given.items():
+        for option, value in values.items():
+            if value and strategy != needed:
+                raise unheeded(option, f"--strategy {needed}")
+
+
+def _pushed(source: Source, path: Path, here: dict[str, Any], more: dict[str, Any]) -> ModelsOutcome:
+    from reaper_ops.flows.models import push as models_push
+
+    try:
+        rate = size(here["rate"]) if here["rate"] else 0
+    except ValueError as error:
+        raise ReaperError("--push-rate", str(error)) from None
+    return models_push.push(source, path, here=models_push.From(here["address"], here["port"], rate), **more)

@@ -1,0 +1,120 @@
+"""What can be done: the places in the commands of steps, and the actions that reaper_ops can do itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from reaper_ops.core import shell
+from reaper_ops.core.doctor.finding import Automate, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence
+from reaper_ops.core.provision import server_env
+
+
+@dataclass(frozen=True)
+class FixAction:
+    """A thing that roles or modules of ours do. disturbs: what has to be looked at before, see `flows.fix`."""
+
+    what: str
+    disturbs: tuple[str, ...] = ()
+
+
+ACTIONS: Mapping[str, FixAction] = {
+    "apply": FixAction("bring the host to its wish, as `up` does", ("answers", "pulls")),
+    "start": FixAction("start the server"),
+    "restart": FixAction("restart the server", ("answers", "pulls")),
+    "reload": FixAction("have systemd read its units again", ("gpu-containers",)),
+    "unload": FixAction("unload {model}", ("answers",)),
+    "pull": FixAction("pull {model} again"),
+    "remove-model": FixAction("remove the manifest of {model}, which cannot be read"),
+    "remove-blob": FixAction("remove {blob}, which is not what its name says"),
+    "remove-partial": FixAction("remove the empty remains of a download, {blob}"),
+    "stop-process": FixAction("end process {pid}", ("answers",)),
+    "own": FixAction("give {path} to the user of the service"),
+    "mount": FixAction("mount {path}, as /etc/fstab says"),
+}
+
+GENERIC = {
+    "up": "reaper-ops up -i INVENTORY -l HOST",
+    "restart": "sudo systemctl restart ollama",
+    "start": "sudo systemctl enable --now ollama",
+    "log": "journalctl -u ollama -n 100 --no-pager",
+    "all_log": "journalctl -u ollama --no-pager",
+    "recent_log": "journalctl -u ollama --no-pager --since -10min",
+    "host": "HOST",
+    "source": "-i INVENTORY",
+    "port": "11434",
+    "models_dir": "/var/lib/ollama/models",
+    "ollama": "ollama",
+}
+
+
+DEFAULT = "127.0.0.1:11434"
+"""Where Ollama's program asks when it is told nothing."""
+
+
+def places(case: HostEvidence) -> dict[str, str]:
+    """What the places of a step mean on this host; what is a command by itself is ready for the shell."""
+    settings = case.settings
+    docker, process = settings.ollama_runtime == "docker", settings.ollama_runtime == "process"
+    start = "docker start ollama" if docker else case.ours() if process else GENERIC["start"]
+    return {
+        **GENERIC,
+        "up": case.ours(),
+        "restart": shell.Ready(case.restart().removeprefix(case.on_host("")).replace("; then ", "; ")),
+        "start": shell.Ready(start),
+        **_logs(case),
+        "host": case.host,
+        "source": shell.Ready(case.source or "-i INVENTORY"),
+        "port": str(settings.ollama_port),
+        "models_dir": case.models_dir,
+        "ollama": _client(case),
+    }
+
+
+def _client(case: HostEvidence) -> shell.Ready:
+    """Ollama's own program where this host has it, told the address where that is not the default."""
+    settings = case.settings
+    if settings.ollama_runtime == "docker":
+        return shell.Ready("docker exec ollama ollama")
+    program = f"{case.home}/current/bin/ollama" if settings.ollama_runtime == "process" else "ollama"
+    address = server_env.listen(server_env.reachable(settings.ollama_bind), settings.ollama_port)
+    told = "" if address == DEFAULT else f"OLLAMA_HOST={shell.word(address)} "
+    return shell.Ready(f"{told}{program}")
+
+
+def _logs(case: HostEvidence) -> dict[str, str]:
+    """The last lines, and for a pipe all of them and those of some minutes: a container says them on standard error."""
+    log = case.look().removeprefix(case.on_host(""))
+    file = f"{case.home}/ollama.log"
+    piped = {
+        "systemd": (GENERIC["all_log"], GENERIC["recent_log"]),
+        "docker": ("docker logs ollama 2>&1", "docker logs --since 10m ollama 2>&1"),
+        "process": (f"cat {file}", log),
+    }
+    found = (log, *piped[case.settings.ollama_runtime])
+    return dict(zip(("log", "all_log", "recent_log"), map(shell.Ready, found), strict=True))
+
+
+READY = frozenset({"up", "restart", "start", "log", "all_log", "recent_log", "source", "ollama"})
+UNTYPED = "What it is about cannot be typed safely, so no command is shown: see the evidence."
+OUTSIDE = "That path is not where this belongs, so no command is shown: see the evidence."
+
+
+def step(template: Step, ours: Mapping[str, str], values: Mapping[str, str]) -> Step:
+    """A step for one host. ours: its places; values: what the finding says, which is always from outside."""
+    known = {**ours, **{name: str.__str__(value) for name, value in values.items() if name not in READY}}
+    text = fill(template.text, known)
+    try:
+        command = shell.command(template.command, known)
+    except shell.ValueRefused:
+        return Step(f"{text} {UNTYPED}", "", Automate.NEVER)
+    if template.within and not shell.below(known.get("path", ""), tuple(known.get(n, "") for n in template.within)):
+        return Step(f"{text} {OUTSIDE}", "", Automate.NEVER)
+    return replace(template, text=text, command=command)
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """`{place}` replaced; one that has no value here stands in capitals. Other braces stay as they are."""
+    return re.sub(r"\{([a-z_]+)\}", lambda found: values.get(found[1], found[1].upper()), text)

@@ -1,0 +1,305 @@
+"""Too much was asked for: context, models at once, a model larger than the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reaper_ops.core.doctor import signatures
+from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict
+from reaper_ops.core.doctor.rules.out_of_memory import loads
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
+from reaper_ops.core.doctor.rules.out_of_memory.refusals import overcommit_or_ulimit
+from reaper_ops.core.doctor.rules.out_of_memory.thrash import thrashing
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.health.probe import RunningModel
+from reaper_ops.core.health.report import Evidence, State
+from reaper_ops.core.values import full_model_name
+
+SMALL = 8192
+LARGE = 32768
+HUGE = 131072
+ON_GPU = frozenset({"vram-oom-load", "vram-oom-runtime", "rocm-vulkan-oom"})
+FOREVER = 2100
+HARM = (
+    "kernel-oom-kill",
+    "container-memory-limit-oom",
+    "systemd-memorymax-oom",
+    "systemd-oomd-kill",
+    "vram-oom-load",
+    "vram-oom-runtime",
+    "rocm-vulkan-oom",
+    "ram-preflight-refused",
+    "swap-thrashing",
+    "partial-cpu-offload",
+    "out-of-memory",
+    "partial-offload",
+)
+
+
+def _ended(case: HostEvidence) -> Verdict | None:
+    return next((v for v in case.verdicts if v.state is State.OUT_OF_MEMORY), None)
+
+
+def _blob_size(case: HostEvidence, row: RunningModel) -> int:
+    names = {full_model_name(model.name): model.size or 0 for model in case.seen.models or ()}
+    return names.get(full_model_name(row.name), 0)
+
+
+def context_oversized(case: HostEvidence) -> Finding | None:
+    """The context is so long that its cache does not fit, though the model itself would.
+
+    The cache grows with context times parallel requests. Up to 0.6.6 the default was 2048 tokens, then 4096; from
+    0.15.5 it depends on GPU memory: 32768 from 23 GiB, 262144 from 47 GiB. A client can ask for more than the default.
+
+    Seen as:
+    - a small model that takes tens of GiB, spills to the CPU, or ends for lack of memory, often after an upgrade
+    - `/api/ps` shows `context_length` 32768 or 262144 and a `size` far above the model's own
+
+    Told apart from:
+    - ram-preflight-absent: the weights alone are larger than the host.
+    - models-overcommitted: two or more models share the memory.
+    - a chosen context that fits is a wish, not a fault.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/14116
+    - https://github.com/ollama/ollama/issues/14073
+    - server/routes.go of Ollama, `vram-based default context`
+    """
+    ended = _ended(case)
+    if ended is not None:
+        if overcommit_or_ulimit(case):
+            return None
+        found = _by_load(case, ended) or _by_default(case) or _by_buffer(case, ended)
+        return replace(found, steps=room.started(case, _SHORTER)) if found else None
+    if case.state is State.PARTIAL_OFFLOAD or thrashing(case):
+        return _by_rows(case)
+    return None
+
+
+def _by_load(case: HostEvidence, ended: Verdict) -> Finding | None:
+    load = loads.failing(case)
+    if load is None or load.context <= SMALL:
+        return None
+    gpu = ended.cause in ON_GPU
+    have = room.vram(case) if gpu else (room.total(case) or 0) + room.swap(case)
+    if load.weights:
+        if load.kv < load.weights or (have and load.at(SMALL) > have):
+            return None
+        sizes = f"{room.gib(load.kv)}, more than the weights with {room.gib(load.weights)}"
+        summary = f"a context of {load.context} tokens{_whence(case, load.context)}, needs {sizes}"
+        return Finding(summary, _shown(case, load))
+    if load.context < LARGE:
+        return None
+    summary = f"a model was to be loaded with a context of {load.context} tokens{_whence(case, load.context)}"
+    return Finding(summary, _shown(case, load), Confidence.LIKELY)
+
+
+def _shown(case: HostEvidence, load: loads.FailedLoad) -> tuple[Evidence, ...]:
+    found = [Evidence("server log", load.line)]
+    if load.weights:
+        parts = f"weights {room.gib(load.weights)}, cache {room.gib(load.kv)}, work space {room.gib(load.compute)}"
+        found.append(Evidence("server log, memory breakdown", parts))
+    if load.reduced:
+        found.append(Evidence("server log", "an automatic context had been lowered once already"))
+    return tuple(found)
+
+
+def _default(case: HostEvidence) -> tuple[int, str]:
+    """The default that the server chose, and for how much GPU memory."""
+    found = (0, "")
+    for hit in case.log_hits:
+        if hit.signature.id == "default-context":
+            found = (int(hit.groups["context"]), hit.groups["vram"])
+    return found
+
+
+def _whence(case: HostEvidence, context: int) -> str:
+    default, vram = _default(case)
+    if case.environ.get("OLLAMA_CONTEXT_LENGTH", "") == str(context):
+        return ", as OLLAMA_CONTEXT_LENGTH says"
+    if context == default:
+        return f", Ollama's default for {vram} of GPU memory"
+    return ", as the request asked"
+
+
+def _by_default(case: HostEvidence) -> Finding | None:
+    """The log no longer holds the load, but the default that held for it."""
+    default, vram = _default(case)
+    if default < HUGE or case.environ.get("OLLAMA_CONTEXT_LENGTH", "0") not in {"", "0"} or loads.failing(case):
+        return None
+    summary = f"models are loaded with a context of {default} tokens, Ollama's default for {vram} of GPU memory"
+    return Finding(summary, (Evidence("server log", f"default_num_ctx={default}"),), Confidence.LIKELY)
+
+
+def _by_buffer(case: HostEvidence, ended: Verdict) -> Finding | None:
+    """One allocation failed, on a host without limits: mostly the cache, which is one large buffer."""
+    if ended.cause != "context-oversized":
+        return None
+    return Finding("one large buffer could not be had, mostly the context's cache", ended.evidence, Confidence.LIKELY)
+
+
+def _by_rows(case: HostEvidence) -> Finding | None:
+    for row in case.seen.loaded or ():
+        size, own, context = row.size or 0, _blob_size(case, row), row.context or 0
+        spilled = (row.size_vram or 0) < size
+        if not own or context < LARGE or size <= 1.6 * own or not spilled:
+            continue
+        smaller = own + (size - own) * SMALL // context
+        have = room.vram(case)
+        if have and case.state is State.PARTIAL_OFFLOAD and smaller > have:
+            continue
+        summary = f"{row.name} has a context of {context} tokens{_whence(case, context)}, and takes {room.gib(size)}"
+        shown = Evidence("GET /api/ps", f"{row.name}: context {context}, {room.gib(size)}; its file {room.gib(own)}")
+        return Finding(f"{summary}, its weights {room.gib(own)}", (shown,), Confidence.LIKELY)
+    return None
+
+
+def models_overcommitted(case: HostEvidence) -> Finding | None:
+    """More models are kept in memory than fit together.
+
+    The default is three for each GPU, or three on a CPU; `keep_alive: -1` pins a model for ever. Typical: one for
+    chat, one for embeddings, one for completion.
+
+    Seen as:
+    - out of memory, or slow, only when a second model is used
+    - `/api/ps` lists several models, some that expire in the year 2318
+
+    Told apart from:
+    - context-oversized: one model alone is the trouble.
+    - vram-held-by-others: the memory is held by a program that is not Ollama.
+
+    Sources:
+    - docs/faq.mdx of Ollama
+    - https://github.com/ollama/ollama/issues/13227
+    """
+    if context_oversized(case):
+        return None
+    rows = [row for row in case.seen.loaded or () if row.size]
+    load, ended = loads.failing(case), _ended(case)
+    shown = tuple(Evidence("GET /api/ps", _row(row)) for row in rows)
+    if len(rows) >= 2 and (ended or thrashing(case) or _crowded(case, rows)):
+        together = sum(row.size or 0 for row in rows)
+        summary = f"{len(rows)} models are in memory at once, {room.gib(together)} together"
+        idle = next((row.name for row in rows if not _pinned(row)), rows[0].name)
+        return Finding(summary, shown, Confidence.LIKELY, {"model": idle}, steps=(_UNLOAD, *_FEWER))
+    if ended and load is not None and load.resident >= 2:
+        summary = f"{load.resident} models were in memory already when the next load ended for lack of it"
+        line = Evidence("server log", f'"loaded runners" count={load.resident}, then {load.line}')
+        return Finding(summary, (line, *shown), Confidence.LIKELY, steps=room.started(case, _FEWER))
+    return None
+
+
+def _row(row: RunningModel) -> str:
+    stays = "pinned" if _pinned(row) else f"until {row.expires_at}" if row.expires_at else "until it is idle"
+    return f"{row.name}: {room.gib(row.size or 0)}, {stays}"
+
+
+def _pinned(row: RunningModel) -> bool:
+    return row.expires_at[:4].isdigit() and int(row.expires_at[:4]) > FOREVER
+
+
+def _crowded(case: HostEvidence, rows: list[RunningModel]) -> bool:
+    """One of them is partly on the CPU, and would fit the GPU alone."""
+    have = room.vram(case)
+    return any(row.size_vram and row.size and row.size_vram < row.size <= have for row in rows)
+
+
+def ram_preflight_absent(case: HostEvidence) -> Finding | None:
+    """An installed model is larger than main memory, swap and GPU memory together, and nothing will refuse it.
+
+    Up to 0.24 Ollama refused such a load. From 0.30 it does not: the host swaps, freezes, or the kernel kills.
+
+    Seen as:
+    - no error at all until the model is used; then `signal: killed`, or minutes without an answer
+
+    Told apart from:
+    - ram-preflight-refused: versions up to 0.24 say no by themselves.
+    - context-oversized: the weights fit, the context's cache does not.
+
+    Sources:
+    - Ollama's commit 9db4bdbad
+    - https://github.com/ollama/ollama/issues/14130
+    """
+    version = case.seen.version or case.settings.ollama_version
+    memory = room.total(case)
+    if signatures.engine(version) != "new" or memory is None or case.facts is None or case.facts.memory is None:
+        return None
+    have = memory + room.swap(case) + room.vram(case)
+    models = sorted(((m.size or 0, m.name) for m in case.seen.models or ()), reverse=True)
+    size, name = models[0] if models else (0, "")
+    if size <= have:
+        return None
+    ended, failed = _ended(case), _failed_model(case)
+    if ended is not None and failed and full_model_name(failed) != full_model_name(name):
+        return None
+    shown = (
+        Evidence("GET /api/tags", f"{name}: {room.gib(size)}"),
+        Evidence(
+            "meminfo", f"memory {room.gib(memory)}, swap {room.gib(room.swap(case))}, GPU {room.gib(room.vram(case))}"
+        ),
+    )
+    summary = (
+        f"{name} has {room.gib(size)}, and all memory together is {room.gib(have)}; {version} loads it all the same"
+    )
+    confidence = Confidence.LIKELY if ended is not None and not failed else Confidence.CERTAIN
+    severity = Severity.ERROR if ended is not None else Severity.WARNING
+    return Finding(summary, shown, confidence, {"model": name}, severity, room.started(case, _REPLACE))
+
+
+def _failed_model(case: HostEvidence) -> str:
+    """The model whose load failed, where log and store tell."""
+    load = loads.failing(case)
+    for store in case.traces.stores or ():
+        for manifest in store.manifests:
+            if load is not None and load.blob and load.blob in manifest.layers:
+                return manifest.name
+    return ""
+
+
+_SHORTER = (
+    Step("Set `ollama_context_length: 8192`, or what the work needs, in the inventory; then", "{up}"),
+    Step("`ollama_kv_cache_type: q8_0` with `ollama_flash_attention: true` halves the cache; then", "{up}"),
+    Step("Where a client asks for it, lower `num_ctx` there."),
+)
+_UNLOAD = Step("Unload {model}, if it is idle.", "{ollama} stop {model}", Automate.ASK, "unload")
+_FEWER = (
+    Step("Set `ollama_max_loaded_models: 1` and a shorter `ollama_keep_alive` in the inventory; then", "{up}"),
+    Step("Where a client pins a model with `keep_alive: -1`, let it stop that."),
+)
+
+_REPLACE = (
+    Step("Replace {model} by a smaller model or quantization under `ollama_models`; then", "{up}"),
+    Step("Or protect the rest of the host with `ollama_memory_max`; then", "{up}"),
+)
+
+RULES = (
+    Rule(
+        context_oversized,
+        Severity.ERROR,
+        steps=_SHORTER,
+        explains=HARM,
+        needs=("journal.log",),
+    ),
+    Rule(
+        models_overcommitted,
+        Severity.ERROR,
+        steps=(_UNLOAD, *_FEWER),
+        explains=HARM,
+        needs=("http", "journal.log"),
+    ),
+    Rule(
+        ram_preflight_absent,
+        Severity.WARNING,
+        steps=_REPLACE,
+        explains=(
+            "kernel-oom-kill",
+            "container-memory-limit-oom",
+            "systemd-memorymax-oom",
+            "systemd-oomd-kill",
+            "swap-thrashing",
+            "out-of-memory",
+        ),
+        needs=("http", "meminfo.txt"),
+    ),
+)

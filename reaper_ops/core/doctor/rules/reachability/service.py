@@ -1,0 +1,165 @@
+"""The service itself: not there, not running, or dying at every start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules import memory, service
+from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt
+from reaper_ops.core.doctor.rules.reachability import loop, port
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.health.report import Evidence, State
+
+SILENT = {State.CONNECTION_REFUSED, State.TIMEOUT, State.UNREACHABLE, State.NOT_OLLAMA, State.TLS, State.DNS}
+
+
+def service_not_installed(case: HostEvidence) -> Finding | None:
+    """Ollama is not installed on this host.
+
+    There is no unit, no container and no release of ours; or the binary was unpacked by hand, which makes no unit.
+
+    Seen as:
+    - `curl: (7) Failed to connect to localhost port 11434: Couldn't connect to server`
+    - `ollama: command not found`
+
+    Told apart from:
+    - service-not-running: there a unit or a container exists. Over the network the two look the same.
+    - a masked unit: it is there, and forbidden to start (service-not-running).
+
+    Sources:
+    - install.sh of Ollama
+    - https://github.com/ollama/ollama/issues/15940
+    """
+    verdict = _down(case, "service-not-installed")
+    if verdict is None or case.unit.get("LoadState", "not-found") != "not-found":
+        return None
+    stray = tuple(Evidence("which -a ollama", binary.path) for binary in (case.traces.binaries or ())[:1])
+    other = next((c for c in case.traces.containers or () if c.serves and c.name != "ollama"), None)
+    more = (Evidence("docker ps -a", f"{other.name} ({other.image}) is {other.state}"),) if other else ()
+    note = f"; {stray[0].text} alone starts nothing" if stray else ""
+    return Finding(verdict.summary + note, (*verdict.evidence, *stray, *more))
+
+
+def service_not_running(case: HostEvidence) -> Finding | None:
+    """Ollama is installed, and stopped.
+
+    The service was stopped by hand, or never enabled, or masked, or the machine has no systemd, where the vendor's
+    installer only warns. A container is started with `docker start ollama`, a program without systemd with
+    `ollama serve`.
+
+    Seen as:
+    - `Error: could not connect to ollama server, run 'ollama serve' to start it`
+    - `[Errno 111] Connection refused`, `connect ECONNREFUSED 127.0.0.1:11434`
+
+    Told apart from:
+    - service-crash-looping: NRestarts grows; here it stays.
+    - oompolicy-stops-service: Result=oom-kill; here it is success.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/3200
+    - https://github.com/ollama/ollama/issues/7697
+    """
+    if _loops(case):
+        return None
+    if case.unit.get("LoadState") == "masked" and case.state in SILENT:
+        summary = "the unit is masked: systemd is forbidden to start it"
+        unmask = Step("Allow it to start again.", "sudo systemctl unmask ollama")
+        apply = Step("Bring the unit and the service back.", "{up}", Automate.ASK, "apply")
+        return Finding(summary, (port.shown(case, "LoadState", "ActiveState"),), steps=(unmask, apply))
+    verdict = _down(case, "service-not-running")
+    if verdict is None:
+        return _without_systemd(case)
+    facts = case.facts
+    if facts and case.settings.ollama_runtime == "docker" and facts.docker and not facts.docker.running:
+        engine = Step("Start the Docker engine, now and at boot.", "sudo systemctl enable --now docker")
+        return Finding(verdict.summary, verdict.evidence, steps=(engine,))
+    return Finding(verdict.summary, verdict.evidence)
+
+
+def service_crash_looping(case: HostEvidence) -> Finding | None:
+    """The service dies at start, again and again.
+
+    The vendor's unit has Restart=always and RestartSec=3. systemd's own limit is five starts in ten seconds, which
+    three seconds between starts never reach, so that unit loops for ever as `activating (auto-restart)` and never
+    becomes `failed`. Ours gives up after six starts in ten minutes and is `failed` then.
+
+    Seen as:
+    - connection refused most of the time, an answer for a second now and then
+    - `Scheduled restart job, restart counter is at 4.`
+
+    Told apart from:
+    - a loop that has ended: NRestarts stays high, but does not grow, and the server answers.
+    - service-not-running: Result=success, and nothing starts it.
+    - oompolicy-stops-service, kernel-oom-kill: the end came from lack of memory, not at start.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/9148
+    - https://github.com/ollama/ollama/issues/3362
+    - systemd.unit(5), StartLimitIntervalSec=
+    """
+    found = loop.seen(case)
+    if found is None or memory.down_by_memory(case) is not None:
+        return None
+    words = loop.died_of(case)
+    why = f": {excerpt(words.split(']: ')[-1], 120)}" if words else ""
+    said = (Evidence("server log", excerpt(words, 240)),) if words else ()
+    steps = (_LOOK, loop.allowed(case, _AGAIN)) if found.given_up else (_LOOK,)
+    return Finding(f"{found.summary}{why}", (*found.evidence, *said), found.confidence, steps=steps)
+
+
+def _loops(case: HostEvidence) -> bool:
+    return loop.seen(case) is not None
+
+
+def _down(case: HostEvidence, cause: str) -> Verdict | None:
+    """What the host says of its service, also where the probe saw something else than a refusal."""
+    verdict = case.blamed(cause)
+    if verdict is None and case.state in SILENT:
+        found = service.down(case)
+        verdict = found if found is not None and found.cause == cause else None
+    return verdict
+
+
+def _without_systemd(case: HostEvidence) -> Finding | None:
+    """A host whose process 1 is not systemd starts no unit at all."""
+    facts = case.facts
+    if facts is None or case.settings.ollama_runtime != "systemd" or case.state is not State.CONNECTION_REFUSED:
+        return None
+    init = facts.system.init
+    if facts.unit is not None or not init or init == "systemd":
+        return None
+    steps = (
+        Step("Set `ollama_runtime: process` for this host, then apply.", "{up}", Automate.ASK, "apply"),
+        Step("Under WSL, systemd can be switched on: `[boot] systemd=true` in /etc/wsl.conf, then `wsl --shutdown`."),
+    )
+    summary = f"process 1 is {init}, not systemd: nothing starts the service"
+    return Finding(summary, (Evidence("/proc/1/comm", init),), Confidence.LIKELY, steps=steps)
+
+
+_LOOK = Step("Read what the server says before each end, and correct that.", "{log}")
+_AGAIN = Step("systemd has given up: start it once that is done.", "{restart}", Automate.ASK, "restart")
+
+RULES = (
+    Rule(
+        service_not_installed,
+        Severity.ERROR,
+        steps=(Step("Install it, as the inventory wishes.", "{up}", Automate.ASK, "apply"),),
+        explains=("connection-refused",),
+        needs=("systemctl-show.txt",),
+    ),
+    Rule(
+        service_not_running,
+        Severity.ERROR,
+        steps=(Step("Start it, now and at boot.", "{start}", Automate.SAFE, "start"),),
+        explains=("connection-refused",),
+        needs=("systemctl-show.txt", "docker-inspect.json", "journal.log"),
+    ),
+    Rule(
+        service_crash_looping,
+        Severity.ERROR,
+        steps=(_LOOK, replace(_AGAIN, command="sudo systemctl reset-failed ollama && {restart}")),
+        explains=("connection-refused", "starting-up"),
+        needs=("systemctl-show.txt", "docker-inspect.json", "journal.log"),
+    ),
+)

@@ -1,0 +1,268 @@
+"""The unit's files: not in force yet, overwritten by an installer, or with origins that end the server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+from reaper_ops.core.doctor import signatures
+from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
+from reaper_ops.core.doctor.rules.reachability import port, unit_text
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.health.report import Evidence, State
+from reaper_ops.core.provision import layout
+from reaper_ops.core.provision.render import HASH_VARIABLE
+
+OURS = "/etc/systemd/system/ollama.service"
+VENDOR = re.compile(r"^Description=Ollama Service$", re.M)
+DEFAULT_HOST = "http://127.0.0.1:11434"
+KEPT = ("OLLAMA_HOST", "OLLAMA_MODELS")
+SCHEMES = (
+    "http://",
+    "https://",
+    "chrome-extension://",
+    "safari-extension://",
+    "moz-extension://",
+    "ms-browser-extension://",
+)
+BUILT_IN = ("app://", "file://", "tauri://", "vscode-webview://", "vscode-file://")
+
+
+def unit_config_not_applied(case: HostEvidence) -> Finding | None:
+    """The unit's files say something that the running server does not know.
+
+    They were edited, and systemd did not read them again or the server was not restarted; or a line cannot take
+    effect: outside of [Service], in curly quotes, or split at a blank. What was exported in a shell never reaches a
+    service.
+
+    Seen as:
+    - "I set OLLAMA_HOST and nothing changed"
+    - `Warning: The unit file, source configuration file or drop-ins of ollama.service changed on disk`
+
+    Told apart from:
+    - listening-loopback-only: unit and server agree on 127.0.0.1.
+    - unit-overwritten-by-upgrade: the lines are gone from the file.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/7892
+    - https://github.com/ollama/ollama/issues/1391
+    - docs/faq.mdx of Ollama
+    """
+    if case.unit.get("LoadState") in {"bad-setting", "error"}:
+        shown = port.shown(case, "LoadState", "ActiveState")
+        return Finding("systemd cannot read the unit", (shown,), severity=Severity.ERROR, steps=(_VERIFY, _APPLY))
+    wrong = unit_text.ignored(case.traces.unit_text)
+    if wrong is not None:
+        line, why = wrong
+        shown = Evidence(line.path or "systemctl cat", excerpt(f"{line.key}={line.value}", 160))
+        correct = Step(f"Correct the line in {line.path or 'its file'}.", "sudoedit {path}" if line.path else "")
+        summary = f"a line of the unit has no effect as it stands: it {why}"
+        values = {"path": line.path}
+        return Finding(
+            summary, (shown,), Confidence.CERTAIN, values, _severity(case), (correct, _reload(case), _RESTART)
+        )
+    stale = _stale(case)
+    if case.unit.get("NeedDaemonReload") == "yes":
+        shown = port.shown(case, "NeedDaemonReload", "ActiveState")
+        summary = "the unit's files changed after systemd read them"
+        return Finding(summary, (shown, *stale), severity=_severity(case), steps=(_reload(case), _RESTART))
+    if not stale:
+        return None
+    summary = "the running server does not have the settings of its unit: it was not restarted"
+    ours = case.settings.ollama_managed and any(HASH_VARIABLE in line.text for line in stale)
+    return Finding(summary, stale, severity=_severity(case), steps=(_APPLY,) if ours else (_RESTART,))
+
+
+def unit_overwritten_by_upgrade(case: HostEvidence) -> Finding | None:
+    """The vendor's installer wrote the main unit anew, and settings that stood there are gone.
+
+    install.sh writes /etc/systemd/system/ollama.service at every run. Drop-ins survive it; so settings belong there.
+
+    Seen as:
+    - after `curl ... | sh`: refused from the LAN, models gone, another directory
+
+    Told apart from:
+    - unit-config-not-applied: the lines are in the file, and not in force.
+    - an upgrade by `up`: the main unit is ours, its settings stand in a drop-in.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/9623
+    - https://github.com/ollama/ollama/issues/13178
+    - install.sh of Ollama
+    """
+    text = case.traces.unit_text
+    main = unit_text.main(text)
+    if text is None or layout.MARKER in main or not VENDOR.search(main):
+        return None
+    first = Evidence("systemctl cat", "Description=Ollama Service: the text of the vendor's installer")
+    drifted = next((d for d in case.traces.drift or () if d.path == OURS and d.problem == "changed"), None)
+    if drifted is not None:
+        summary = "an installer wrote the main unit anew: it is no longer the one that `up` wrote"
+        return Finding(summary, (first, Evidence("manifest", f"{OURS} changed")), steps=(_APPLY,))
+    lost = _lost(case)
+    if lost is not None:
+        summary = (
+            f"since the upgrade to {lost.version} the server has {lost.name} {lost.now}; before it had {lost.before}"
+        )
+        return Finding(summary, (first, *lost.evidence), Confidence.LIKELY, {"path": OURS}, steps=_RECREATE)
+    kept = [line for line in unit_text.lines(main) if line.section == "Service" and "OLLAMA_" in line.value]
+    if not kept:
+        return None
+    shown = Evidence(OURS, excerpt(f"Environment={kept[0].value}", 120))
+    summary = "settings stand in the main unit: the next run of Ollama's installer removes them"
+    return Finding(summary, (shown,), Confidence.LIKELY, {"path": OURS}, Severity.WARNING, _MOVE)
+
+
+def bad_origins_panic(case: HostEvidence) -> Finding | None:
+    """The server dies at start over its OLLAMA_ORIGINS.
+
+    Each item needs a scheme or a star, at most one star, and may not be empty: `example.com`, `null`, a comma at the
+    end, and `http://*.a.*` all end the server.
+
+    Seen as:
+    - `panic: bad origin: origins must contain '*' or include http://,https://,...`
+    - `panic: only one * is allowed`
+
+    Told apart from:
+    - cors-origin-403: the server runs, and refuses a browser's origin.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/8880
+    - https://github.com/ollama/ollama/issues/1686
+    - recorded: journal-bad-origins, start-bad-origins-*
+    """
+    hit = port.last_words(case, "bad-origins-panic")
+    if hit is None:
+        return None
+    items = _origins(case)
+    bad = [item for item in items if not _allowed(item)]
+    shown = (Evidence("server log", f"OLLAMA_ORIGINS:[{excerpt(' '.join(items), 120)} ...]"),) if items else ()
+    what = ", ".join(dict.fromkeys(repr(item) if item else "an empty item" for item in bad))
+    summary = f"OLLAMA_ORIGINS has {what or 'an item'} that the server does not take, so it dies at start"
+    right = ",".join(item if _allowed(item) else f"https://{item}" for item in items if item and item.count("*") < 2)
+    values = {"origins": right or "https://app.example.org"}
+    return Finding(summary, (Evidence("server log", excerpt(hit.line, 200)), *shown), values=values)
+
+
+def _reload(case: HostEvidence) -> Step:
+    """A daemon-reload may take the GPU from containers that run now (nvml-unknown-container)."""
+    boxes = [box.name for box in case.traces.containers or () if box.gpu and box.state == "running"]
+    if not boxes:
+        return _RELOAD
+    text = f"Have systemd read its units again. {', '.join(boxes)} may lose the GPU by that, until restarted."
+    return replace(_RELOAD, text=text, automate=Automate.ASK)
+
+
+def _severity(case: HostEvidence) -> Severity:
+    return Severity.WARNING if case.state is State.HEALTHY else Severity.ERROR
+
+
+def _stale(case: HostEvidence) -> tuple[Evidence, ...]:
+    """Variables that the unit sets and the running server does not have so."""
+    facts = case.facts
+    wanted = unit_text.environment(case.traces.unit_text)
+    if facts is None or facts.process is None or not wanted or case.unit.get("ActiveState") != "active":
+        return ()
+    if case.unit.get("MainPID") != str(facts.process.pid):
+        return ()
+    has = facts.process.environ
+    named = {n: v for n, v in wanted.items() if n.startswith("OLLAMA_") or n == HASH_VARIABLE}
+    wrong = [n for n, v in named.items() if has.get(n) != v and "%" not in v and "***" not in (v + has.get(n, ""))]
+    return tuple(
+        Evidence("/proc/PID/environ", f"{name}={has.get(name, '')}; the unit says {wanted[name]}") for name in wrong[:3]
+    )
+
+
+class _Change:
+    """A setting of the server that fell back to its default from one version to the next."""
+
+    def __init__(self, name: str, before: str, now: str, version: str, evidence: tuple[Evidence, ...]) -> None:
+        self.name, self.before, self.now, self.version, self.evidence = name, before, now, version, evidence
+
+
+def _lost(case: HostEvidence) -> _Change | None:
+    runs: list[tuple[dict[str, str], str]] = []
+    config: dict[str, str] = {}
+    for hit in signatures.hits("log", case.facts.journal if case.facts else None):
+        if hit.signature.id == "server-config":
+            config = dict(re.findall(r"(OLLAMA_[A-Z]+):(\S*)", hit.groups["env"]))
+        elif hit.signature.id == "listening" and config:
+            runs.append((config, hit.groups["version"]))
+    for (before, old), (after, new) in pairwise(runs):
+        for name in KEPT:
+            was, now = before.get(name, ""), after.get(name, "")
+            if old == new or was == now or (after, new) != runs[-1] or not _is_default(name, now):
+                continue
+            shown = (Evidence("server log", f"{old}: {name}:{was}"), Evidence("server log", f"{new}: {name}:{now}"))
+            return _Change(name, was, now, new, shown)
+    return None
+
+
+def _is_default(name: str, value: str) -> bool:
+    return value == DEFAULT_HOST if name == "OLLAMA_HOST" else value.endswith("/.ollama/models")
+
+
+def _origins(case: HostEvidence) -> list[str]:
+    """What was set by hand, from the server's own words: its built-in origins follow from http://localhost on."""
+    lists = [
+        found[1]
+        for hit in signatures.hits("log", case.facts.journal if case.facts else None)
+        if hit.signature.id == "server-config"
+        and (found := re.search(r"OLLAMA_ORIGINS:\[([^\]\[]{0,2000})\]", hit.groups["env"]))
+    ]
+    if not lists:
+        return []
+    own = lists[-1].split(" http://localhost https://localhost ")[0]
+    return own.split(" ") if own != lists[-1] else []
+
+
+def _allowed(item: str) -> bool:
+    return item.count("*") == 1 or (item.startswith((*SCHEMES, *BUILT_IN)) and "*" not in item)
+
+
+_APPLY = Step("Bring the unit back to the wish.", "{up}", Automate.ASK, "apply")
+_VERIFY = Step("See what systemd says of it.", "systemd-analyze verify ollama.service")
+_RELOAD = Step("Have systemd read its units again.", "sudo systemctl daemon-reload", Automate.SAFE, "reload")
+_RESTART = Step("Restart the server with them.", "{restart}", Automate.ASK, "restart")
+_RECREATE = (
+    Step(
+        "Write the lost settings into the inventory (`ollama_bind`, `ollama_models_dir`), then apply.",
+        "{up}",
+        Automate.ASK,
+        "apply",
+    ),
+    Step(
+        "On a host that is not managed: write them into a drop-in, which the installer leaves alone.",
+        "sudo systemctl edit ollama",
+    ),
+)
+_MOVE = (Step("Move them from {path} into the inventory, or into a drop-in.", "sudo systemctl edit ollama"),)
+
+RULES = (
+    Rule(
+        unit_config_not_applied,
+        Severity.WARNING,
+        steps=(_RELOAD, _RESTART),
+        explains=("listening-loopback-only",),
+        needs=("systemctl-show.txt", "systemctl-cat.txt"),
+    ),
+    Rule(
+        unit_overwritten_by_upgrade,
+        Severity.ERROR,
+        steps=_RECREATE,
+        explains=("listening-loopback-only", "unit-config-not-applied"),
+        needs=("systemctl-cat.txt", "journal.log"),
+    ),
+    Rule(
+        bad_origins_panic,
+        Severity.ERROR,
+        steps=(
+            Step("Correct `ollama_origins` in the inventory, such as {origins}: each with its scheme, or one star."),
+            Step("Then apply.", "{up}", Automate.ASK, "apply"),
+        ),
+        explains=("service-crash-looping", "service-not-running", "connection-refused"),
+        needs=("journal.log",),
+    ),
+)

@@ -1,0 +1,164 @@
+"""Processors that are held back: by heat or power, by a quota, by missing instructions."""
+
+from __future__ import annotations
+
+from reaper_ops.core.doctor import signatures
+from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
+from reaper_ops.core.doctor.rules.content import wants_gpu
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.health.report import Evidence
+
+HELD = {
+    "hw_thermal_slowdown": "heat",
+    "sw_thermal_slowdown": "heat",
+    "hw_power_brake_slowdown": "the power supply",
+    "hw_slowdown": "heat or the power supply",
+}
+OFTEN = 100
+VIRTUAL = ("qemu", "kvm", "virtual")
+
+
+def thermal_or_power_throttle(case: HostEvidence) -> Finding | None:
+    """The GPU, or the CPU that computes, slows itself down, because of heat or of the power supply.
+
+    Cooling is not enough for the load, or the supply brakes the card. A power cap alone is how many cards work under
+    full load, and is no fault.
+
+    Seen as:
+    - tokens per second fall over minutes
+    - `nvidia-smi` names `hw_thermal_slowdown`, `sw_thermal_slowdown` or `hw_power_brake_slowdown` as active
+    - `Core temperature above threshold, cpu clock throttled` in the kernel log, again and again
+
+    Told apart from:
+    - partial-cpu-offload: slow from the first token on, and the GPU stays cool.
+
+    Sources:
+    - https://docs.nvidia.com/deploy/nvml-api/ (clock event reasons)
+    """
+    for card in case.traces.gpu_load or ():
+        active = [name.rpartition(".")[2] for name in card.throttle if name.rpartition(".")[2] in HELD]
+        if not active:
+            continue
+        heat = f"{card.temperature} °C" if card.temperature is not None else "temperature not told"
+        power = f", {card.power:.0f} of {card.power_limit:.0f} W" if card.power and card.power_limit else ""
+        return Finding(
+            f"GPU {card.uuid} holds itself back because of {HELD[active[0]]}: {heat}{power}",
+            (Evidence("nvidia-smi", f"{', '.join(active)}: active; {heat}{power}"),),
+            steps=(_LOOK, _COOL),
+        )
+    return _hot_cpu(case)
+
+
+def _hot_cpu(case: HostEvidence) -> Finding | None:
+    """A few such events are how a CPU ends a burst; hundreds are not."""
+    if case.facts is None or any(row.size_vram for row in case.seen.loaded or ()):
+        return None
+    hits = signatures.hits(("cpu-throttled",), case.facts.kernel)
+    last = max(hits, key=lambda hit: int(hit.groups.get("events", "0")), default=None)
+    if last is None or int(last.groups.get("events", "0")) < OFTEN:
+        return None
+    return Finding(
+        f"the CPU slowed itself down {last.groups['events']} times because of heat",
+        (Evidence("kernel log", excerpt(last.line, 160)),),
+        Confidence.LIKELY,
+        steps=(
+            Step("Look at heat and clocks while it works.", "sensors; grep MHz /proc/cpuinfo"),
+            Step("Clean and cool the machine; see that its fans turn."),
+        ),
+    )
+
+
+def cpu_quota_or_no_avx(case: HostEvidence) -> Finding | None:
+    """Models run on a CPU that may use few of its cores, or lacks the instructions for it.
+
+    A quota (`--cpus`, `CPUQuota=`) below the number of cores makes threads wait for each other: Ollama starts one for
+    each core all the same. Virtual machines of type kvm64 or qemu64 hide AVX2.
+
+    Seen as:
+    - less than 1 token per second
+    - `cpu.max` of the cgroup below the cores; `nr_throttled` of `cpu.stat` grows
+    - no `avx2` in /proc/cpuinfo
+
+    Told apart from:
+    - gpu-not-used: a GPU is there, and should do the work.
+    - cpu-illegal-instruction: there the runner dies at once.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/10074
+    """
+    if wants_gpu(case) or any(row.size_vram for row in case.seen.loaded or ()):
+        return None
+    return _quota(case) or _without_avx(case)
+
+
+def quota(case: HostEvidence) -> float | None:
+    """Cores that the server may use, where something limits them."""
+    ours = [box.cpus for box in case.traces.containers or () if box.serves and box.name == "ollama" and box.cpus]
+    own = case.traces.cgroup.cpus if case.traces.cgroup else None
+    return min((limit for limit in (own, *ours) if limit), default=None)
+
+
+def _quota(case: HostEvidence) -> Finding | None:
+    limit, cores = quota(case), case.facts.system.cpus if case.facts else None
+    if limit is None or not cores or limit >= cores / 2:
+        return None
+    docker = case.settings.ollama_runtime == "docker"
+    where = "" if docker else ": raise `CPUQuota=`, or take it out"
+    command = "docker update --cpus {cores} ollama" if docker else "sudo systemctl edit ollama"
+    return Finding(
+        f"the server may use {limit:g} of {cores} cores, and computes on the CPU",
+        (Evidence("docker inspect" if docker else "cgroup cpu.max", f"{limit:g} cores; the host has {cores}"),),
+        Confidence.LIKELY,
+        {"cores": str(cores)},
+        steps=(
+            Step(f"Give it more cores, up to {cores}{where}.", command),
+            Step(f'Or let it use as few threads as cores: `"options": {{"num_thread": {max(1, int(limit))}}}`.'),
+        ),
+    )
+
+
+def _without_avx(case: HostEvidence) -> Finding | None:
+    flags = case.traces.cpu_flags
+    if case.facts is None or case.facts.system.arch not in {"x86_64", "amd64"} or not flags or "avx2" in flags:
+        return None
+    model = case.traces.cpu_model or "CPU"
+    virtual = any(mark in model.lower() for mark in VIRTUAL)
+    step = (
+        "Give the virtual machine the CPU type `host`, and start it anew."
+        if virtual
+        else "Use a host with a newer CPU or with a GPU; this one has no AVX2."
+    )
+    return Finding(
+        f"the CPU ({model}) shows no AVX2, without which answers are several times slower",
+        (Evidence("/proc/cpuinfo", f"{model}: no avx2{'' if 'avx' in flags else ', no avx'}"),),
+        steps=(Step(step),),
+    )
+
+
+_LOOK = Step("Look at heat, fans and power while it works.", "nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE")
+_COOL = Step("Clean and cool it; a lower power limit makes less heat, and stays steady.")
+
+RULES = (
+    Rule(
+        thermal_or_power_throttle,
+        Severity.WARNING,
+        steps=(
+            _LOOK,
+            Step("Where the CPU computes, look at its heat and clocks.", "sensors; grep MHz /proc/cpuinfo"),
+            _COOL,
+        ),
+        verify="nvidia-smi -q -d PERFORMANCE",
+    ),
+    Rule(
+        cpu_quota_or_no_avx,
+        Severity.WARNING,
+        steps=(
+            Step("Give the container all cores.", "docker update --cpus CORES ollama"),
+            Step("Or the service: raise `CPUQuota=`, or take it out.", "sudo systemctl edit ollama"),
+            Step("Give a virtual machine the CPU type `host`."),
+        ),
+        needs=("cgroup.txt",),
+        verify="reaper-ops doctor {source} -l {host} --slow",
+    ),
+)

@@ -1,0 +1,141 @@
+"""Requests that wait for other requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from reaper_ops.core.doctor import timing
+from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.doctor.rules.slow.history import Served
+from reaper_ops.core.doctor.rules.slow.loading import run
+from reaper_ops.core.health.report import Evidence
+
+RECENT = 200
+
+
+def slots(case: HostEvidence) -> int:
+    """How many requests one model answers at once."""
+    said = case.environ.get("OLLAMA_NUM_PARALLEL", "")
+    return int(said) if re.fullmatch(r"[1-9][0-9]{0,4}", said) else case.settings.ollama_num_parallel or 1
+
+
+def same_model_queueing(case: HostEvidence) -> Finding | None:
+    """More requests come for a model than it answers at once, and they wait in line.
+
+    A loaded model answers `OLLAMA_NUM_PARALLEL` requests at a time, one by default. The others wait at the model
+    without any limit and without a word; `OLLAMA_MAX_QUEUE` does not count them.
+
+    Seen as:
+    - answers take longer the more clients there are, and no 503 comes
+    - time-outs of clients under load
+    - `total_duration` is much longer than load, prompt and eval together
+
+    Told apart from:
+    - queue-full-503: that line is for models that wait to be loaded, and it ends in 503.
+    - runaway-generation: one request never ends, and nothing behind it moves.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/7758
+    - https://github.com/ollama/ollama/blob/main/docs/faq.mdx (concurrency)
+    """
+    alone = timing.alone(case.traces.timings or ())
+    if alone is not None and timing.queue(alone) >= max(0.5, alone.total / 2):
+        waited = timing.queue(alone)
+        said = f"{alone.model}: total {alone.total:.1f} s, of which {waited:.1f} s neither load, prompt nor tokens"
+        return _queue(case, f"one request waited {waited:.1f} s for others", (Evidence("POST /api/generate", said),))
+    crowd = _crowd(run(case).served[-RECENT:])
+    if len(crowd) < 2 + slots(case) * max(1, len(case.seen.loaded or ())):
+        return None
+    took = sorted(row.seconds for row in crowd)
+    if took[-1] < 3 * max(took[0], 0.5):
+        return None
+    lines = tuple(Evidence("server log", excerpt(row.line, 160)) for row in (crowd[0], crowd[-1]))
+    spread = f"the first took {took[0]:.1f} s, the last {took[-1]:.1f} s"
+    told = f"{len(crowd)} requests at once on {slots(case)} slot(s): {spread}"
+    return _queue(case, told, lines, Confidence.LIKELY)
+
+
+def _queue(
+    case: HostEvidence, told: str, evidence: tuple[Evidence, ...], confidence: Confidence = Confidence.CERTAIN
+) -> Finding:
+    open_ = case.traces.connections
+    shown = (Evidence("ss", f"{open_} connections, {slots(case)} slot(s) a model"),) if open_ else ()
+    return Finding(told, (*evidence, *shown), confidence, values={"parallel": str(max(4, 2 * slots(case)))})
+
+
+def _crowd(rows: Sequence[Served]) -> list[Served]:
+    """The largest set of good answers that were all under way at one moment, in the order in which they ended."""
+    good = [row for row in rows if row.status == 200 and row.seconds >= 0.5]
+    events = sorted([(row.at - row.seconds, 1) for row in good] + [(row.at, -1) for row in good])
+    most, under_way, moment = 0, 0, 0.0
+    for at, change in events:
+        under_way += change
+        if under_way > most:
+            most, moment = under_way, at
+    crowd = [row for row in good if row.at - row.seconds <= moment < row.at]
+    return sorted(crowd, key=lambda row: row.seconds)
+
+
+def queue_full_503(case: HostEvidence) -> Finding | None:
+    """The server refuses requests because too many wait for a model to be loaded.
+
+    More than `OLLAMA_MAX_QUEUE` requests (512 by default) stood in the line of the scheduler. This happens while
+    models are loaded or switched; with a loaded model requests wait elsewhere, and get no 503.
+
+    Seen as:
+    - `503 server busy, please try again.  maximum pending requests exceeded`, without a Retry-After header
+    - `[GIN] ... | 503 |` on /api/generate or /api/chat
+
+    Told apart from:
+    - proxy-502: a 503 in HTML comes from a proxy, not from Ollama.
+    - same-model-queueing: long waits, and no 503.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/4124
+    - https://github.com/ollama/ollama/pull/4144
+    """
+    verdict = case.blamed("queue-full-503")
+    if verdict is not None:
+        return Finding(verdict.summary, verdict.evidence, severity=Severity.ERROR)
+    full = [row for row in run(case).served[-RECENT:] if row.status == 503]
+    if len(full) < 3:
+        return None
+    return Finding(
+        f"{len(full)} of the last {len(run(case).served[-RECENT:])} requests were refused: the queue was full",
+        (Evidence("server log", excerpt(full[-1].line, 160)),),
+        Confidence.LIKELY,
+    )
+
+
+RULES = (
+    Rule(
+        same_model_queueing,
+        Severity.WARNING,
+        steps=(
+            Step(
+                "Where memory allows, more at once: `ollama_num_parallel: {parallel}` in the inventory, then apply it. "
+                "Each slot takes the memory of a whole context.",
+                "{up}",
+            ),
+            Step("Else limit how many requests come at once, in the proxy or the client, or share them among hosts."),
+        ),
+        explains=("client-timeout-too-short",),
+        needs=("journal.log",),
+        verify="reaper-ops doctor {source} -l {host} --slow",
+    ),
+    Rule(
+        queue_full_503,
+        Severity.WARNING,
+        steps=(
+            Step("Have clients wait and try again, each a little later than the one before."),
+            Step("Load models before the rush, and keep them: `ollama_keep_alive: 24h` in the inventory.", "{up}"),
+            Step("Raise `ollama_max_queue` only where clients may wait that long; else add hosts.", "{up}"),
+        ),
+        explains=("overloaded",),
+        needs=("journal.log",),
+        verify="reaper-ops probe {source} -l {host}",
+    ),
+)

@@ -1,0 +1,82 @@
+"""One answer that does not end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.doctor.rules.slow.loading import keep_alive, run
+from reaper_ops.core.health.probe import RunningModel
+from reaper_ops.core.health.report import Evidence
+
+LONG = 120.0
+
+
+def runaway_generation(case: HostEvidence) -> Finding | None:
+    """A model has been writing one answer for minutes, and does not stop.
+
+    It lost its thread, and nothing ends it: no `num_predict`, no stop token, a client without a time-out. Everything
+    behind it waits.
+
+    Seen as:
+    - all answers hang, the GPU or CPU is at 100 %
+    - `ollama ps` shows `Stopping...`
+    - `expires_at` in /api/ps is past, and the model is still listed
+
+    Told apart from:
+    - same-model-queueing: there answers do end, one after the other.
+    - server-hung: there /api/version is slow too.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/7606
+    - https://github.com/ollama/ollama/issues/1863
+    """
+    now = case.traces.now
+    if now is None:
+        return None
+    for row in case.seen.loaded or ():
+        since = _busy_since(case, row)
+        if since is None or now - since < LONG + (keep_alive(case) or 300.0):
+            continue
+        if any(done.at - run(case).zone > since + 2 for done in run(case).served):
+            continue
+        minutes = (now - since) / 60
+        open_ = case.traces.connections
+        shown = (Evidence("ss", f"{open_} connections to the server"),) if open_ else ()
+        return Finding(
+            f"{row.name} has been busy for {minutes:.0f} minutes without ending an answer",
+            (Evidence("GET /api/ps", f"{row.name}: still there, expires_at {row.expires_at} is past"), *shown),
+            Confidence.LIKELY if case.log.seen else Confidence.POSSIBLE,
+            values={"model": row.name},
+        )
+    return None
+
+
+def _busy_since(case: HostEvidence, row: RunningModel) -> float | None:
+    """When the model was last idle: each end of an answer sets the expiry anew."""
+    try:
+        expires = datetime.fromisoformat(row.expires_at).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return expires - (keep_alive(case) or 300.0)
+
+
+RULES = (
+    Rule(
+        runaway_generation,
+        Severity.ERROR,
+        steps=(
+            Step(
+                "See which client waits for it, and end that.", "sudo ss -tnp state established '( sport = :{port} )'"
+            ),
+            Step("Unload the model; its answer is cut.", "{ollama} stop {model}", Automate.ASK, "unload"),
+            Step("Where it stays, restart the server.", "{restart}", Automate.ASK, "restart"),
+            Step("Have clients set `num_predict` and stop tokens, and a time-out of their own."),
+        ),
+        explains=("same-model-queueing", "client-timeout-too-short"),
+        needs=("http", "journal.log"),
+        verify="reaper-ops probe {source} -l {host} --deep",
+    ),
+)

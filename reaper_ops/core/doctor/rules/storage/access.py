@@ -1,0 +1,229 @@
+"""The server may not do with its store what it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules import store
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
+from reaper_ops.core.doctor.rules.pull import reasons
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.doctor.rules.variables import written
+from reaper_ops.core.doctor.signatures.model import Hit
+from reaper_ops.core.facts.traces import Denied, PathStep
+from reaper_ops.core.health.report import Evidence, State
+
+_OWN = Step(
+    "Give the store to the service's user.",
+    "sudo chown -R {user}: {path} && sudo chmod -R u+rwX {path}",
+    Automate.ASK,
+    "own",
+    ("store",),
+)
+_PASS = Step("Let that user pass, and nobody else.", "sudo setfacl -m u:{user}:x {path}")
+_SETTLE = Step("Let the server try again.", "{restart}", Automate.ASK, "restart")
+REFUSED = frozenset({"models-dir-permission", "models-dir-readonly"})
+
+
+def refused(case: HostEvidence) -> Hit | None:
+    """The log's last complaint, where it is that the store may not be read or written."""
+    hit = case.log.complaint
+    if hit is None or hit.signature.id not in REFUSED:
+        return None
+    if not case.environ and not case.unit:
+        return hit
+    path, ours = hit.groups.get("path", ""), store.expanded(case, case.models_dir)
+    return hit if store.below(path, ours) or store.below(ours, path) else None
+
+
+def weight(case: HostEvidence) -> Severity | None:
+    """A warning while the server answers and has what was promised."""
+    return Severity.WARNING if case.state is State.HEALTHY else None
+
+
+def models_dir_permission(case: HostEvidence) -> Finding | None:
+    """The user of the service may not enter or write the model store.
+
+    The store lies under somebody's home, or on a disk that is mounted for one user; or root owns it since somebody ran
+    `sudo ollama serve`. A server with models serves them from a store that it cannot write; without models it ends at
+    start.
+
+    Seen as:
+    - `mkdir /srv/models/blobs: permission denied: ensure path elements are traversable`
+    - `open …/blobs/sha256-…-partial-0: permission denied`
+
+    Told apart from:
+    - unit-sandbox-blocks: the modes are right, and the unit forbids it.
+    - service-home-missing: the path is the home of the user.
+    - filesystem-readonly-or-inodes: `read-only file system`.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/9148
+    - https://github.com/ollama/ollama/issues/2147
+    - recorded: start-models-dir-unwritable, unwritable-models-pull
+    """
+    wall, hit = next(_walls(case), None), refused(case)
+    reason = reasons.why(case, "models-dir-permission")
+    said = tuple(Evidence("server log", excerpt(h.line, 200)) for h in (hit,) if h) or _told(reason)
+    if wall is not None:
+        path, shown, certain = wall
+        if not certain and not said:
+            return None
+        confidence = Confidence.CERTAIN if certain or said else Confidence.LIKELY
+        return _walled(case, path, (shown, *said), confidence)
+    silent = case.traces.denied is not None or case.state is State.HEALTHY
+    if hit is not None and hit.signature.id == "models-dir-permission" and not silent:
+        return _walled(case, hit.groups.get("path", case.models_dir), said, Confidence.LIKELY)
+    if reason is not None and case.traces.denied is None:
+        return _walled(case, reason.groups.get("path", case.models_dir), said, Confidence.CERTAIN)
+    return None
+
+
+def _told(reason: reasons.Reason | None) -> tuple[Evidence, ...]:
+    return (reason.evidence,) if reason else ()
+
+
+def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confidence: Confidence) -> Finding:
+    user = case.unit.get("User") or "ollama"
+    inside = store.below(path, store.expanded(case, case.models_dir))
+    what = "may not write" if inside else "may not pass"
+    return Finding(
+        f"the service's user {user} {what} {path}, where its models are",
+        shown,
+        confidence,
+        {"path": path, "user": user, "store": store.expanded(case, case.models_dir)},
+        weight(case),
+        steps=(_OWN, _SETTLE) if inside else (_PASS, _SETTLE),
+    )
+
+
+def _walls(case: HostEvidence) -> Iterator[tuple[str, Evidence, bool]]:
+    """(path, proof, whether it is certain): what was tried as the server's user, else what the modes say."""
+    bind = _bind(case)
+    denials = [] if _as_root(case) else list(case.traces.denied or ())
+    unseen = any(_above(denied.path, bind) for denied in denials)
+    for denied in denials if not unseen else ():
+        if denied.error in {"EACCES", "EPERM"}:
+            yield denied.path, Evidence("tried as the service's user", _spoken(denied)), True
+    uid, gids = _identity(case)
+    if (case.traces.denied is not None and not unseen) or uid in {None, 0}:
+        return
+    steps = case.traces.path_steps or ()
+    for step in steps:
+        need = 0o3 if step is steps[-1] else 0o1
+        allowed, certain = _allowed(step, uid or 0, gids, need)
+        if not allowed and not _above(step.path, bind):
+            yield step.path, Evidence("stat", f"{step.path}: mode {step.mode}, owner {step.uid}:{step.gid}"), certain
+
+
+def _bind(case: HostEvidence) -> str:
+    """The place that the unit binds and that holds the store: the server meets directories of systemd's above it."""
+    ours = store.expanded(case, case.models_dir)
+    return next((bind for bind in store.unit_paths(case.unit, "BindPaths") if store.below(ours, bind)), "")
+
+
+def _above(path: str, bind: str) -> bool:
+    return bool(bind) and path != bind and store.below(bind, path)
+
+
+def _as_root(case: HostEvidence) -> bool:
+    """A unit without a user; what was tried as `ollama` then says nothing."""
+    return bool(case.unit.get("LoadState")) and case.unit.get("User", "ollama") in {"", "root"}
+
+
+def _spoken(denied: Denied) -> str:
+    return f"{denied.need} {denied.path}: {denied.error}"
+
+
+def _identity(case: HostEvidence) -> tuple[int | None, tuple[int, ...]]:
+    process = case.facts.process if case.facts else None
+    if process is not None and process.uid is not None:
+        return process.uid, process.gids
+    return case.traces.user_uid, ()
+
+
+def _allowed(step: PathStep, uid: int, gids: tuple[int, ...], need: int) -> tuple[bool, bool]:
+    """An access list can grant what the mode hides, but never more than the bits of the group show."""
+    mode = int(step.mode or "0", 8)
+    if step.uid == uid:
+        return (mode >> 6) & need == need, True
+    if mode & need == need:
+        return True, True
+    grouped = (mode >> 3) & need == need
+    return grouped and step.gid in gids, not grouped
+
+
+def service_home_missing(case: HostEvidence) -> Finding | None:
+    """The home directory of the service's user is not there, or not its own.
+
+    The user existed before and was made without a home, or a distribution keeps it elsewhere. The server writes its key
+    there at each start.
+
+    Seen as:
+    - `Error: could not create directory mkdir /usr/share/ollama: permission denied`
+    - `panic: $HOME is not defined`
+
+    Told apart from:
+    - models-dir-permission: the path is the store, the home is there.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/15940
+    - https://github.com/ollama/ollama/issues/9148
+    - recorded: start-home-unset, start-home-unwritable-no-models-env
+    """
+    home = written(case).get("HOME") or case.traces.user_home or ""
+    user, hit = case.unit.get("User") or "ollama", case.log.complaint
+    down = case.state is not State.HEALTHY
+    if down and hit is not None and hit.signature.id == "home-not-defined":
+        return Finding(
+            "the service has no HOME", (Evidence("server log", excerpt(hit.line, 200)),), values={"user": user}
+        )
+    said = hit if down and hit is not None and hit.signature.id == "models-dir-permission" else None
+    path = said.groups.get("path", "") if said else ""
+    if said is not None and home and path in {home, f"{home}/.ollama"}:
+        shown: tuple[Evidence, ...] = (Evidence("server log", excerpt(said.line, 200)),)
+        return Finding(
+            f"the home {home} of the service's user {user} is not there, or not its own",
+            shown,
+            values={"path": home, "user": user, "home": home},
+        )
+    if case.traces.user_home_exists is not False or home != case.traces.user_home:
+        return None
+    shown = (Evidence("getent passwd", f"{user}: home {home}"), Evidence("stat", f"{home}: no such directory"))
+    summary = f"the home {home} of the service's user {user} is not there"
+    return Finding(summary, shown, values={"path": home, "user": user, "home": home}, severity=weight(case))
+
+
+RULES = (
+    Rule(
+        models_dir_permission,
+        Severity.ERROR,
+        steps=(_OWN, _PASS, _SETTLE),
+        explains=(
+            "service-crash-looping",
+            "service-not-running",
+            "connection-refused",
+            "model-not-found",
+            "model-missing",
+        ),
+        needs=("journal.log",),
+    ),
+    Rule(
+        service_home_missing,
+        Severity.ERROR,
+        steps=(
+            Step("Make it.", "sudo install -d -o {user} -g {user} {path}", Automate.SAFE, "own", ("home",)),
+            Step("Let the server try again.", "{restart}", Automate.ASK, "restart"),
+        ),
+        explains=(
+            "models-dir-permission",
+            "service-crash-looping",
+            "service-not-running",
+            "connection-refused",
+            "model-not-found",
+            "model-missing",
+        ),
+        needs=("journal.log",),
+    ),
+)

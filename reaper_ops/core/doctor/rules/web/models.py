@@ -1,0 +1,198 @@
+"""A model that is not there, is not here, or cannot what it is asked."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+
+from reaper_ops.core import typed
+from reaper_ops.core.doctor import signatures
+from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.health.probe import error_text
+from reaper_ops.core.health.report import Evidence
+from reaper_ops.core.inventory.environment import GO_TRUE
+from reaper_ops.core.values import full_model_name
+
+SIGN_IN = '"signin_url"'
+EMBEDDING = ("bert", "embed", "minilm", "rerank")
+
+
+def _missing(case: HostEvidence) -> list[str]:
+    there = {full_model_name(model.name) for model in case.seen.models or ()}
+    return [name for name in case.expected if full_model_name(name) not in there]
+
+
+def model_not_found(case: HostEvidence) -> Finding | None:
+    """A promised model is not in the server's store.
+
+    It was never pulled, or removed, or the name is a little wrong: `llama3` means `llama3:latest`. Or the server looks
+    into another store than the one that was filled.
+
+    Seen as:
+    - 404 `model 'x' not found`; older: `model "x" not found, try pulling it first`
+    - the OpenAI way: 404 with `"type": "not_found_error"`
+
+    Told apart from:
+    - cloud-model-error: a model that ends in `cloud` runs elsewhere, and its refusal names the cloud.
+    - models-split-between-users: nothing is listed, and another store on the host holds it.
+    - capability-400: it is there, and cannot do that.
+
+    Sources:
+    - server/routes.go of Ollama
+    - https://github.com/ollama/ollama/issues/2132
+    """
+    verdict = case.blamed("model-not-found")
+    if verdict is None:
+        return None
+    missing = _missing(case)
+    if not missing:
+        return None
+    listed = [model.name for model in case.seen.models or ()]
+    near = difflib.get_close_matches(missing[0], listed, n=1, cutoff=0.75)
+    hint = f"; there is {near[0]}" if near else ""
+    return Finding(f"not there: {', '.join(missing)}{hint}", verdict.evidence, values={"model": missing[0]})
+
+
+def cloud_model_error(case: HostEvidence) -> Finding | None:
+    """A model that runs in Ollama's cloud does not answer; the host itself is well.
+
+    Nobody is signed in, the plan's share is used up, the cloud is busy, or it is switched off here
+    (`ollama_no_cloud`).
+
+    Seen as:
+    - 401 `{"error": "unauthorized", "signin_url": ...}`
+    - 403 `ollama cloud is disabled: remote model is unavailable`
+    - 503 `Server overloaded, please retry shortly (ref: ...)`; 429; 502 as JSON
+
+    Told apart from:
+    - queue-full-503: `maximum pending requests exceeded` is this server's own queue.
+    - proxy-502: a page of the proxy, no JSON.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/15934
+    - server/routes.go of Ollama
+    """
+    off = _cloud_off(case)
+    for shown, text in _answered(case):
+        hit = signatures.match("api", text)
+        if SIGN_IN in text or (hit is not None and hit.signature.id == "cloud-error"):
+            summary = f"a model in Ollama's cloud does not answer: {excerpt(_said(text), 120)}"
+            return Finding(summary, (shown, off) if off else (shown,))
+    return None
+
+
+def _said(text: str) -> str:
+    """`unauthorized` out of the body that also says where to sign in."""
+    found = re.search(r'"error":\s*"([^"]*)"', text)
+    return found[1] if found else text
+
+
+def _cloud_off(case: HostEvidence) -> Evidence | None:
+    said = [hit for hit in case.log_hits if hit.signature.id == "cloud-off"]
+    if said and said[-1].groups["off"] == "true":
+        return Evidence("server log", "Ollama cloud disabled: true")
+    if case.environ.get("OLLAMA_NO_CLOUD", "") in GO_TRUE:
+        return Evidence("environment", f"OLLAMA_NO_CLOUD={case.environ['OLLAMA_NO_CLOUD']}")
+    return None
+
+
+def _answered(case: HostEvidence) -> Iterator[tuple[Evidence, str]]:
+    """Every refusal of a model that was seen, with its text."""
+    for exchange in case.seen.exchanges:
+        if exchange.status is not None and exchange.status >= 400:
+            yield heard(exchange), exchange.body if SIGN_IN in exchange.body else error_text(exchange)
+    for timing in case.traces.timings or ():
+        if timing.error:
+            yield Evidence(f"POST /api/generate, {timing.model}", excerpt(timing.error)), timing.error
+
+
+def capability_400(case: HostEvidence) -> Finding | None:
+    """A model was asked for something that it cannot do.
+
+    Not every model chats, thinks, calls tools or makes embeddings; the server says so and is well.
+
+    Seen as:
+    - 400 `"x" does not support chat`, `generate`, `tools` or `thinking`
+
+    Told apart from:
+    - an embedding model that refuses to generate: it is not made for it, and nothing is wrong.
+    - pull-partial-corrupt: weights that are gone or not readable bring the same 400 for a model that could.
+    - model-not-found: 404.
+
+    Sources:
+    - server/routes.go and server/images.go of Ollama
+    """
+    for shown, text in _answered(case):
+        hit = signatures.match("api", text)
+        if hit is None or hit.signature.id != "capability":
+            continue
+        name = next((row.name for row in case.seen.loaded or () if row.name in text), "")
+        if _embeds(case, name or text) or _damaged(case, name):
+            return None
+        return Finding(f"a model cannot do what it was asked for: {excerpt(text, 120)}", (shown,), Confidence.LIKELY)
+    return None
+
+
+def _embeds(case: HostEvidence, name: str) -> bool:
+    """Made for embeddings, by what /api/tags says of it, or by its name."""
+    rows = [row for e in case.seen.exchanges if e.path == "/api/tags" for row in _rows(e.body)]
+    said = next((json.dumps(row).lower() for row in rows if row.get("name") == name), name.lower())
+    return any(word in said for word in EMBEDDING) and '"completion"' not in said
+
+
+def _rows(body: str) -> list[dict[str, object]]:
+    rows = typed.mapping(body).get("models")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _damaged(case: HostEvidence, name: str) -> bool:
+    """A layer of it is not in the store, or shorter than it should be."""
+    for store in case.traces.stores or ():
+        sizes = {blob.name: blob.size for blob in store.blobs or ()}
+        for manifest in store.manifests:
+            if store.blobs is not None and name and full_model_name(manifest.name) == full_model_name(name):
+                return any(sizes.get(layer, -1) < size for layer, size in manifest.layers.items())
+    return False
+
+
+RULES = (
+    Rule(
+        model_not_found,
+        Severity.ERROR,
+        steps=(
+            Step("Pull it, as the inventory promises.", "{up}", Automate.ASK, "apply"),
+            Step(
+                "If the name is wrong, correct it under `ollama_models`; `ollama list` shows what is there.",
+                "{ollama} list",
+            ),
+        ),
+        explains=("model-missing",),
+        needs=("http",),
+    ),
+    Rule(
+        cloud_model_error,
+        Severity.ERROR,
+        steps=(
+            Step("Sign the server in, as its user.", "{ollama} signin"),
+            Step(
+                "Where the cloud is switched off (`ollama_no_cloud`), use a local model, or switch it on; then", "{up}"
+            ),
+            Step("Where the cloud is busy or the plan is used up: wait, or see ollama.com."),
+        ),
+        explains=("overloaded", "degraded", "queue-full-503"),
+    ),
+    Rule(
+        capability_400,
+        Severity.WARNING,
+        steps=(
+            Step("See what it can do.", 'curl -s http://127.0.0.1:{port}/api/show -d \'{"model": "NAME"}\''),
+            Step("Choose another model for that in the client."),
+        ),
+        needs=("store.txt",),
+        question="Does a client of {host} say `does not support chat`, `tools` or `thinking`, and for which model?",
+    ),
+)

@@ -1,0 +1,31 @@
+"""Rights that `up` needs on a host, known before it begins."""
+
+from __future__ import annotations
+
+from reaper_ops.core.provision.plan.model import PlanInput
+
+NEEDED = {0: "CAP_CHOWN", 1: "CAP_DAC_OVERRIDE", 3: "CAP_FOWNER", 6: "CAP_SETGID", 7: "CAP_SETUID"}
+
+
+def blockers(case: PlanInput) -> list[str]:
+    s, system = case.settings, case.facts.system
+    if s.ollama_runtime == "process":
+        return _readonly(case)
+    if system.uid not in {0, None}:
+        return [
+            f"root is needed for ollama_runtime: {s.ollama_runtime}; set `ansible_become: true` or add `--become`, "
+            "or use runtime process"
+        ]
+    lacking = [name for bit, name in NEEDED.items() if system.caps is not None and not system.caps >> bit & 1]
+    if lacking:
+        where = f"this container ({system.container})" if system.container else "this host"
+        return [f"root of {where} lacks {', '.join(lacking)}; give it these rights, or use ollama_runtime: process"]
+    return _readonly(case)
+
+
+def _readonly(case: PlanInput) -> list[str]:
+    where = ", ".join(case.facts.readonly)
+    is_or_are = "is" if len(case.facts.readonly) == 1 else "are"
+    return [
+        f"{where} {is_or_are} read-only; mount it for writing (`mount -o remount,rw`), or bring it in its image"
+    ] * (1 if where else 0)

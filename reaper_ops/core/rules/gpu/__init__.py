@@ -1,5 +1,0 @@
-"""Why the GPU is not used, or faulty (group E of the catalogue)."""
-
-from reaper_ops.core.rules.gpu import amd, card, container, cuda, driver, library, wsl
-
-RULES = (*driver.RULES, *cuda.RULES, *library.RULES, *container.RULES, *wsl.RULES, *amd.RULES, *card.RULES)

@@ -1,0 +1,43 @@
+"""Bytes by model for whoever watches, when the work is done on this machine."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock as Mutex
+
+from reaper_ops.adapters.ansible import OnEvent
+from reaper_ops.core.models.lock import Lock
+
+EVERY = 0.2
+
+
+class ByteProgress:
+    """Gives the events that a host would give. A blob of several models counts for the first."""
+
+    def __init__(self, place: str, status: str, lock: Lock, on_event: OnEvent | None) -> None:
+        self.place, self.status, self.on_event = place, status, on_event
+        self.model: dict[str, str] = {}
+        self.total: dict[str, int] = {}
+        for one in lock.models:
+            fresh = {digest: size for digest, size in one.blobs.items() if digest not in self.model}
+            self.model.update(dict.fromkeys(fresh, one.name))
+            self.total[one.name] = sum(fresh.values())
+        self.done = dict.fromkeys(self.total, 0)
+        self._told: dict[str, float] = {}
+        self._mutex = Mutex()
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.done.values())
+
+    def __call__(self, digest: str, count: int) -> None:
+        name = self.model[digest]
+        with self._mutex:
+            self.done[name] += count
+            now = time.monotonic()
+            whole = self.done[name] >= self.total[name]
+            if self.on_event and (whole or now - self._told.get(name, 0) > EVERY):
+                self._told[name] = now
+                both = {"completed": self.done[name], "total": self.total[name]}
+                row = {"event": "progress", "host": self.place, "model": name, "layer": digest, "status": self.status}
+                self.on_event({**row, **both, "model_completed": self.done[name], "model_total": self.total[name]})

@@ -1,0 +1,131 @@
+"""`models pull` by the hosts' own API: the same bytes and words as through Ansible, one lock, one record."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from models_fleet import fleet
+
+from reaper_ops.adapters import inventory_files as beside
+from reaper_ops.adapters import pulled
+from reaper_ops.cli.program import run
+from reaper_ops.core.models import lease as claim
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    with fleet(tmp_path_factory.mktemp("fleet"), "one") as found:
+        found.write("tiny", "small", **found.mirror())
+        assert run(["models", "lock", "-i", found.inventory]) == 0
+        yield found
+
+
+@pytest.fixture
+def empty(one):
+    for name in one.listed("one"):
+        one.servers["one"].subject.ask("DELETE", "/api/delete", {"model": name})
+    return one
+
+
+def answer(capfd, *argv):
+    capfd.readouterr()
+    code = run(["models", *argv, "-o", "json"])
+    return code, json.loads(capfd.readouterr().out)
+
+
+def put_stub(fleet, tag, ticket="new"):
+    body = {"model": f"{claim.FAMILY}:{tag}", "from": f"{ticket}-{tag}", "remote_host": claim.NOWHERE, "stream": False}
+    assert fleet.servers["one"].subject.ask("POST", "/api/create", body).status == 200
+
+
+def age_stubs(fleet, seconds):
+    for path in (fleet.root / "homes/one/models/manifests").glob("*/reaper-ops/lock/*"):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_host_gets_the_bytes_of_the_lock_without_ansible(empty, capfd):
+    code, found = answer(capfd, "pull", "-i", empty.inventory, "--via", "api")
+    assert code == 3
+    assert list(found["problems"]) == ["silent"]
+    assert "cannot be reached or is not Ollama" in found["problems"]["silent"]
+    assert found["notes"] == []
+    assert {(row["host"], row["changed"], row["error"], row["via"]) for row in found["models"]} == {
+        ("one", True, "", "api")
+    }
+    assert empty.listed("one") == empty.promised()
+    record = pulled.fetched(empty.root / beside.RECORD)
+    assert {name: row.digest for name, row in record["one"].items()} == empty.promised()
+    served = empty.registry.bytes_sent
+    assert run(["models", "pull", "-i", empty.inventory, "-l", "one"]) == 0
+    assert "1 of 1 hosts are as asked; 0 models pulled" in capfd.readouterr().out
+    assert empty.registry.bytes_sent == served
+
+
+def test_the_way_of_each_host_is_chosen_and_told(empty, capfd):
+    code, found = answer(capfd, "pull", "-i", empty.inventory)
+    assert code == 3
+    assert found["notes"][0] == "by the API of 1 host"
+    assert found["notes"][1] == "through Ansible on silent: its API cannot be reached from here (refused)"
+    assert {row["via"] for row in found["models"]} == {"api"}
+    assert answer(capfd, "pull", "-i", empty.inventory, "-l", "one", "--via", "host")[1]["models"][0]["via"] == "host"
+
+
+def test_prune_knows_what_came_by_the_api(empty, capfd):
+    assert run(["models", "pull", "-i", empty.inventory, "-l", "one"]) == 0
+    fewer = empty.root / "fewer.json"
+    hosts = json.loads((empty.root / "hosts.yml").read_text())
+    hosts["all"]["vars"]["ollama_models"] = [empty.name("tiny")]
+    fewer.write_text(json.dumps(hosts))
+    code, found = answer(capfd, "prune", "-i", str(fewer), "-l", "one", "--yes")
+    assert code == 0
+    assert [(row["name"], row["changed"]) for row in found["models"]] == [(empty.name("small"), True)]
+    assert list(pulled.fetched(empty.root / beside.RECORD)["one"]) == [empty.name("tiny")]
+
+
+def test_another_controller_is_kept_away_and_told_who_holds_the_host(empty, capfd):
+    put_stub(empty, "ann-elsewhere.77-ab")
+    code, found = answer(capfd, "pull", "-i", empty.inventory, "-l", "one")
+    assert code == 3
+    assert "another pull runs on this host, by ann-elsewhere for" in found["problems"]["one"]
+    assert list(empty.listed("one")) == [f"{claim.FAMILY}:ann-elsewhere.77-ab"]
+    age_stubs(empty, claim.LEASE + 10)
+    assert answer(capfd, "pull", "-i", empty.inventory, "-l", "one")[0] == 0
+    assert empty.listed("one") == empty.promised()
+
+
+def test_of_two_at_once_one_pulls_and_nothing_is_left(empty, capfd):
+    command = [sys.executable, "-m", "reaper_ops", "models", "pull", "-i", empty.inventory, "-l", "one", "-o", "json"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [(one.communicate(timeout=120)[0], one.returncode) for one in started]
+    assert sorted(code for _, code in ended) in ([0, 0], [0, 3])
+    for text, code in ended:
+        assert code == 0 or "another pull runs on this host" in json.loads(text)["problems"]["one"]
+    assert empty.listed("one") == empty.promised()
+
+
+def test_ctrl_c_takes_the_lock_back_and_says_that_nothing_is_lost(empty):
+    stalled = empty.root / "stalled.json"
+    hosts = json.loads((empty.root / "hosts.yml").read_text())
+    hosts["all"]["vars"]["ollama_models"] = [f"{empty.registry.name}/stall/small:latest"]
+    stalled.write_text(json.dumps(hosts))
+    command = [sys.executable, "-m", "reaper_ops", "models", "pull", "-i", str(stalled), "-l", "one"]
+    extra = ["--lock", str(empty.root / "none.lock"), "--strategy", "direct"]
+    before = empty.registry.bytes_sent
+    running = subprocess.Popen([*command, *extra], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if empty.registry.bytes_sent > before:
+            break
+        time.sleep(0.05)
+    assert [claim.is_claim(name) for name in empty.listed("one")] == [True]
+    running.send_signal(signal.SIGINT)
+    table, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "one: stopped; what was downloaded stays for the next run" in table
+    assert "stopped; nothing is lost" in said
+    assert empty.listed("one") == {}

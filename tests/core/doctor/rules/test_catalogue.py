@@ -1,0 +1,147 @@
+"""The rules of the doctor: one folder per id with sick and healthy hosts as JSON, and what all rules must have.
+
+A case is a JSON merge patch (RFC 7396) on a base of `cases/doctor/bases`: `settings`, `exchanges` (what the API
+answered), `facts`. A text is given as it is, or as {"recorded": "file of cases/recorded"}. A file named `sick…` must
+name its folder's id first; `sick-also…` must name it at all; `healthy…` and `look-alike…` must not, and a
+`look-alike…` says under `first` what it is instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reaper_ops.core.doctor import runbook
+from reaper_ops.core.doctor.diagnose import BY_ID, Diagnosis, diagnose, examined
+from reaper_ops.core.doctor.evidence import PARTS
+from reaper_ops.core.doctor.finding import Automate
+from reaper_ops.core.doctor.remedy import ACTIONS
+from reaper_ops.core.doctor.rules.case import HostEvidence
+from reaper_ops.core.doctor.rules.catalogue import RULES
+from reaper_ops.core.facts import codec
+from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.health import probe
+from reaper_ops.core.health.report import State
+from reaper_ops.core.inventory.settings import Settings
+
+CASES = Path(__file__).parents[3] / "cases"
+BASES = sorted((CASES / "doctor" / "bases").glob("*.json"))
+FILES = sorted(path for path in (CASES / "doctor").glob("*/*.json") if path.parent.name != "bases")
+
+
+def patched(base: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(base) if isinstance(base, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = patched(found.get(key), value)
+    return found
+
+
+def texts(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"recorded"}:
+        return (CASES / "recorded" / value["recorded"]).read_text()
+    if isinstance(value, dict):
+        return {key: texts(item) for key, item in value.items()}
+    return value
+
+
+def load(path: Path) -> dict[str, Any]:
+    case = json.loads(path.read_text())
+    if "base" in case:
+        case = patched(load(CASES / "doctor" / "bases" / f"{case['base']}.json"), case)
+    return dict(case)
+
+
+def examine(path: Path) -> Diagnosis:
+    case = load(path)
+    settings = Settings.model_validate(case.get("settings", {}))
+    facts = codec.load(path.name, texts(case["facts"])) if "facts" in case else None
+    seen = probe.observe("gpu1", case["url"], [Exchange(**texts(item)) for item in case.get("exchanges", [])])
+    return diagnose(examined(HostEvidence(settings, seen, facts, settings.models(), "-i hosts.yml")))
+
+
+def ids(found: Diagnosis) -> list[str]:
+    return [f.id for cause in found.causes for f in (cause.finding, *cause.also)]
+
+
+@pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
+def test_a_healthy_host_of_any_shape_yields_no_findings(path: Path) -> None:
+    found = examine(path)
+    assert (found.state, ids(found)) == (State.HEALTHY, [])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_case(path: Path) -> None:
+    case, found = load(path), examine(path)
+    named, first = ids(found), found.causes[0].finding.id if found.causes else None
+    wanted = path.parent.name
+    if path.stem.startswith("sick-also"):
+        assert wanted in named
+    elif path.stem.startswith("sick"):
+        assert first == wanted, named
+    else:
+        assert path.stem.startswith(("healthy", "look-alike"))
+        assert wanted not in named
+    if path.stem.startswith("look-alike"):
+        assert first == case["first"]
+    assert set(case.get("also", ())) <= set(named)
+    for cause in found.causes:
+        assert cause.finding.summary
+        assert cause.finding.evidence, f"{cause.finding.id} shows no evidence"
+
+
+APART = {rule.id: set(re.findall(r"[a-z0-9-]+", " ".join(runbook.parse(rule.text).apart))) for rule in RULES}
+BOTH = {("cpu-quota-or-no-avx", "cpu-illegal-instruction")}
+"""A processor without AVX is slow and makes some builds crash."""
+SICK = [path for path in FILES if path.stem.startswith("sick") and not path.stem.startswith("sick-also")]
+
+
+@pytest.mark.parametrize("path", SICK, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_rule_is_not_blamed_too_for_what_it_tells_itself_apart_from(path: Path) -> None:
+    sick = path.parent.name
+    blamed = {cause.finding.id for cause in examine(path).causes} - {sick}
+    assert not {id_ for id_ in blamed if sick in APART[id_] and (id_, sick) not in BOTH}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_has_cases_a_page_and_a_remedy(rule: Any) -> None:
+    page = runbook.parse(rule.text)
+    stems = [path.stem for path in FILES if path.parent.name == rule.id]
+    assert page.title.endswith(".")
+    assert page.cause
+    assert page.seen
+    assert page.sources
+    assert rule.steps
+    if not (rule.question and not stems):
+        assert any(stem.startswith("sick") for stem in stems), "no case with a sick host"
+        assert any(stem.startswith(("healthy", "look-alike")) for stem in stems), "no case with a healthy one"
+    assert set(rule.explains) <= {*BY_ID, *map(str, State)}
+    assert set(rule.needs) <= set(PARTS)
+    for step in rule.steps:
+        assert step.action in {"", *ACTIONS}
+        assert step.action or step.automate is Automate.NEVER, "who would do it?"
+
+
+def test_no_folder_without_a_rule() -> None:
+    assert {path.parent.name for path in FILES} <= set(BY_ID)
+
+
+def test_nothing_explains_itself() -> None:
+    graph = {rule.id: [other for other in rule.explains if other in BY_ID] for rule in RULES}
+
+    def walk(id_: str, way: tuple[str, ...]) -> None:
+        assert id_ not in way, f"a circle: {' -> '.join((*way, id_))}"
+        for other in graph[id_]:
+            walk(other, (*way, id_))
+
+    for id_ in graph:
+        walk(id_, ())

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reaper_ops.core.doctor import signatures
+from reaper_ops.core.doctor.rules import serverlog
+from reaper_ops.core.doctor.signatures import literals
+from reaper_ops.core.doctor.signatures.model import Signature
+
+CASES = Path(__file__).parents[2] / "cases" / "probe"
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
+def test_the_sample_is_found_as_itself(signature: Signature) -> None:
+    for where in signature.where.split():
+        found = signatures.match(where, signature.sample)
+        assert found is not None
+        assert found.signature.id == signature.id
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("cudaMalloc failed: out of memory", {"cudamalloc failed: out of memory"}),
+        (r"killed (\d+) of (?:abc|defg)", {"killed "}),
+        (r"(?:abcd|efgh) x?", {"abcd", "efgh"}),
+        (r"(?:abcd|[0-9]+)", None),
+        (r"(?i:ABCdef) xyz", {"abcdef"}),
+        (r"(?i)abcDEF", {"abcdef"}),
+        (r"(?:longer text)?abc", {"abc"}),
+        (r"(?:longer text)+abc", {"longer text"}),
+        (r"ab", None),
+        (r"", None),
+    ],
+)
+def test_literals_stand_in_every_match(pattern: str, expected: set[str] | None) -> None:
+    assert literals.of(pattern) == (None if expected is None else frozenset(expected))
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
+def test_literals_are_in_the_sample(signature: Signature) -> None:
+    found = literals.of(signature.pattern)
+    assert found is None or any(literal in signature.sample.lower() for literal in found)
+
+
+def test_ids_are_unique_and_causes_are_slugs() -> None:
+    ids = [signature.id for signature in signatures.TABLE]
+    assert len(ids) == len(set(ids))
+    slugs = set((CASES / "slugs.txt").read_text().split())
+    assert {cause for signature in signatures.TABLE for cause in signature.causes} <= slugs
+
+
+@pytest.mark.parametrize(
+    ("version", "engine"),
+    [
+        ("0.24.0", "old"),
+        ("0.30.0", "new"),
+        ("0.33.0-rc2", "new"),
+        ("1.0.0", "new"),
+        (None, ""),
+        ("0.0.0", ""),
+        ("x", ""),
+    ],
+)
+def test_engines_by_version(version: str | None, engine: str) -> None:
+    assert signatures.engine(version) == engine
+
+
+def test_kernel_line_has_victim_and_size() -> None:
+    text = (CASES.parent / "recorded" / "oom-load-kernel.log").read_text()
+    kills = [hit for hit in signatures.hits("kernel", text) if hit.signature.id == "oom-kill"]
+    assert [(hit.groups["comm"], hit.groups["pid"], hit.groups["rss"]) for hit in kills] == [
+        ("llama-server", "24856", "912820")
+    ]
+
+
+def test_an_orderly_unload_is_no_kill() -> None:
+    line = 'level=ERROR source=llama_server.go:1023 msg="llama-server terminated" error="signal: killed" exit=unknown'
+    assert signatures.match("log", line) is None
+
+
+def test_slow_discovery_is_a_start_until_the_compute_line() -> None:
+    lines = (CASES.parent / "recorded" / "start-slow-discovery.log").read_text().splitlines()
+    assert serverlog.read("\n".join(lines[:8])).starting
+    assert not serverlog.read("\n".join(lines)).starting
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.text(max_size=60), st.sampled_from([s.sample for s in signatures.TABLE])), max_size=12))
+def test_any_log_is_read(lines: list[str]) -> None:
+    found = serverlog.read("\n".join(lines))
+    assert found.seen == bool("\n".join(lines).splitlines())
+
+
+def test_what_a_client_asks_for_is_no_word_of_the_server() -> None:
+    """Anybody may ask for /NVRM: a path in the log proves nothing."""
+    asked = '[GIN] 2026/11/23 - 01:00:00 | 404 | 1.2ms | 192.0.2.7 | GET "/CUDA error: out of memory"'
+    text = f"{asked}\nCUDA error: out of memory\n{asked}"
+    assert signatures.match("log", asked) is None
+    assert [hit.line for hit in signatures.hits("log", text)] == ["CUDA error: out of memory"]
+    assert [hit.line for hit in signatures.hits("history", text)] == [asked, asked]
+
+
+def test_the_last_run_begins_where_the_server_says_so_not_where_a_client_does() -> None:
+    said = 'msg="Listening on 127.0.0.1:11434 (version 0.33.0)"'
+    asked = '[GIN] 2026/11/23 - 01:00:00 | 404 | 1.2ms | 192.0.2.7 | GET "/Listening on 127.0.0.1:1 (version 1)"'
+    assert signatures.last_run("\n".join(["a", said, "b", said, "c", asked])) == "\n".join([said, "c", asked])
+    assert signatures.last_run(f"a\n{asked}") == f"a\n{asked}"
+    assert signatures.last_run(None) == ""
+
+
+@given(st.lists(st.text("ab\n 1", max_size=6), max_size=6))
+@settings(max_examples=100)
+def test_lines_with_a_text_are_those_in_which_it_stands(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert signatures.lines_with(text, "ab", "b1") == tuple(
+        line for line in text.split("\n") if "ab" in line or "b1" in line
+    )
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda s: s.id)
+@pytest.mark.parametrize("digit", ["", "7", "123456"])
+def test_digits_elsewhere_in_a_line_hide_no_signature(signature: Signature, digit: str) -> None:
+    where = signature.where.split()[0]
+    before = "" if signature.pattern.startswith("^") else f"{digit} "
+    found = signatures.hits(where, before + signature.sample)
+    assert [hit.signature.id for hit in found] == [signature.id]

@@ -1,0 +1,128 @@
+"""What a pull would fetch: bytes over the WAN and LAN, room, time; for hosts that differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reaper_ops.core import facts
+from reaper_ops.core.facts.model import Facts, Fetched, System
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.models import memory_headroom as room
+from reaper_ops.core.models import model_inventory as census
+from reaper_ops.core.models import plan, table
+from reaper_ops.core.models.lock import Layer, Lock, Locked
+from reaper_ops.core.models.model_inventory import HeldModel, Holding
+from reaper_ops.formats.models import plan as model_plan
+from reaper_ops.formats.models import table as model_table
+
+
+def digest(letter: str) -> str:
+    return "sha256:" + letter * 64
+
+
+def locked(name: str, letter: str, *layers: tuple[str, int]) -> Locked:
+    blobs = tuple(Layer(digest(one), size, "m") for one, size in layers)
+    return Locked(f"registry.ollama.ai/library/{name}:latest", digest(letter), "m", blobs, "u", "t")
+
+
+LOCK = Lock((locked("big", "a", ("1", 40_000_000_000), ("2", 10)), locked("cousin", "b", ("2", 10), ("3", 500))))
+
+
+def host(name: str, **more: object) -> Holding:
+    mirror = more.pop("mirror", None)
+    settings = Settings.model_validate({"ollama_models": ["big", "cousin"], "ollama_mirror": mirror})
+    return Holding(name, settings, **{"models": (), "blobs": frozenset(), **more})  # type: ignore[arg-type]
+
+
+def captured(name: str) -> Facts:
+    case = json.loads((Path(__file__).parents[1] / "facts/cases" / f"{name}.json").read_text())
+    return facts.parse("gpu1", Settings(**case["settings"]), case["answers"])
+
+
+def test_a_mirror_fetches_each_blob_once_and_shared_blobs_count_once():
+    hosts = [host(f"gpu{number}", mirror="http://models.lan") for number in range(8)]
+    found = plan.plan(hosts, LOCK, {})
+    assert (found.wan, found.lan) == (40_000_000_510, 8 * 40_000_000_510)
+    assert found.once == found.wan
+    assert "several times" not in model_plan.as_text(found)
+    found = plan.plan(hosts, LOCK, {}, strategy="direct")
+    assert (found.wan, found.once) == (8 * 40_000_000_510, 40_000_000_510)
+    assert "the same bytes cross the WAN several times; a site mirror" in model_plan.as_text(found)
+
+
+def test_a_swarm_and_a_push_fetch_each_blob_once_without_a_mirror():
+    for strategy, giver in (("swarm", "from the swarm"), ("push", "from this machine")):
+        found = plan.plan([host("gpu1"), host("gpu2")], LOCK, {}, strategy=strategy)
+        assert (found.wan, found.lan) == (40_000_000_510, 2 * 40_000_000_510)
+        assert f"fetch    big: is not there, 40.0 GB {giver}" in model_plan.as_text(found).replace(":latest", "")
+
+
+def test_what_lies_in_the_store_is_not_fetched_again():
+    there = HeldModel("big:latest", "a" * 64, 40_000_000_010)
+    blobs = frozenset({f"sha256-{'1' * 64}", f"sha256-{'2' * 64}"})
+    [one] = plan.plan([host("gpu1", models=(there,), blobs=blobs)], LOCK, {}).hosts
+    assert [(item.state, item.bytes) for item in one.items] == [("there", 0), ("fetch", 500)]
+
+
+def test_too_little_room_and_the_time_at_the_measured_rate_are_said():
+    rate = {"x": Fetched("f", 100_000_000, 1.0)}
+    found = plan.plan([host("gpu1", free=40_500_000_000, pulled=rate)], LOCK, {"gpu2": "cannot be reached: no route"})
+    text = model_plan.as_text(found)
+    assert "about 7 min at the rate of its last pulls" in text
+    assert "error: too little room" in text
+    assert "gpu2: cannot be reached: no route" in text
+    assert found.exit_code == 3
+    unknown = model_plan.as_text(plan.plan([host("gpu1", free=90_000_000_000)], LOCK, {}))
+    assert "40.0 GB to fetch, no time is known, as no pull of it is on record, " in unknown
+
+
+def test_weights_larger_than_the_memory_are_said_and_nothing_is_guessed_besides():
+    weights = Layer(digest("1"), 40_000_000_000, "application/vnd.ollama.image.model")
+    licence = Layer(digest("2"), 90_000_000_000, "application/vnd.ollama.image.license")
+    lock = Lock((Locked("registry.ollama.ai/library/big:latest", digest("a"), "m", (weights, licence), "u", "t"),))
+    there = (HeldModel("big:latest", "a" * 64, 1),)
+
+    def said(models=(), **memory):
+        known = room.MemoryHeadroom(**memory) if memory else None
+        return model_plan.as_text(plan.plan([host("gpu1", models=models, memory=known)], lock, {}))
+
+    small = said(ram=16_000_000_000, vram=12_000_000_000)
+    assert "memory   big:latest: its weights alone are 40.0 GB, larger than the host's memory " in small
+    assert "(16.0 GB of RAM and 12.0 GB on GPUs): it cannot be loaded" in small
+    assert "(16.0 GB of RAM): it cannot be loaded" in said(there, ram=16_000_000_000)
+    assert "more than the 24.0 GB on GPUs: a part would run on the CPU" in said(ram=64_000_000_000, vram=24_000_000_000)
+    for enough in ({"ram": 64_000_000_000}, {"ram": 1, "vram": 40_000_000_000}, {}):
+        assert "memory" not in said(**enough)
+
+
+def test_memory_is_that_of_the_server_and_of_the_gpus_it_may_use():
+    found = captured("debian13-rtx4090")
+    assert found.memory is not None
+    vram = sum(gpu.memory_total for gpu in found.gpu.nvidia or ())
+    assert vram > 0
+    assert room.memory(Settings(), found) == room.MemoryHeadroom(found.memory.total, vram)
+    limited = Settings.model_validate({"ollama_memory_max": "4G", "gpu_vendor": "none"})
+    assert room.memory(limited, found) == room.MemoryHeadroom(4 << 30)
+    assert room.memory(Settings(), captured("nothing-answered")) is None
+
+
+def test_a_model_that_is_not_locked_is_said_so():
+    [one] = plan.plan([host("gpu1")], Lock(), {}).hosts
+    assert [item.state for item in one.items] == ["unlocked", "unlocked"]
+
+
+def test_of_many_hosts_only_those_that_are_not_well_are_named():
+    there = (HeldModel("big:latest", "a" * 64, 1), HeldModel("cousin:latest", "b" * 64, 1))
+    hosts = [host(f"gpu{number}", models=there if number else ()) for number in range(20)]
+    text = model_table.as_text(table.table(hosts, LOCK, {}))
+    assert "big:latest     40.0 GB  aaaaaaaaaaaa  ok 19; missing 1 (gpu0)" in text
+
+
+def test_what_was_brought_last_is_what_prune_knows_by_whichever_way() -> None:
+    old, new = Fetched("a" * 64, time=1), Fetched("b" * 64, time=2)
+    known = Facts("gpu1", System(), pulled={"registry.ollama.ai/library/x:1": new})
+    found = census.of(Settings(), known, "/store", {"x:1": old})
+    assert found.pulled == {"registry.ollama.ai/library/x:1": new}
+    later = census.of(Settings(), known, "/store", {"x:1": Fetched("c" * 64, time=3)})
+    assert [one.digest for one in later.pulled.values()] == ["c" * 64]

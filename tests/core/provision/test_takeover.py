@@ -1,0 +1,123 @@
+"""A container of others: what of it our Compose file has, what is never ours, and what `down` needs to give it back."""
+
+import yaml
+
+from reaper_ops.core.facts import parse
+from reaper_ops.core.facts.foreign import Foreign, ForeignMount, Held
+from reaper_ops.core.facts.model import Facts, System
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import takeover
+
+SETTINGS = Settings(ollama_runtime="docker", ollama_adopt=True, gpu_vendor="none")
+VOLUME = ForeignMount("volume", "ollama", "/root/.ollama")
+GUIDE = Foreign("ollama", "ollama/ollama", "running", "always", mounts=(VOLUME,), environ={"OLLAMA_DEBUG": "1"})
+
+
+def host(**given: object) -> Facts:
+    return Facts("h", System(arch="x86_64", uid=0), **given)  # type: ignore[arg-type]
+
+
+def compose(facts: Facts, settings: Settings = SETTINGS) -> dict:
+    (file,) = (one for one in wish.derive(settings, facts).files if one.id == "ollama/compose")
+    return yaml.safe_load(file.content)
+
+
+def owned(facts: Facts, settings: Settings = SETTINGS) -> dict:
+    return wish.derive(settings, facts).for_roles()["owned"]
+
+
+def test_the_volume_of_the_guide_is_used_and_never_ours():
+    facts = host(foreign=GUIDE, volumes=(Held("ollama"),))
+    document = compose(facts)
+    assert document["volumes"] == {"ollama": {"name": "ollama", "external": True}}
+    assert document["services"]["ollama"]["environment"]["OLLAMA_DEBUG"] == "1"
+    assert owned(facts)["volumes"] == []
+    assert owned(facts)["containers"]["ollama"] == {
+        "kept": "ollama-before-reaper_ops",
+        "restart": "always",
+        "running": True,
+        "copy": "",
+    }
+
+
+def test_the_file_is_the_same_once_the_container_was_set_aside():
+    aside = Foreign(
+        "ollama-before-reaper_ops", "ollama/ollama", "exited", "no", mounts=(VOLUME,), environ=GUIDE.environ
+    )
+    before, after = (host(foreign=one, volumes=(Held("ollama"),)) for one in (GUIDE, aside))
+    assert compose(before) == compose(after)
+
+
+def test_a_record_of_the_first_run_is_not_replaced_by_what_the_container_is_since():
+    record = {"kept": "ollama-before-reaper_ops", "restart": "always", "running": True, "copy": ""}
+    stopped = Foreign("ollama", "ollama/ollama", "exited", "no", mounts=(VOLUME,))
+    facts = host(foreign=stopped, manifest={"state": "intended", "containers": {"ollama": record}})
+    assert owned(facts)["containers"]["ollama"] == record
+
+
+def test_a_container_without_a_volume_is_copied_into_one_that_is_ours():
+    facts = host(foreign=Foreign("ollama", "ollama/ollama", "running"))
+    assert owned(facts)["volumes"] == ["ollama"]
+    assert owned(facts)["containers"]["ollama"]["copy"] == "/root/.ollama"
+    assert compose(facts)["volumes"] == {"ollama": {"name": "ollama"}}
+
+
+def test_binds_and_networks_go_on():
+    bind = ForeignMount("bind", "/srv/ollama data", "/root/.ollama")
+    more = ForeignMount("volume", "certs", "/etc/ssl/own", read_only=True)
+    facts = host(foreign=Foreign("ollama", "x", "running", networks=("ai", "bridge"), mounts=(more, bind)))
+    service = compose(facts)["services"]["ollama"]
+    assert service["networks"] == ["default", "ai"]
+    assert [(one["type"], one["source"], one.get("read_only", False)) for one in service["volumes"]] == [
+        ("bind", "/srv/ollama data", False),
+        ("volume", "certs", True),
+    ]
+    assert compose(facts)["volumes"] == {"certs": {"name": "certs", "external": True}}
+    assert owned(facts)["volumes"] == []
+
+
+def test_a_volume_that_an_earlier_down_left_is_ours_still():
+    facts = host(volumes=(Held("ollama", "reaper_ops"),))
+    assert takeover.blockers(SETTINGS.model_copy(update={"ollama_adopt": False}), facts) == []
+    assert owned(facts)["volumes"] == ["ollama"]
+
+
+def test_an_image_that_was_there_is_not_ours():
+    tag = f"ollama/ollama:{SETTINGS.ollama_version}"
+    assert owned(host())["images"] == [f"docker.io/{tag}"]
+    assert owned(host(images=(tag,)))["images"] == []
+
+
+def test_a_network_of_others_is_named():
+    (found,) = takeover.blockers(SETTINGS, host(networks=(Held("reaper_ops_default", "mine"),)))
+    assert "network reaper_ops_default is there and not ours" in found
+
+
+def test_the_engine_is_read():
+    """As Docker 26 prints it."""
+    inspected = """[{"Name": "/ollama", "State": {"Status": "running"}, "Config": {"Image": "ollama/ollama",
+      "Labels": null, "Env": ["OLLAMA_KEEP_ALIVE=7m", "HOME=/root"]},
+      "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}, "NetworkMode": "bridge",
+      "PortBindings": {"11434/tcp": [{"HostIp": "", "HostPort": "11434"}]}},
+      "NetworkSettings": {"Networks": {"bridge": {}},
+      "Ports": {"11434/tcp": [{"HostIp": "0.0.0.0", "HostPort": "11434"}]}},
+      "Mounts": [{"Type": "volume", "Name": "ollama", "Source": "/x", "Destination": "/root/.ollama", "RW": true}]}]"""
+    volumes = '{"Name":"ollama","Labels":""}\n{"Name":"web","Labels":"a=b,com.docker.compose.project=site"}\n'
+    images = '{"Repository":"ollama/ollama","Tag":"latest","Digest":"\\u003cnone\\u003e"}\n'
+    answers = {
+        id_: {"rc": 0, "stdout": out, "stderr": ""}
+        for id_, out in (("container", inspected), ("volumes", volumes), ("images", images), ("networks", ""))
+    }
+    facts = parse("h", SETTINGS, answers)
+    assert facts.foreign is not None
+    assert (facts.foreign.restart, facts.foreign.mounts) == ("on-failure:3", (VOLUME,))
+    assert facts.foreign.environ == {"OLLAMA_KEEP_ALIVE": "7m"}
+    assert [(port.address, port.host_port) for port in facts.foreign.published] == [("", 11434)]
+    assert facts.volumes == (Held("ollama"), Held("web", "site"))
+    assert facts.images == ("ollama/ollama:latest",)
+
+
+def test_our_own_container_is_not_foreign():
+    ours = '[{"State": {"Status": "running"}, "Config": {"Labels": {"com.docker.compose.project": "reaper_ops"}}}]'
+    assert parse("h", SETTINGS, {"container": {"rc": 0, "stdout": ours, "stderr": ""}}).foreign is None

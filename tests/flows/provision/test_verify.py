@@ -1,0 +1,64 @@
+"""The checks as the user runs them: pytest below, but none of the user's pytest settings."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+Outcome = tuple[int, dict[str, dict[str, dict[str, str]]]]
+INVENTORY = {
+    "all": {
+        "hosts": {
+            "here": {"ansible_connection": "local"},
+            "gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
+        },
+        "vars": {"ollama_runtime": "process", "ollama_version": "0.32.14-lab.1"},
+    }
+}
+
+
+def verify(directory: Path, *arguments: str) -> Outcome:
+    """Exit code, and per host each check by its id."""
+    for host in INVENTORY["all"]["hosts"].values():
+        host["ollama_home"] = str(directory / "ollama")
+    (directory / "hosts.json").write_text(json.dumps(INVENTORY))
+    (directory / "conftest.py").write_text("raise RuntimeError('the conftest of the user was loaded')")
+    (directory / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    command = [sys.executable, "-m", "reaper_ops", "verify", "-i", "hosts.json", "-o", "json", *arguments]
+    root = str(Path(__file__).resolve().parents[3])
+    env = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout, done.stderr
+    hosts = json.loads(done.stdout)["hosts"]
+    return done.returncode, {h["host"]: {c["id"]: c for c in h["checks"]} for h in hosts}
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return verify(tmp_path_factory.mktemp("verify"))
+
+
+def test_a_bare_host_fails_with_reasons(outcome: Outcome) -> None:
+    code, hosts = outcome
+    assert code == 3
+    assert hosts["here"]["process-runs"]["outcome"] == "failed"
+    assert hosts["here"]["process-runs"]["detail"] == "there is no process with the noted pid"
+    assert "does not answer" in hosts["here"]["version"]["detail"]
+
+
+def test_checks_of_other_runtimes_are_not_made(outcome: Outcome) -> None:
+    assert not {"service-runs", "container-runs", "swap-file", "gpu-is-used"} & set(outcome[1]["here"])
+
+
+def test_an_unreachable_host_is_unknown(outcome: Outcome) -> None:
+    assert {check["outcome"] for check in outcome[1]["gone"].values()} == {"unknown"}
+    assert "cannot be reached" in outcome[1]["gone"]["version"]["detail"]
+
+
+def test_only_unreachable_hosts_mean_exit_5(tmp_path: Path) -> None:
+    code, hosts = verify(tmp_path, "--limit", "gone")
+    assert code == 5
+    assert list(hosts) == ["gone"]
