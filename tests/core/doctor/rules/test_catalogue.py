@@ -4,11 +4,15 @@ A case is a JSON merge patch (RFC 7396) on a base of `cases/doctor/bases`: `sett
 answered), `facts`. A text is given as it is, or as {"recorded": "file of cases/recorded"}. A file named `sick…` must
 name its folder's id first; `sick-also…` must name it at all; `healthy…` and `look-alike…` must not, and a
 `look-alike…` says under `first` what it is instead.
+
+`expect` is the whole diagnosis as a user gets it, compared word by word. `REAPER_OPS_UPDATE_GOLDEN=1` writes it; what
+it writes is read case by case before it is committed, and what is wrong is corrected in the rule.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ import pytest
 from reaper_ops.core.doctor import runbook
 from reaper_ops.core.doctor.diagnose import BY_ID, Diagnosis, diagnose, examined
 from reaper_ops.core.doctor.evidence import PARTS
-from reaper_ops.core.doctor.finding import Automate
+from reaper_ops.core.doctor.finding import Automate, Finding
 from reaper_ops.core.doctor.remedy import ACTIONS
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.catalogue import RULES
@@ -69,6 +73,47 @@ def examine(path: Path) -> Diagnosis:
     return diagnose(examined(HostEvidence(settings, seen, facts, settings.models(), "-i hosts.yml")))
 
 
+def expectation(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Everything of a diagnosis that a user reads, in the shape of a case's `expect`."""
+    return {
+        "state": diagnosis.state,
+        "causes": [
+            {
+                **as_expected(cause.finding),
+                "also": [as_expected(consequence) for consequence in cause.also],
+                "steps": [
+                    {"text": step.text, "command": step.command, "automate": step.automate, "action": step.action}
+                    for step in cause.steps
+                ],
+                "verify": cause.verify,
+            }
+            for cause in diagnosis.causes
+        ],
+        "questions": list(diagnosis.questions),
+    }
+
+
+def as_expected(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+        "summary": finding.summary,
+        "evidence": [[item.source, item.text] for item in finding.evidence],
+        "values": dict(finding.values),
+    }
+
+
+def write_expectation(path: Path, expect: dict[str, Any]) -> None:
+    """Puts `expect` at the end of the case, in the form that the file has."""
+    text = path.read_text()
+    case = json.loads(text)
+    forms = [{"indent": indent, "ensure_ascii": plain} for indent in (1, 2) for plain in (False, True)]
+    form = next(form for form in forms if json.dumps(case, **form) + "\n" == text)
+    case.pop("expect", None)
+    path.write_text(json.dumps({**case, "expect": expect}, **form) + "\n")
+
+
 def ids(found: Diagnosis) -> list[str]:
     return [f.id for cause in found.causes for f in (cause.finding, *cause.also)]
 
@@ -97,6 +142,10 @@ def test_case(path: Path) -> None:
     for cause in found.causes:
         assert cause.finding.summary
         assert cause.finding.evidence, f"{cause.finding.id} shows no evidence"
+    if os.environ.get("REAPER_OPS_UPDATE_GOLDEN") == "1":
+        write_expectation(path, expectation(found))
+    else:
+        assert expectation(found) == case.get("expect")
 
 
 APART = {rule.id: set(re.findall(r"[a-z0-9-]+", " ".join(runbook.parse(rule.text).apart))) for rule in RULES}
