@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,14 @@ class Started:
 class Module:
     name: str
 
-    def start(self, *, check: bool = False, env: Mapping[str, str] | None = None, **args: Any) -> Started:
+    def start(
+        self, *, check: bool = False, env: Mapping[str, str] | None = None, under: Sequence[str] = (), **args: Any
+    ) -> Started:
+        """`under`: a command that runs another one, such as `unshare --net`."""
         given = {**args, "_ansible_check_mode": check, "_ansible_diff": True}
         path = PLAYBOOKS / "library" / f"{self.name}.py"
         process = subprocess.Popen(
-            [sys.executable, "-c", _RUNNER, str(path), str(PLAYBOOKS / "module_utils")],
+            [*under, sys.executable, "-c", _RUNNER, str(path), str(PLAYBOOKS / "module_utils")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

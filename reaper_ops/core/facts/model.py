@@ -16,6 +16,7 @@ class System:
     """os_id/version_id/like from /etc/os-release; arch as uname prints it; init is the name of process 1.
 
     machine: the machine as one, a digest of its machine-id; empty when it has none.
+    no_user_namespaces: why root cannot make a user namespace there; empty where it can, or where that is not known.
     """
 
     os_id: str = ""
@@ -36,6 +37,7 @@ class System:
     caps: int | None = None
     own_namespace: bool | None = None
     machine: str = ""
+    no_user_namespaces: str = ""
 
     @property
     def family(self) -> str:

@@ -12,6 +12,12 @@ from reaper_ops.core.inventory.settings import Settings
 JETPACK = {"32": 4, "34": 5, "35": 5, "36": 6, "38": 7}
 MARKS = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
 CGROUPS = ("/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/systemd")
+NO_USER_NAMESPACES = {
+    "No space left on device": "user.max_user_namespaces leaves no room for one",
+    "Invalid argument": "the kernel has none",
+    "Function not implemented": "the kernel has none",
+    "Operation not permitted": "they are forbidden here",
+}
 TOOLS = (
     *("zstd", "tar", "curl", "systemctl", "mkswap", "swapon", "fallocate", "btrfs"),
     *("docker", "dockerd", "nvidia-smi", "nvidia-ctk", "rocminfo", "apt-get", "dnf"),
@@ -26,6 +32,7 @@ def asks(settings: Settings) -> list[Ask]:
         {"id": "container-marks", "kind": "glob", "patterns": list(MARKS), "content": True},
         {"id": "cgroup", "kind": "glob", "patterns": list(CGROUPS)},
         {"id": "tegra", "kind": "file", "path": "/etc/nv_tegra_release"},
+        {"id": "user-namespaces", "kind": "command", "argv": ["unshare", "--user", "true"]},
         {"id": "tools", "kind": "which", "names": list(TOOLS)},
     ]
 
@@ -52,7 +59,16 @@ def parse(answers: Answers) -> System:
         caps=whole(me.get("caps")),
         own_namespace=me.get("own_namespace") if isinstance(me.get("own_namespace"), bool) else None,
         machine=text(me.get("machine")) or "",
+        no_user_namespaces=_no_user_namespaces(answers, whole(me.get("uid"))),
     )
+
+
+def _no_user_namespaces(answers: Answers, uid: int | None) -> str:
+    """Why root cannot make a user namespace; empty where it can, and where nobody tried as root."""
+    tried = answers.command("user-namespaces")
+    if uid != 0 or tried is None or not tried.rc:
+        return ""
+    return next((reason for message, reason in NO_USER_NAMESPACES.items() if message in tried.err), "")
 
 
 def tools(answers: Answers) -> dict[str, str | None]:

@@ -85,7 +85,8 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     environment: every variable of the server, in order; words: the same, quoted for the runtime's file;
     config_hash: SHA-256 of what the server runs from, also in the environment as REAPER_OPS_CONFIG;
     gpu: vendor, form, reason, devices, gids, nodes, allow (systemd devices), modules, cdi_feature, jetpack;
-    service: what the unit needs beyond its fixed part (writable, binds, mounts, pins: see `in_effect.Pins`);
+    service: what the unit needs beyond its fixed part (writable, binds, mounts, pins: see `in_effect.Pins`), and
+    no_users: why it goes without PrivateUsers;
     image, image_pin (tag, digest), compose: project, service, container, own_volume, volumes, named_volumes, networks,
     image_there, replaces (a container of others that ours takes the place of), models_bind, publish, start_interval;
     swap: kind, size, size_mib, path, swappiness; argv and cwd of the server;
@@ -99,7 +100,7 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     found: Context = {
         **_server(settings, facts, place),
         "gpu": {**_row(gpu), "jetpack": facts.system.jetpack or 0},
-        "service": {**_service(place), "pins": {}},
+        "service": {**_service(place), "no_users": facts.system.no_user_namespaces, "pins": {}},
         **_container(settings, facts, gpu),
         "swap": _swap(settings),
         "paths": layout.paths(settings, place),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from golden_shapes import GOLDEN, NAMES, shape, written
@@ -48,3 +49,15 @@ def test_every_file_says_who_owns_it_and_carries_the_hash_that_the_context_names
     assert all(text.endswith("\n") and not text.endswith("\n\n") for text in texts.values())
     assert sum(context["config_hash"] in text for text in texts.values()) == 1
     assert context["environment"]["REAPER_OPS_CONFIG"] == context["config_hash"]
+
+
+@pytest.mark.parametrize("name", ["cpu-systemd", "adopt-systemd", "models-in-home-systemd"])
+def test_a_host_without_user_namespaces_gets_a_unit_without_them(name: str) -> None:
+    """systemd would end with 217/USER, again and again. A unit that is taken over may ask for them itself."""
+    settings, facts = shape(name)
+    reason = "user.max_user_namespaces leaves no room for one"
+    without = replace(facts, system=replace(facts.system, no_user_namespaces=reason))
+    written_then, written_now = ("\n".join(render.files(settings, one).values()) for one in (facts, without))
+    assert "\nPrivateUsers=yes\n" in written_then
+    assert f"# A host without user namespaces: {reason}.\nPrivateUsers=no\n" in written_now
+    assert "PrivateUsers=yes" not in written_now

@@ -119,7 +119,7 @@ def warnings(case: PlanInput, actions: list[Action]) -> list[str]:
                 f"{name} ({human_bytes(size)}) is larger than the host's memory "
                 f"({human_bytes(memory.total)} RAM, {human_bytes(vram)} VRAM): it cannot be loaded"
             )
-    found += swap.warnings(case)
+    found += swap.warnings(case) + rights.warnings(case)
     if case.settings.exposure == "open":
         found.append(
             f"port {case.settings.ollama_port} will be open to everyone who reaches {case.settings.ollama_bind}: "

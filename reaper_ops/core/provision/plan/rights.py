@@ -29,3 +29,13 @@ def _readonly(case: PlanInput) -> list[str]:
     return [
         f"{where} {is_or_are} read-only; mount it for writing (`mount -o remount,rw`), or bring it in its image"
     ] * (1 if where else 0)
+
+
+def warnings(case: PlanInput) -> list[str]:
+    reason = case.facts.system.no_user_namespaces
+    if case.settings.ollama_runtime != "systemd" or not reason:
+        return []
+    return [
+        f"ollama.service runs without PrivateUsers: this host makes no user namespaces ({reason}); where "
+        "`sysctl user.max_user_namespaces` is 0, raise it, and the next `up` adds PrivateUsers"
+    ]
