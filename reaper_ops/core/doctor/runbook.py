@@ -6,17 +6,17 @@ import inspect
 import re
 from dataclasses import dataclass
 
-SECTIONS = {"Seen as": "seen", "Told apart from": "apart", "Sources": "sources"}
+SECTIONS = {"Signals": "signals", "Not to be confused with": "look_alikes", "Sources": "sources"}
 
 
 @dataclass(frozen=True)
 class Runbook:
-    """seen: what a person sees. apart: look-alikes, and what tells them apart. sources: files, pages, threads."""
+    """look_alikes: other causes with the same signals, and how they differ. sources: files, pages, threads."""
 
     title: str
     cause: str
-    seen: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    look_alikes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
 

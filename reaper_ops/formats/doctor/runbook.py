@@ -47,8 +47,8 @@ def parts(rule: Rule) -> tuple[str, tuple[RunbookSection, ...]]:
     page = runbook.parse(rule.text)
     found = (
         RunbookSection("", tuple((paragraph, "") for paragraph in page.cause.split("\n\n") if paragraph), "text"),
-        RunbookSection("Seen as", _plain(page.seen)),
-        RunbookSection("Told apart from", _plain(page.apart)),
+        RunbookSection("Signals", _plain(page.signals)),
+        RunbookSection("Not to be confused with", _plain(page.look_alikes)),
         RunbookSection(
             "What only a person can tell", _plain((_generic(rule.question),) if rule.question else ()), "text"
         ),

@@ -42,7 +42,7 @@ def test_the_guides_three_lead_to_causes_of_the_catalogue() -> None:
 def test_a_page_tells_cause_remedy_and_check(rule) -> None:
     page, said = runbook.page(rule), runbook.text(rule.id)
     assert page.startswith(f"{runbook.NOTE}\n# `{rule.id}`\n\n**")
-    for heading in ("Seen as", "What to do", "Whether it worked", "Sources"):
+    for heading in ("Signals", "What to do", "Whether it worked", "Sources"):
         assert f"## {heading}\n" in page
         assert f"\n{heading}\n" in said
     assert page.count("```") % 2 == 0

@@ -148,7 +148,9 @@ def test_case(path: Path) -> None:
         assert expectation(found) == case.get("expect")
 
 
-APART = {rule.id: set(re.findall(r"[a-z0-9-]+", " ".join(runbook.parse(rule.text).apart))) for rule in RULES}
+LOOK_ALIKES = {
+    rule.id: set(re.findall(r"[a-z0-9-]+", " ".join(runbook.parse(rule.text).look_alikes))) for rule in RULES
+}
 BOTH = {("cpu-quota-or-no-avx", "cpu-illegal-instruction")}
 """A processor without AVX is slow and makes some builds crash."""
 SICK = [path for path in FILES if path.stem.startswith("sick") and not path.stem.startswith("sick-also")]
@@ -158,7 +160,7 @@ SICK = [path for path in FILES if path.stem.startswith("sick") and not path.stem
 def test_a_rule_is_not_blamed_too_for_what_it_tells_itself_apart_from(path: Path) -> None:
     sick = path.parent.name
     blamed = {cause.finding.id for cause in examine(path).causes} - {sick}
-    assert not {id_ for id_ in blamed if sick in APART[id_] and (id_, sick) not in BOTH}
+    assert not {id_ for id_ in blamed if sick in LOOK_ALIKES[id_] and (id_, sick) not in BOTH}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
@@ -167,7 +169,7 @@ def test_every_rule_has_cases_a_page_and_a_remedy(rule: Any) -> None:
     stems = [path.stem for path in FILES if path.parent.name == rule.id]
     assert page.title.endswith(".")
     assert page.cause
-    assert page.seen
+    assert page.signals
     assert page.sources
     assert rule.steps
     if not (rule.question and not stems):

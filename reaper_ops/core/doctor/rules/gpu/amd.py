@@ -23,11 +23,11 @@ def amd_kfd_permission(case: HostEvidence) -> Finding | None:
     Its user is in neither of the groups that own /dev/kfd and /dev/dri/renderD*, or was added after the server started;
     in a container the group's number has to be given.
 
-    Seen as:
+    Signals:
     - `Unable to open /dev/kfd read-write`, `open /dev/kfd: permission denied`
     - `rocBLAS error: Could not initialize Tensile host: No devices found`
 
-    Told apart from:
+    Not to be confused with:
     - amd-driver-too-old: there /dev/kfd is missing, or the search for GPUs ends by time-out.
 
     Sources:
@@ -64,11 +64,11 @@ def amd_gfx_unsupported(case: HostEvidence) -> Finding | None:
     Cards close to a supported one work when HSA_OVERRIDE_GFX_VERSION names that one, as x.y.z; for others there is
     Vulkan.
 
-    Seen as:
+    Signals:
     - `amdgpu is not supported`, `dropping ROCm device — no rocblas support for gfx target`
     - models on the CPU on RX 5000, RX 6600, Radeon 780M
 
-    Told apart from:
+    Not to be confused with:
     - igpu-dropped: there the target is supported, and Ollama leaves integrated GPUs out.
     - amd-kfd-permission: there the server cannot ask the card at all.
 
@@ -109,11 +109,11 @@ def amd_driver_too_old(case: HostEvidence) -> Finding | None:
     Ollama's libraries are of ROCm 7; over an older driver the search for GPUs hangs for half a minute, and Ollama goes
     on with the CPU. Without /dev/kfd nothing can compute.
 
-    Seen as:
+    Signals:
     - a slow start, then models on the CPU
     - `failed to finish discovery before timeout`, `GPU discovery watchdog timed out`
 
-    Told apart from:
+    Not to be confused with:
     - gpu-discovery-slow: there a GPU is found in the end.
     - amd-kfd-permission: there the nodes exist, and may not be opened.
 
@@ -141,11 +141,11 @@ def igpu_dropped(case: HostEvidence) -> Finding | None:
 
     Since 0.30 integrated GPUs are not used unless asked for; only gfx1151 and those of NVIDIA are.
 
-    Seen as:
+    Signals:
     - `dropping integrated GPU; to enable, set OLLAMA_IGPU_ENABLE=1`
     - an APU on the CPU since 0.30
 
-    Told apart from:
+    Not to be confused with:
     - amd-gfx-unsupported: there no variable but the override helps.
 
     Sources:

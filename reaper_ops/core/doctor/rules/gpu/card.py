@@ -36,10 +36,10 @@ def visible_devices_misset(case: HostEvidence) -> Finding | None:
     CUDA_VISIBLE_DEVICES and its kin name GPUs by number or UUID; after a change of hardware a name may be stale. A name
     that does not exist hides all that follow it; `-1` hides all.
 
-    Seen as:
+    Signals:
     - `user overrode visible devices` in the server's log, and models on the CPU or on the wrong card
 
-    Told apart from:
+    Not to be confused with:
     - nvidia-driver-missing: there nvidia-smi shows no card either.
 
     Sources:
@@ -99,11 +99,11 @@ def gpu_xid_fault(case: HostEvidence) -> Finding | None:
     NVIDIA's driver reports faults to the kernel's log as Xid numbers: 79 and 119 are power, slot or firmware; 48, 64,
     94 and 95 are memory; 13, 31, 43 and 45 are mostly the program's own.
 
-    Seen as:
+    Signals:
     - `NVRM: Xid (PCI:0000:3b:00): 79, … GPU has fallen off the bus.`
     - `Unable to determine the device handle`, CUDA errors, requests that hang
 
-    Told apart from:
+    Not to be confused with:
     - nvidia-uvm-stale: there is no Xid, and nvidia-smi works.
     - vram-oom-runtime: a full card makes no Xid.
 
@@ -141,11 +141,11 @@ def cpu_illegal_instruction(case: HostEvidence) -> Finding | None:
 
     Virtual machines of type kvm64 or qemu64 hide AVX, or show an inconsistent set, such as f16c without avx.
 
-    Seen as:
+    Signals:
     - `signal: illegal instruction`, `exit status 0xc000001d`
     - `trap invalid opcode` in the kernel's log
 
-    Told apart from:
+    Not to be confused with:
     - runner-crash-other: any other signal.
     - cpu-quota-or-no-avx: there it runs, slowly.
 

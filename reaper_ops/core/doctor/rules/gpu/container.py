@@ -20,10 +20,10 @@ def container_no_gpu_flag(case: HostEvidence) -> Finding | None:
 
     The host has one; `--gpus all`, or the reservation in the Compose file, is missing. AMD needs two device nodes.
 
-    Seen as:
+    Signals:
     - models on the CPU, and no error anywhere
 
-    Told apart from:
+    Not to be confused with:
     - container-toolkit-missing: there the engine cannot give a GPU to anyone.
     - nvml-unknown-container: there the container had its GPU, and lost it.
 
@@ -51,11 +51,11 @@ def container_toolkit_missing(case: HostEvidence) -> Finding | None:
 
     The NVIDIA Container Toolkit is not installed, or neither a CDI specification nor the runtime `nvidia` was made.
 
-    Seen as:
+    Signals:
     - `could not select device driver "" with capabilities: [[gpu]]`
     - the container does not start; from outside: connection refused
 
-    Told apart from:
+    Not to be confused with:
     - docker-is-snap-or-desktop: there the toolkit is installed, and that engine cannot use it.
     - container-no-gpu-flag: there the container starts, without a GPU.
 
@@ -92,11 +92,11 @@ def docker_is_snap_or_desktop(case: HostEvidence) -> Finding | None:
     A snap is confined and does not see NVIDIA's toolkit; Docker Desktop runs containers in a virtual machine of its
     own.
 
-    Seen as:
+    Signals:
     - `could not select device driver` although the toolkit is installed
     - volumes that are not where they should be
 
-    Told apart from:
+    Not to be confused with:
     - container-toolkit-missing: there the engine is an ordinary one.
 
     Sources:
@@ -117,11 +117,11 @@ def nvml_unknown_container(case: HostEvidence) -> Finding | None:
     systemd rewrote the device rules of its cgroup, as it does at every `daemon-reload`; the runtime's own rules for the
     GPU are gone. Devices that are given by CDI are not affected.
 
-    Seen as:
+    Signals:
     - GPU for hours, then CPU
     - `Failed to initialize NVML: Unknown Error` inside the container, while nvidia-smi works on the host
 
-    Told apart from:
+    Not to be confused with:
     - no-cgroups-mismatch: there it never worked.
     - nvidia-version-mismatch: there nvidia-smi fails on the host too.
 
@@ -146,11 +146,11 @@ def no_cgroups_mismatch(case: HostEvidence) -> Finding | None:
     `no-cgroups = true` is for rootless Docker. With an ordinary engine nobody then allows the GPU's devices; without it
     a rootless one may not write the rules.
 
-    Seen as:
+    Signals:
     - `Failed to initialize NVML: Unknown Error` from the first second
     - rootless: `bpf_prog_query(BPF_CGROUP_DEVICE) failed: operation not permitted`
 
-    Told apart from:
+    Not to be confused with:
     - nvml-unknown-container: there the GPU worked for a while.
 
     Sources:

@@ -20,11 +20,11 @@ def nvidia_uvm_stale(case: HostEvidence) -> Finding | None:
 
     After suspend and resume CUDA may no longer come up although nvidia-smi works; or /dev/nvidia-uvm was never made.
 
-    Seen as:
+    Signals:
     - `cudart init failure: 999`, `unknown error`
     - models on the CPU since the machine woke up
 
-    Told apart from:
+    Not to be confused with:
     - gpu-xid-fault: there the kernel's log has Xid lines.
     - vram-held-by-others: there the card is full.
 
@@ -61,12 +61,12 @@ def nvidia_driver_too_old(case: HostEvidence) -> Finding | None:
     The CUDA libraries since 0.30 need driver 550, and 570 for cards of compute capability 5.0 to 6.2; Ollama goes on
     with the CPU.
 
-    Seen as:
+    Signals:
     - `NVIDIA driver too old` in the server's log
     - `CUDA driver version is insufficient for CUDA runtime version`
     - models on the CPU since an upgrade from 0.24
 
-    Told apart from:
+    Not to be confused with:
     - compute-capability-unsupported: there no driver helps.
 
     Sources:
@@ -111,11 +111,11 @@ def compute_capability_unsupported(case: HostEvidence) -> Finding | None:
 
     They are built for compute capability 5.0 and newer; which newer ones is decided release by release.
 
-    Seen as:
+    Signals:
     - `CUDA GPU is too old. Falling back to CPU mode. Compute Capability detected: 3.7`
     - `skipping CUDA device — compute capability not in compiled architectures`, for every library directory
 
-    Told apart from:
+    Not to be confused with:
     - nvidia-driver-too-old: there a newer driver helps.
     - a card that cuda_v13 skips and cuda_v12 takes (such as V100): the server then has a GPU, and all is well.
 

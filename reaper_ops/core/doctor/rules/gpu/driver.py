@@ -59,12 +59,12 @@ def nvidia_driver_missing(case: HostEvidence) -> Finding | None:
     None is installed, its module was not built for the running kernel (DKMS), Secure Boot refuses it, or the device
     nodes or the driver's own libraries are missing.
 
-    Seen as:
+    Signals:
     - `NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver`
     - `nvidia-smi: command not found`
     - `100% CPU` in `ollama ps`
 
-    Told apart from:
+    Not to be confused with:
     - nouveau-loaded: there another driver holds the card.
     - nvidia-version-mismatch: there a module is loaded, of another version.
     - wsl2-gpu: inside WSL the driver belongs to Windows; one in Linux breaks it.
@@ -117,11 +117,11 @@ def nouveau_loaded(case: HostEvidence) -> Finding | None:
 
     CUDA needs NVIDIA's own module, which cannot be loaded while nouveau has the card.
 
-    Seen as:
+    Signals:
     - `Reboot to complete NVIDIA CUDA driver install.` from Ollama's installer
     - `Kernel driver in use: nouveau` in `lspci -k`
 
-    Told apart from:
+    Not to be confused with:
     - nvidia-driver-missing: there no driver has the card.
 
     Sources:
@@ -138,12 +138,12 @@ def nvidia_version_mismatch(case: HostEvidence) -> Finding | None:
 
     The driver was upgraded, often by unattended-upgrades, and the old module is still loaded.
 
-    Seen as:
+    Signals:
     - `Failed to initialize NVML: Driver/library version mismatch`
     - `nvml error: driver/library version mismatch` when a container starts
     - `NVRM: API mismatch: the client has the version …` in the kernel's log
 
-    Told apart from:
+    Not to be confused with:
     - nvml-unknown-container: there nvidia-smi works on the host.
     - nvidia-driver-missing: there no module is loaded.
 

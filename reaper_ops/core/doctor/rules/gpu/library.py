@@ -19,11 +19,11 @@ def gpu_library_missing(case: HostEvidence) -> Finding | None:
     Since 0.30 models run in a second program, llama-server, beside the libraries; copying the one binary `ollama` is
     not enough. ROCm comes as a second archive, and with Docker as a second image.
 
-    Seen as:
+    Signals:
     - `llama-server binary not found (checked: …)`, `no suitable llama servers found`, `exit status 127`
     - models on the CPU, and no error
 
-    Told apart from:
+    Not to be confused with:
     - nvidia-driver-too-old: there the libraries are there, and the driver cannot run them.
 
     Sources:

@@ -23,11 +23,11 @@ def wsl2_gpu(case: HostEvidence) -> Finding | None:
     Inside WSL the driver is that of Windows, reached over /dev/dxg. A Linux driver inside WSL replaces its libraries
     and breaks it; an old WSL or Windows driver gives nothing.
 
-    Seen as:
+    Signals:
     - `GPU access blocked by the operating system`
     - nvidia-smi works in a shell, the service runs on the CPU
 
-    Told apart from:
+    Not to be confused with:
     - nvidia-driver-missing: that is for machines of their own; do not install a driver inside WSL.
 
     Sources:

@@ -22,11 +22,11 @@ def create_quantize_oom(case: HostEvidence) -> Finding | None:
 
     Tensors are converted in parallel, each in memory; the victim is the server itself, or its quantizing program.
 
-    Seen as:
+    Signals:
     - the stream of `ollama create` is cut at `converting model` or `quantizing`
     - the kernel's line names `ollama` or `llama-quantize`, not a runner
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill: the victim is a runner, and no model was being made.
 
     Sources:
@@ -63,11 +63,11 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
     A Go panic (`exit status 2`), a missing library (`exit status 127`), a segmentation fault, a failed assertion, or
     a kill by hand. The lines before its end in the log say more.
 
-    Seen as:
+    Signals:
     - `llama-server process has terminated: exit status 2`, `signal: segmentation fault`, `signal: aborted`
     - `model runner has unexpectedly stopped`
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill: the kernel's line; an `exit status 2` may follow a failed allocation, one screen up in the log.
     - cpu-illegal-instruction, gpu-library-missing, model-incompatible: they say so.
     - a stop or an orderly unload ends a runner with `signal: terminated` or `killed`.

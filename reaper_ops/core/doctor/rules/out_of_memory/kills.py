@@ -34,12 +34,12 @@ def kernel_oom_kill(case: HostEvidence) -> Finding | None:
     Model, context and everything else together need more than main memory and swap hold. From 0.30 nothing in Ollama
     refuses such a load. The kernel takes the largest process: mostly the runner, at times a bystander.
 
-    Seen as:
+    Signals:
     - `llama-server process has terminated: signal: killed`; up to 0.24 `llama runner process has terminated: ...`
     - `an error was encountered while running the model: unexpected EOF` in an answer with status 200
     - connection refused for some seconds, then no model is loaded
 
-    Told apart from:
+    Not to be confused with:
     - container-memory-limit-oom, systemd-memorymax-oom: the kernel says `Memory cgroup out of memory` and names the
       group whose limit was met; here it says `Out of memory`.
     - systemd-oomd-kill: the journal names systemd-oomd, the kernel is silent.
@@ -83,11 +83,11 @@ def container_memory_limit_oom(case: HostEvidence) -> Finding | None:
     Often only the runner dies: the container runs on, answers, and may carry `OOMKilled: true` until its next start;
     with control groups of version 1 the flag stays false all the same.
 
-    Seen as:
+    Signals:
     - exit code 137 and a restart; or HTTP 500 `signal: killed` while the container stays up
     - the host itself has plenty of free memory
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill: the kernel says `Out of memory` without `Memory cgroup`; then the host ran out, not the limit.
     - exit code 137 with neither flag nor kernel line: `docker stop`, or somebody else's kill.
 
@@ -113,11 +113,11 @@ def systemd_memorymax_oom(case: HostEvidence) -> Finding | None:
     Ollama reads limits at the root of its control groups only, so it cannot see `MemoryMax` of a unit or slice and
     plans with the whole host.
 
-    Seen as:
+    Signals:
     - a load is killed although `free -h` shows plenty; with `MemoryHigh` it crawls instead
     - `Memory cgroup out of memory: Killed process ... (llama-server)` with `oom_memcg=/system.slice/ollama.service`
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill: no `Memory cgroup` in the kernel's line.
     - container-memory-limit-oom: `oom_memcg` names docker, containerd, libpod or kubepods.
 
@@ -158,11 +158,11 @@ def oompolicy_stops_service(case: HostEvidence) -> Finding | None:
     With `OOMPolicy=stop`, systemd's default, a kill of any process of the unit ends all of it: every client gets
     connection refused, every loaded model is lost, and the server comes back cold.
 
-    Seen as:
+    Signals:
     - HTTP 500 or a cut answer, then 3 to 10 seconds of connection refused, then an empty `/api/ps`
     - `A process of this unit has been killed by the OOM killer`, then `Failed with result 'oom-kill'`
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill alone: with `OOMPolicy=continue` only the runner dies; and when the victim is the server itself,
       no policy could have kept it.
     - service-not-running: Result is success.
@@ -208,11 +208,11 @@ def systemd_oomd_kill(case: HostEvidence) -> Finding | None:
     It acts on pressure over 50 % for 20 seconds or swap over 90 %, before the kernel would, and takes a whole control
     group: the unit, the container, or the login scope of `ollama serve` with its terminal.
 
-    Seen as:
+    Signals:
     - the server vanishes, and the kernel log has no line about it
     - `ollama.service: systemd-oomd killed 21 process(es) in this unit.`
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill: the kernel's `Out of memory: Killed process`.
     - oompolicy-stops-service: there the kernel killed one process, and systemd the rest.
 

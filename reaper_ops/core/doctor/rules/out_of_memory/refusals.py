@@ -32,10 +32,10 @@ def ram_preflight_refused(case: HostEvidence) -> Finding | None:
 
     Only versions 0.2.1 to 0.24 check that. Nothing was killed.
 
-    Seen as:
+    Signals:
     - HTTP 500 `model requires more system memory (39.4 GiB) than is available (30.0 GiB)`
 
-    Told apart from:
+    Not to be confused with:
     - container-free-underestimated: the free memory that it names is far below what the host has.
     - kernel-oom-kill: there the kernel's log names a victim.
 
@@ -64,10 +64,10 @@ def container_free_underestimated(case: HostEvidence) -> Finding | None:
     It counts free memory as the total minus `memory.current`, and that holds cached files such as the weights
     themselves and pulls. A restart empties the count.
 
-    Seen as:
+    Signals:
     - `requires more system memory (...) than is available (15.7 GiB)` on a host with 28 GiB free; each try names less
 
-    Told apart from:
+    Not to be confused with:
     - ram-preflight-refused: the host is as full as the message says.
     - container-memory-limit-oom: a limit of the container is really that low.
 
@@ -98,10 +98,10 @@ def wsl2_memory_cap(case: HostEvidence) -> Finding | None:
 
     By default it is the half; the rest stays with Windows, whatever Linux lacks.
 
-    Seen as:
+    Signals:
     - out of memory at half of the machine's memory
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill on a machine of its own: its kernel does not name Microsoft.
 
     Sources:
@@ -124,11 +124,11 @@ def overcommit_or_ulimit(case: HostEvidence) -> Finding | None:
     Strict overcommit (`vm.overcommit_memory=2`) counts every promise; `ulimit -v` and `LimitAS=` cap the address
     space; `LimitMEMLOCK=` caps what may be locked.
 
-    Seen as:
+    Signals:
     - `ggml_aligned_malloc: insufficient memory`, `Cannot allocate memory`, with free memory on the host
     - `failed to mlock 4912902144-byte buffer ... Cannot allocate memory`
 
-    Told apart from:
+    Not to be confused with:
     - kernel-oom-kill: there something was killed; here an allocation came back empty.
     - context-oversized: no such limit is set, and one buffer is larger than the host.
 

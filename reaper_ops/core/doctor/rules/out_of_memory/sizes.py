@@ -52,11 +52,11 @@ def context_oversized(case: HostEvidence) -> Finding | None:
     The cache grows with context times parallel requests. Up to 0.6.6 the default was 2048 tokens, then 4096; from
     0.15.5 it depends on GPU memory: 32768 from 23 GiB, 262144 from 47 GiB. A client can ask for more than the default.
 
-    Seen as:
+    Signals:
     - a small model that takes tens of GiB, spills to the CPU, or ends for lack of memory, often after an upgrade
     - `/api/ps` shows `context_length` 32768 or 262144 and a `size` far above the model's own
 
-    Told apart from:
+    Not to be confused with:
     - ram-preflight-absent: the weights alone are larger than the host.
     - models-overcommitted: two or more models share the memory.
     - a chosen context that fits is a wish, not a fault.
@@ -161,11 +161,11 @@ def models_overcommitted(case: HostEvidence) -> Finding | None:
     The default is three for each GPU, or three on a CPU; `keep_alive: -1` pins a model for ever. Typical: one for
     chat, one for embeddings, one for completion.
 
-    Seen as:
+    Signals:
     - out of memory, or slow, only when a second model is used
     - `/api/ps` lists several models, some that expire in the year 2318
 
-    Told apart from:
+    Not to be confused with:
     - context-oversized: one model alone is the trouble.
     - vram-held-by-others: the memory is held by a program that is not Ollama.
 
@@ -210,10 +210,10 @@ def ram_preflight_absent(case: HostEvidence) -> Finding | None:
 
     Up to 0.24 Ollama refused such a load. From 0.30 it does not: the host swaps, freezes, or the kernel kills.
 
-    Seen as:
+    Signals:
     - no error at all until the model is used; then `signal: killed`, or minutes without an answer
 
-    Told apart from:
+    Not to be confused with:
     - ram-preflight-refused: versions up to 0.24 say no by themselves.
     - context-oversized: the weights fit, the context's cache does not.
 

@@ -20,10 +20,10 @@ def no_swap(case: HostEvidence) -> Finding | None:
 
     Cloud images come without any. Swap is a safety net for a peak, not working memory.
 
-    Seen as:
+    Signals:
     - a load is killed within seconds, `SwapTotal: 0 kB`
 
-    Told apart from:
+    Not to be confused with:
     - swapfile-unsupported-fs: swap is wished, and the file system cannot hold it.
     - a host without swap where nothing was killed and none is wished: that is a choice.
 
@@ -76,11 +76,11 @@ def swap_thrashing(case: HostEvidence) -> Finding | None:
 
     Weights are read in order for each token, so the pages that are needed next are those thrown out last.
 
-    Seen as:
+    Signals:
     - minutes for a token, SSH freezes, a huge load average
     - `/proc/pressure/memory` full avg10 over 10, or more than 1000 pages per second
 
-    Told apart from:
+    Not to be confused with:
     - partial-cpu-offload: slow, but nothing is swapped.
     - server-hung: no pressure at all.
 
@@ -115,11 +115,11 @@ def swapfile_unsupported_fs(case: HostEvidence) -> Finding | None:
     ZFS, overlay, network and FUSE file systems cannot; btrfs can only with a file that is never copied on write and
     has no holes, which is how `up` makes it.
 
-    Seen as:
+    Signals:
     - `swapon: /swapfile: swapon failed: Invalid argument`
     - the kernel's `swapon: swapfile has holes`
 
-    Told apart from:
+    Not to be confused with:
     - no-swap: the file system would hold it, and nobody made it yet.
 
     Sources:

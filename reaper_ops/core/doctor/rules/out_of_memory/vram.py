@@ -65,12 +65,12 @@ def vram_oom_load(case: HostEvidence) -> Finding | None:
 
     The estimate was too low, somebody else holds memory, the context is huge, or layers were forced with `num_gpu`.
 
-    Seen as:
+    Signals:
     - `llama runner process has terminated: cudaMalloc failed: out of memory`; from 0.30 `llama-server reported
       out-of-memory during startup: ...`
     - `unable to allocate CUDA0 buffer`; on older builds a bare `exit status 2`
 
-    Told apart from:
+    Not to be confused with:
     - vram-oom-runtime: the load succeeded, an answer ended.
     - rocm-vulkan-oom: the card is not NVIDIA's, whatever the text says.
     - kernel-oom-kill: main memory, with a line of the kernel.
@@ -88,11 +88,11 @@ def vram_oom_runtime(case: HostEvidence) -> Finding | None:
 
     Work space grew with the prompt or with images, or another program took memory meanwhile.
 
-    Seen as:
+    Signals:
     - a stream that ends with `CUDA error: out of memory`, while its HTTP status stays 200
     - from 0.30 `runtime OOM detected; expiring loaded models` in the log
 
-    Told apart from:
+    Not to be confused with:
     - vram-oom-load: the load itself fails, every time.
 
     Sources:
@@ -108,11 +108,11 @@ def rocm_vulkan_oom(case: HostEvidence) -> Finding | None:
 
     Graphics inside a processor shares main memory: its firmware reserves a part (UMA), the kernel lends more (GTT).
 
-    Seen as:
+    Signals:
     - `hipMalloc failed`, `ROCm error: out of memory`, `ErrorOutOfDeviceMemory`
     - `cudaMalloc failed: out of memory` on an AMD card: ggml prints that for HIP too
 
-    Told apart from:
+    Not to be confused with:
     - vram-oom-load, vram-oom-runtime: NVIDIA's cards.
 
     Sources:
@@ -128,11 +128,11 @@ def vram_held_by_others(case: HostEvidence) -> Finding | None:
 
     A desktop, an image generator, another container, or a runner that outlived its server after a crash.
 
-    Seen as:
+    Signals:
     - a model that fitted yesterday is now partly on the CPU, or does not load
     - little free GPU memory while `/api/ps` is empty
 
-    Told apart from:
+    Not to be confused with:
     - models-overcommitted: the memory is held by Ollama's own models.
     - vram-oom-load with nobody else on the card: the model itself is too large.
     - somebody else on the card while all promised models fit beside him: nothing is wrong.

@@ -21,10 +21,10 @@ def pull_disk_full(case: HostEvidence) -> Finding | None:
 
     Ollama does not look before it pulls. An unfinished download keeps its place, so the disk stays full.
 
-    Seen as:
+    Signals:
     - `write …/blobs/sha256-…-partial: no space left on device`
 
-    Told apart from:
+    Not to be confused with:
     - filesystem-readonly-or-inodes: the same words, with bytes free and no inode.
     - orphaned-blobs: what could be removed.
 
@@ -59,10 +59,10 @@ def pull_partial_corrupt(case: HostEvidence) -> Finding | None:
     empty; the server reads them before it pulls, and ends with EOF. A download whose small files are whole is fine: the
     next pull goes on from there.
 
-    Seen as:
+    Signals:
     - `pulling manifest`, then `Error: EOF`
 
-    Told apart from:
+    Not to be confused with:
     - pull-lost-on-restart: the remains are whole.
     - corrupt-manifest: a model that was finished once is damaged.
     - pull-tls-garbage: `Get "https://…": EOF` comes from the registry.
@@ -91,10 +91,10 @@ def pull_lost_on_restart(case: HostEvidence) -> Finding | None:
     At its start the server removes unfinished downloads: all of them before 0.21.0, since then those not written for an
     hour. It does not with OLLAMA_NOPRUNE, nor while a manifest is corrupt.
 
-    Seen as:
+    Signals:
     - a pull that begins at zero after a restart; 60 GB gone
 
-    Told apart from:
+    Not to be confused with:
     - pull-partial-corrupt: the remains are of no use at all.
     - A download that is being written now is fine.
 

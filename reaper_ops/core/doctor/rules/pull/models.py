@@ -26,11 +26,11 @@ def model_incompatible(case: HostEvidence) -> Finding | None:
 
     A new architecture on an old server, or an old quantization on a new one.
 
-    Seen as:
+    Signals:
     - `this model may be incompatible with your version of Ollama`
     - `unable to load model: unknown model architecture: 'qwen3next'`
 
-    Told apart from:
+    Not to be confused with:
     - pull-needs-newer-ollama: the registry refuses before anything is pulled.
     - corrupt-manifest: the file is damaged; `invalid file magic`, `exceeds file size`.
 
@@ -75,13 +75,13 @@ def corrupt_manifest(case: HostEvidence) -> Finding | None:
     the list, and the server stops removing what nobody uses. A model with a cut blob stays in the list and cannot be
     loaded; pulling it again says `success` and changes nothing, because the blob is there.
 
-    Seen as:
+    Signals:
     - `corrupt manifests detected, skipping prune operation.  Re-pull or delete to clear`
     - `bad manifest … error="unexpected EOF"`
     - `tensor "…" offset+size (134356480) exceeds file size (134303488)`, `invalid file magic`
     - HTTP 400 `does not support generate` for a model whose weights are gone, until the server is restarted
 
-    Told apart from:
+    Not to be confused with:
     - An unfinished download (`sha256-…-partial`) belongs to no manifest yet, and is fine.
     - pull-partial-corrupt: the remains of a download are broken, no finished model.
     - pull-digest-mismatch: it came so from the registry.
@@ -138,10 +138,10 @@ def orphaned_blobs(case: HostEvidence) -> Finding | None:
 
     OLLAMA_NOPRUNE keeps them, or a create or rm was interrupted, or a corrupt manifest stops the cleaning.
 
-    Seen as:
+    Signals:
     - a full disk, and a short `ollama list`
 
-    Told apart from:
+    Not to be confused with:
     - Layers of a download that still runs: an unfinished file lies beside them.
     - corrupt-manifest: then nobody knows which blobs are in use.
 

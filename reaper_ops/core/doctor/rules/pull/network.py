@@ -18,11 +18,11 @@ def pull_dns(case: HostEvidence) -> Finding | None:
     The resolver is broken, or a company's DNS knows no outside names, or a provider filters the host that holds the
     blobs (`*.r2.cloudflarestorage.com`), while the registry itself resolves.
 
-    Seen as:
+    Signals:
     - `dial tcp: lookup registry.ollama.ai on 127.0.0.53:53: server misbehaving`
     - `pull model manifest: Get "https://…": dial tcp: lookup …: no such host`
 
-    Told apart from:
+    Not to be confused with:
     - pull-connect-blocked: the name resolves, and the connection fails.
     - pull-proxy-not-in-service: the host has a proxy, which would resolve for it; the service does not know it.
 
@@ -62,11 +62,11 @@ def pull_connect_blocked(case: HostEvidence) -> Finding | None:
     A firewall lets nothing out to port 443, or IPv6 is broken and tried first, or the proxy that the server was given
     does not answer.
 
-    Seen as:
+    Signals:
     - `dial tcp 172.67.182.229:443: i/o timeout`
     - `proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused`
 
-    Told apart from:
+    Not to be confused with:
     - pull-dns: the name does not even resolve.
     - pull-proxy-not-in-service: shells of the host have a proxy, the service has none.
 
@@ -90,10 +90,10 @@ def pull_proxy_not_in_service(case: HostEvidence) -> Finding | None:
 
     The server pulls, not the command line: what is exported in a shell or in /etc/environment does not reach it.
 
-    Seen as:
+    Signals:
     - `curl` works, `ollama pull` ends with `i/o timeout` or `no such host`
 
-    Told apart from:
+    Not to be confused with:
     - pull-connect-blocked, pull-dns: no proxy is known to the host at all, or the service has it too.
 
     Sources:

@@ -16,10 +16,10 @@ def pull_manifest_not_found(case: HostEvidence) -> Finding | None:
 
     A typing error, a tag that was taken away, or a model of Hugging Face without its quantization.
 
-    Seen as:
+    Signals:
     - `pull model manifest: file does not exist`
 
-    Told apart from:
+    Not to be confused with:
     - `file does not exist` alone: the manifest is there, one of its blobs is not.
     - pull-unauthorized: a private model answers 401.
 
@@ -36,10 +36,10 @@ def pull_needs_newer_ollama(case: HostEvidence) -> Finding | None:
 
     The registry looks at the version of the server, not of the command line.
 
-    Seen as:
+    Signals:
     - `pull model manifest: 412: … requires a newer version of Ollama.`
 
-    Told apart from:
+    Not to be confused with:
     - model-incompatible: the model was pulled, and cannot be loaded.
 
     Sources:
@@ -60,12 +60,12 @@ def pull_unauthorized(case: HostEvidence) -> Finding | None:
     The model is private, and the key of the service's user is not known to the account; or a company's proxy answers
     403; or the clock is off, which spoils the signature.
 
-    Seen as:
+    Signals:
     - `unauthorized: access denied`, `pull model manifest: 403: …`
     - `realm host "" does not match original host`: a registry that says 401 without a way to sign in
     - `open …/.ollama/id_ed25519: no such file or directory`
 
-    Told apart from:
+    Not to be confused with:
     - pull-x509-time: the clock is off.
     - pull-manifest-not-found: 404.
 
@@ -87,10 +87,10 @@ def pull_rate_limited(case: HostEvidence) -> Finding | None:
 
     Many hosts behind one address pull at once, or one host pulls again and again.
 
-    Seen as:
+    Signals:
     - `pull model manifest: 429: {"errors":[{"code":"TOOMANYREQUESTS",…`
 
-    Told apart from:
+    Not to be confused with:
     - queue-full-503: the host's own server is busy.
 
     Sources:
@@ -107,10 +107,10 @@ def pull_digest_mismatch(case: HostEvidence) -> Finding | None:
     A middlebox or virus scanner changes or empties bodies; a caching proxy mixes parts; or memory or disk are bad. The
     server removes the blob. The same wrong digest each time speaks for a cache, another one each time for hardware.
 
-    Seen as:
+    Signals:
     - `digest mismatch, file must be downloaded again: want sha256:…, got sha256:…`
 
-    Told apart from:
+    Not to be confused with:
     - corrupt-manifest: the damage came later, to a model that was whole.
 
     Sources:

@@ -17,10 +17,10 @@ def pull_x509_unknown_ca(case: HostEvidence) -> Finding | None:
 
     A proxy of the company opens TLS and signs with its own authority, or the image has no authorities at all.
 
-    Seen as:
+    Signals:
     - `tls: failed to verify certificate: x509: certificate signed by unknown authority`
 
-    Told apart from:
+    Not to be confused with:
     - pull-x509-time: the authority is known, the time is not right.
 
     Sources:
@@ -42,11 +42,11 @@ def pull_x509_time(case: HostEvidence) -> Finding | None:
     Certificates hold for a time, and the registry's sign-in carries a time stamp: a clock that is off breaks both.
     Once, in March 2024, Ollama's own certificate had run out. Never set the clock back to please a certificate.
 
-    Seen as:
+    Signals:
     - `x509: certificate has expired or is not yet valid: current time A is after B`
     - `pull model manifest: 401`, from a signed time stamp
 
-    Told apart from:
+    Not to be confused with:
     - pull-x509-unknown-ca: no time is named.
 
     Sources:
@@ -93,12 +93,12 @@ def pull_tls_garbage(case: HostEvidence) -> Finding | None:
     The URL of the proxy begins with https:// and the proxy speaks plain HTTP; or a captive portal answers; or a
     registry without TLS is asked as if it had it.
 
-    Seen as:
+    Signals:
     - `tls: first record does not look like a TLS handshake`
     - `http: server gave HTTP response to HTTPS client`, `Get "https://…": EOF`
     - `pull model manifest: invalid character '<' looking for beginning of value` (a web page instead of a manifest)
 
-    Told apart from:
+    Not to be confused with:
     - pull-x509-unknown-ca: TLS is spoken, its certificate is not trusted.
 
     Sources:

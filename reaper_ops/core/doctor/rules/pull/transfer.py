@@ -20,11 +20,11 @@ def pull_stalled(case: HostEvidence) -> Finding | None:
     Few slow parts of sixteen are left, or the store of blobs throttles. The server notices a part that gets no byte
     for 30 s and tries again, without end and without counting it as a try.
 
-    Seen as:
+    Signals:
     - `e8a35b5937a5 part 23 stalled; retrying`
     - progress that slows to a crawl at 95 to 99 per cent
 
-    Told apart from:
+    Not to be confused with:
     - pull-max-retries: there the server gives up after six tries.
     - A part that stalls once and goes on is no fault.
 
@@ -49,11 +49,11 @@ def pull_max_retries(case: HostEvidence) -> Finding | None:
     A slow or broken line, a VPN or a middlebox ends the connections; the reason stands after the colon. An answer 500
     of the blob host shows as `EOF`. What was downloaded is kept.
 
-    Seen as:
+    Signals:
     - `max retries exceeded: unexpected EOF`, a minute after the last progress
     - `caa5710c3f1c part 2 attempt 5 failed: unexpected EOF, retrying in 32s`
 
-    Told apart from:
+    Not to be confused with:
     - pull-dns, pull-connect-blocked: the reason after the colon names them.
     - pull-disk-full, which ends a pull at once.
 

@@ -15,11 +15,11 @@ def listening_loopback_only(case: HostEvidence) -> Finding | None:
     127.0.0.1 is Ollama's default. A variable that was exported in a shell does not reach the service; what counts is
     the environment of the running server.
 
-    Seen as:
+    Signals:
     - `curl 127.0.0.1:11434` works on the host; from elsewhere
       `curl: (7) Failed to connect to 192.168.1.145 port 11434 after 0 ms`
 
-    Told apart from:
+    Not to be confused with:
     - firewall-reject, firewall-drop: there the socket is at 0.0.0.0, `*` or `::`. (`*:11434` serves IPv4, too.)
     - container-binds-loopback: the loopback address is the container's own.
     - unit-config-not-applied: the unit says 0.0.0.0, the running server does not know it yet.

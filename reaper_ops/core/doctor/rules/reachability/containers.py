@@ -23,11 +23,11 @@ def container_to_host_loopback(case: HostEvidence) -> Finding | None:
     `extra_hosts: ["host.docker.internal:host-gateway"]`, and it leads to the address of the bridge, where a server
     that listens on 127.0.0.1 refuses.
 
-    Seen as:
+    Signals:
     - Open WebUI: `Connection error: Cannot connect to host localhost:11434`
     - `Cannot connect to host host.docker.internal:11434 ssl:default [Connect call failed ('172.17.0.1', 11434)]`
 
-    Told apart from:
+    Not to be confused with:
     - a client on the host's network, or in the network of the server's container: localhost is right there.
     - Docker Desktop: host.docker.internal always exists.
 
@@ -58,11 +58,11 @@ def container_binds_loopback(case: HostEvidence) -> Finding | None:
     The image sets OLLAMA_HOST=0.0.0.0:11434; something overrode it. The port is published, so Docker accepts the
     connection and then finds nobody on the container's address.
 
-    Seen as:
+    Signals:
     - on the host: `curl: (56) Recv failure: Connection reset by peer` or `(52) Empty reply from server`
     - from other hosts: connection refused
 
-    Told apart from:
+    Not to be confused with:
     - container-port-not-published: nothing listens on the host.
     - a server that is starting: accepted, then silence, no reset.
 
@@ -93,10 +93,10 @@ def container_port_not_published(case: HostEvidence) -> Finding | None:
 
     `-p` is missing, or came after the image's name and so became an argument of `ollama`, or publishes another port.
 
-    Seen as:
+    Signals:
     - connection refused from the host; `docker exec ollama ollama list` works
 
-    Told apart from:
+    Not to be confused with:
     - listening-loopback-only: it is published, on 127.0.0.1.
     - container-binds-loopback: it is published, and nobody listens behind it.
 

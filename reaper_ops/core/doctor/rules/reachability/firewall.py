@@ -21,10 +21,10 @@ def firewall_drop(case: HostEvidence) -> Finding | None:
 
     The default of ufw, of cloud security groups and of Windows is to drop what is not allowed.
 
-    Seen as:
+    Signals:
     - `curl: (28) Connection timed out`; Python's TimeoutError; browsers spin
 
-    Told apart from:
+    Not to be confused with:
     - server-hung, starting-up: there the connection is accepted, and then silent.
     - firewall-reject: the answer comes at once.
     - a host that is off: nothing else on it answers either.
@@ -55,11 +55,11 @@ def firewall_reject(case: HostEvidence) -> Finding | None:
     firewalld answers `host prohibited`, which a client reads as `No route to host` (errno 113). A rule that answers
     with a reset or with `port unreachable` looks exactly like a port on which nobody listens.
 
-    Seen as:
+    Signals:
     - Python `[Errno 113] No route to host`, at once, while the host answers ping
     - curl hides it: `(7) Couldn't connect to server`
 
-    Told apart from:
+    Not to be confused with:
     - service-not-running: there the host itself is refused, too.
     - listening-loopback-only: there the socket is at 127.0.0.1.
     - no host at that address: errno 113 comes after some seconds.

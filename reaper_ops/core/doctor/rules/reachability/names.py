@@ -17,11 +17,11 @@ def dns_failure(case: HostEvidence) -> Finding | None:
     A wrong name, a container in another Compose network, a search domain that is not there, a missing line in
     /etc/hosts.
 
-    Seen as:
+    Signals:
     - `curl: (6) Could not resolve host`; `[Errno -2] Name or service not known`
     - Go: `lookup ollama: no such host`
 
-    Told apart from:
+    Not to be confused with:
     - `[Errno -3] Temporary failure in name resolution`: the resolver itself cannot be reached, so no name resolves.
     - registry-unreachable: there it is the server that cannot resolve the registry.
 
@@ -44,11 +44,11 @@ def ipv6_localhost(case: HostEvidence) -> Finding | None:
 
     Node since 17 and others take the first address of the resolver, which is often ::1. Ollama's default is 127.0.0.1.
 
-    Seen as:
+    Signals:
     - `connect ECONNREFUSED ::1:11434`
     - `dial tcp [::1]:11434: connect: connection refused`
 
-    Told apart from:
+    Not to be confused with:
     - service-not-running: there 127.0.0.1 refuses, too.
 
     Sources:
@@ -76,11 +76,11 @@ def client_host_misparsed(case: HostEvidence) -> Finding | None:
     `https://` 443. A port that is no number is replaced by 11434 with a warning. 0.0.0.0 is an address to listen on;
     clients before 0.18.3 dialled it as it is, which fails on Windows.
 
-    Seen as:
+    Signals:
     - `Failed to connect to 192.168.1.145 port 80`
     - `invalid port, using default` in the server's log
 
-    Told apart from:
+    Not to be confused with:
     - a proxy on port 80 or 443 on purpose: it answers, with 502 where Ollama is away.
 
     Sources:

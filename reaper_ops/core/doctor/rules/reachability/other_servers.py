@@ -30,10 +30,10 @@ def wrong_service_on_port(case: HostEvidence) -> Finding | None:
 
     nginx, Open WebUI, llama.cpp, LM Studio or vLLM were taken for Ollama, or stand on its port.
 
-    Seen as:
+    Signals:
     - 404 pages, HTML, `Unexpected token '<'`
 
-    Told apart from:
+    Not to be confused with:
     - proxy-400-404-path: Ollama is behind it, and some path is not passed on.
     - port-taken: our server wants this very port, and cannot have it.
 
@@ -57,11 +57,11 @@ def scheme_mismatch(case: HostEvidence) -> Finding | None:
 
     Ollama itself speaks plain HTTP only; TLS is always a proxy's.
 
-    Seen as:
+    Signals:
     - `[SSL: WRONG_VERSION_NUMBER] wrong version number`, newer: `record layer failure`; curl rc 35
     - `400 Client sent an HTTP request to an HTTPS server.`
 
-    Told apart from:
+    Not to be confused with:
     - a certificate that is not accepted: TLS is there, only its name, issuer or date is wrong.
 
     Sources:
@@ -81,11 +81,11 @@ def proxy_env_intercepts_localhost(case: HostEvidence) -> Finding | None:
     HTTP_PROXY without NO_PROXY sends even http://localhost:11434 to the proxy, with curl, Python and many others.
     (Go, and so `ollama` itself, leaves loopback addresses out, but not 0.0.0.0.) Ollama needs HTTPS_PROXY alone.
 
-    Seen as:
+    Signals:
     - `Error: something went wrong, please see the ollama server logs for details`: no answer of Ollama at all
     - 502, 403 or 407 with the proxy's own page
 
-    Told apart from:
+    Not to be confused with:
     - proxy-502: a reverse proxy in front of Ollama, which the client asks on purpose.
     - HTTPS_PROXY alone: http:// to Ollama does not use it.
 

@@ -18,11 +18,11 @@ def wsl2_network_isolation(case: HostEvidence) -> Finding | None:
     WSL 2 is a virtual machine behind NAT. Windows passes on what comes from itself to localhost, nothing from the
     LAN, and its own firewall comes on top.
 
-    Seen as:
+    Signals:
     - works inside WSL and on Windows' localhost; refused or timed out from the LAN
     - a container in WSL does not reach an Ollama on Windows
 
-    Told apart from:
+    Not to be confused with:
     - listening-loopback-only: first let the server listen on 0.0.0.0 inside WSL.
     - firewall-drop on a machine of its own.
 
@@ -49,10 +49,10 @@ def healthcheck_no_curl(case: HostEvidence) -> Finding | None:
     The image of Ollama has neither curl nor wget. The server is well; but what waits for `service_healthy` never
     starts.
 
-    Seen as:
+    Signals:
     - Compose: `dependency failed to start: container ollama is unhealthy`
 
-    Told apart from:
+    Not to be confused with:
     - a check that runs, and fails: then the server itself is the patient.
 
     Sources:

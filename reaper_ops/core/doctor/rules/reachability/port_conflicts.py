@@ -18,11 +18,11 @@ def port_taken(case: HostEvidence) -> Finding | None:
     The server cannot listen and dies at start. The holder may be another Ollama (second-instance), an SSH tunnel, a
     container of another project, LM Studio. A port below 1024 is refused for another reason: it needs root.
 
-    Seen as:
+    Signals:
     - `Error: listen tcp 127.0.0.1:11434: bind: address already in use`
     - Compose: `Bind for 127.0.0.1:11434 failed: port is already allocated`
 
-    Told apart from:
+    Not to be confused with:
     - wrong-service-on-port: a stranger answers there, but our server does not want that port.
     - bind-address-missing: `cannot assign requested address` is about the address, not the port.
     - a loop that has healed: after the last such line the server said `Listening on`.
@@ -55,11 +55,11 @@ def second_instance(case: HostEvidence) -> Finding | None:
     Somebody typed `ollama serve` while the service was there, or a container and a unit both run. The two differ in
     version, settings, user and model store; whichever has the port answers, the other fails or works unseen.
 
-    Seen as:
+    Signals:
     - models vanished, settings are ignored
     - `bind: address already in use` from `ollama serve`, with the new address in the text
 
-    Told apart from:
+    Not to be confused with:
     - port-taken: the holder is no Ollama.
     - several servers on purpose, each a service or container with a port of its own: no fault.
 

@@ -19,11 +19,11 @@ def service_not_installed(case: HostEvidence) -> Finding | None:
 
     There is no unit, no container and no release of ours; or the binary was unpacked by hand, which makes no unit.
 
-    Seen as:
+    Signals:
     - `curl: (7) Failed to connect to localhost port 11434: Couldn't connect to server`
     - `ollama: command not found`
 
-    Told apart from:
+    Not to be confused with:
     - service-not-running: there a unit or a container exists. Over the network the two look the same.
     - a masked unit: it is there, and forbidden to start (service-not-running).
 
@@ -48,11 +48,11 @@ def service_not_running(case: HostEvidence) -> Finding | None:
     installer only warns. A container is started with `docker start ollama`, a program without systemd with
     `ollama serve`.
 
-    Seen as:
+    Signals:
     - `Error: could not connect to ollama server, run 'ollama serve' to start it`
     - `[Errno 111] Connection refused`, `connect ECONNREFUSED 127.0.0.1:11434`
 
-    Told apart from:
+    Not to be confused with:
     - service-crash-looping: NRestarts grows; here it stays.
     - oompolicy-stops-service: Result=oom-kill; here it is success.
 
@@ -84,11 +84,11 @@ def service_crash_looping(case: HostEvidence) -> Finding | None:
     three seconds between starts never reach, so that unit loops for ever as `activating (auto-restart)` and never
     becomes `failed`. Ours gives up after six starts in ten minutes and is `failed` then.
 
-    Seen as:
+    Signals:
     - connection refused most of the time, an answer for a second now and then
     - `Scheduled restart job, restart counter is at 4.`
 
-    Told apart from:
+    Not to be confused with:
     - a loop that has ended: NRestarts stays high, but does not grow, and the server answers.
     - service-not-running: Result=success, and nothing starts it.
     - oompolicy-stops-service, kernel-oom-kill: the end came from lack of memory, not at start.

@@ -21,11 +21,11 @@ def bind_address_missing(case: HostEvidence) -> Finding | None:
     An address of Tailscale, of DHCP or of docker0 comes up later than the service. The vendor's unit has
     `After=network-online.target` without `Wants=`, so nothing waits for that target; ours has both.
 
-    Seen as:
+    Signals:
     - down after a reboot, well after a restart by hand
     - `listen tcp 100.101.1.2:11434: bind: cannot assign requested address`
 
-    Told apart from:
+    Not to be confused with:
     - port-taken: `address already in use`.
 
     Sources:
@@ -59,10 +59,10 @@ def starting_up(case: HostEvidence) -> Finding | None:
     It opens its port first, then tidies its blobs and searches for GPUs, and serves after that. So connections are
     accepted for up to two minutes before the first answer. A restart begins all of it anew.
 
-    Seen as:
+    Signals:
     - requests hang right after a boot or a restart; health checks flap
 
-    Told apart from:
+    Not to be confused with:
     - server-hung: the log shows that the search for GPUs ended, or the server is older than two minutes.
 
     Sources:
@@ -86,11 +86,11 @@ def server_hung(case: HostEvidence) -> Finding | None:
     A deadlock between scheduler and runner, a GPU driver or a network file system that sleeps for ever, a generation
     without an end. /api/version needs no lock, so it answers within milliseconds even under load.
 
-    Seen as:
+    Signals:
     - requests never return, of any kind
     - a process in state D
 
-    Told apart from:
+    Not to be confused with:
     - starting-up: younger than two minutes, and the log does not show `inference compute` yet.
     - swap-thrashing: it does answer, after seconds.
     - runaway-generation: /api/version answers, one model never ends (`Stopping...` in `ollama ps`).

@@ -37,11 +37,11 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
     effect: outside of [Service], in curly quotes, or split at a blank. What was exported in a shell never reaches a
     service.
 
-    Seen as:
+    Signals:
     - "I set OLLAMA_HOST and nothing changed"
     - `Warning: The unit file, source configuration file or drop-ins of ollama.service changed on disk`
 
-    Told apart from:
+    Not to be confused with:
     - listening-loopback-only: unit and server agree on 127.0.0.1.
     - unit-overwritten-by-upgrade: the lines are gone from the file.
 
@@ -80,10 +80,10 @@ def unit_overwritten_by_upgrade(case: HostEvidence) -> Finding | None:
 
     install.sh writes /etc/systemd/system/ollama.service at every run. Drop-ins survive it; so settings belong there.
 
-    Seen as:
+    Signals:
     - after `curl ... | sh`: refused from the LAN, models gone, another directory
 
-    Told apart from:
+    Not to be confused with:
     - unit-config-not-applied: the lines are in the file, and not in force.
     - an upgrade by `up`: the main unit is ours, its settings stand in a drop-in.
 
@@ -121,11 +121,11 @@ def bad_origins_panic(case: HostEvidence) -> Finding | None:
     Each item needs a scheme or a star, at most one star, and may not be empty: `example.com`, `null`, a comma at the
     end, and `http://*.a.*` all end the server.
 
-    Seen as:
+    Signals:
     - `panic: bad origin: origins must contain '*' or include http://,https://,...`
     - `panic: only one * is allowed`
 
-    Told apart from:
+    Not to be confused with:
     - cors-origin-403: the server runs, and refuses a browser's origin.
 
     Sources:

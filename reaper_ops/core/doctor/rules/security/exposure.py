@@ -26,10 +26,10 @@ def exposed_unauthenticated(case: HostEvidence) -> Finding | None:
     Ollama has no authentication (CVE-2025-63389). The server listens on more than loopback, although the inventory
     wishes loopback; or it is meant to be open, and strangers use it.
 
-    Seen as:
+    Signals:
     - models that nobody pulled, a busy GPU at night, models that are gone
 
-    Told apart from:
+    Not to be confused with:
     - `exposure: open` in a network of one's own, which the inventory wishes.
     - a proxy with a login in front: the server itself then listens on loopback.
 
@@ -108,10 +108,10 @@ def docker_bypasses_ufw(case: HostEvidence) -> Finding | None:
 
     A published port is forwarded before ufw's own rules are asked, so that ufw's answer says nothing about it.
 
-    Seen as:
+    Signals:
     - `ufw status` denies the port, and it is open from outside
 
-    Told apart from:
+    Not to be confused with:
     - firewall-drop: there the firewall does what it says.
     - rules in the chain DOCKER-USER, which do count.
 
@@ -152,10 +152,10 @@ def origins_wildcard(case: HostEvidence) -> Finding | None:
     OLLAMA_ORIGINS allows every origin, so that a page on the internet reaches the API of everyone who opens it and
     can reach this host.
 
-    Seen as:
+    Signals:
     - `Access-Control-Allow-Origin: *` for a foreign `Origin`
 
-    Told apart from:
+    Not to be confused with:
     - cors-origin-403: the other way round, a wanted page is refused.
     - `ollama_origins: ["*"]` in the inventory, which wishes it.
 

@@ -30,10 +30,10 @@ def vulnerable_version(case: HostEvidence) -> Finding | None:
     They are listed with their sources in `reaper_ops/data/vulnerabilities.json`. Most need only a request to the API;
     who can reach the port decides how much that matters.
 
-    Seen as:
+    Signals:
     - nothing, until it is abused
 
-    Told apart from:
+    Not to be confused with:
     - version-skew: an older version than wished, with or without known faults.
 
     Sources:
@@ -85,10 +85,10 @@ def runs_as_root(case: HostEvidence) -> Finding | None:
     A unit written by hand has no `User=`; or a container runs as root and sees whole directories of the host. A fault
     in the server is then a fault of the whole machine.
 
-    Seen as:
+    Signals:
     - `ps` shows root as the owner of `ollama serve`
 
-    Told apart from:
+    Not to be confused with:
     - the ordinary image, which is root inside and has only its models mounted.
     - a host that the inventory reaches as root, with `ollama_runtime: process`: it runs as whoever starts it.
 
@@ -124,10 +124,10 @@ def secrets_in_logs(case: HostEvidence) -> Finding | None:
     At each start the server prints its environment, proxy passwords included; with OLLAMA_DEBUG_LOG_REQUESTS it keeps
     whole requests.
 
-    Seen as:
+    Signals:
     - `HTTPS_PROXY:http://name:password@proxy` in the line `server config`
 
-    Told apart from:
+    Not to be confused with:
     - what reaper_ops itself shows and saves: there passwords are replaced before they leave the host.
 
     Sources:

@@ -17,12 +17,12 @@ def gpu_discovery_slow(case: HostEvidence) -> Finding | None:
     Each start asks drivers for their cards; the server listens, but answers only afterwards. An old AMD driver hangs,
     and NVIDIA's wakes every card anew where persistence mode is off.
 
-    Seen as:
+    Signals:
     - the first answer after a restart is slow; then sometimes the CPU is used
     - starting takes more than 30 s
     - `failed to finish discovery before timeout`, `GPU discovery watchdog timed out`
 
-    Told apart from:
+    Not to be confused with:
     - starting-up: a few seconds are usual.
     - server-hung: it has answered before, and stays silent now.
 

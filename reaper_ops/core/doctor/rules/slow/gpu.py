@@ -15,12 +15,12 @@ def partial_cpu_offload(case: HostEvidence) -> Finding | None:
     Weights and context together are larger than the free GPU memory. Every token then waits for the slow part, so a
     little on the CPU costs much.
 
-    Seen as:
+    Signals:
     - `ollama ps` shows `40%/60% CPU/GPU`
     - the GPU is nearly idle and the CPU busy; 10 to 50 times slower than in GPU memory alone
     - /api/ps: `size_vram` above 0 and below `size`
 
-    Told apart from:
+    Not to be confused with:
     - gpu-not-used: there `size_vram` is 0.
     - vram-held-by-others: there another program has the memory.
 
@@ -49,12 +49,12 @@ def gpu_not_used(case: HostEvidence) -> Finding | None:
 
     The group "GPU" has the reasons; this stands alone where none of them shows.
 
-    Seen as:
+    Signals:
     - `ollama ps` shows `100% CPU`
     - /api/ps: `size_vram` 0 for every model
     - `inference compute id=cpu library=cpu` in the log, on a machine with a graphics card
 
-    Told apart from:
+    Not to be confused with:
     - partial-cpu-offload: some of the model is in GPU memory.
     - a request with `num_gpu: 0`, which asks for the CPU.
 

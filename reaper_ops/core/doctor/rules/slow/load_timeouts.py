@@ -24,12 +24,12 @@ def load_timeout(case: HostEvidence) -> Finding | None:
     Without progress for five minutes (`OLLAMA_LOAD_TIMEOUT`) a load ends. The usual reason is a slow store: network
     file systems, hard disks, cloud volumes.
 
-    Seen as:
+    Signals:
     - `500 timed out waiting for llama runner to start - progress 0.00 -`, after about 300 s
     - from Ollama 0.30 on `timed out waiting for llama-server to start`
     - `gpu VRAM usage didn't recover within timeout` is only what follows
 
-    Told apart from:
+    Not to be confused with:
     - client-timeout-too-short: the text then ends in `context canceled`, and the client had left.
 
     Sources:
@@ -68,12 +68,12 @@ def client_timeout_too_short(case: HostEvidence) -> Finding | None:
     A client that leaves while a model is loaded takes the load with it. The next try begins anew, and leaves as early.
     Proxies with a short read time-out do the same.
 
-    Seen as:
+    Signals:
     - "timeout" in the client; the model never appears in /api/ps
     - `client connection closed before llama-server finished loading, aborting load`
     - `[GIN] ... | 499 |` with the same duration each time
 
-    Told apart from:
+    Not to be confused with:
     - load-timeout: there the server gave up, after minutes.
     - a person who stops an answer: then durations of the 499 differ, and it happens once.
 

@@ -29,12 +29,12 @@ def cold_start_unload(case: HostEvidence) -> Finding | None:
     An idle model leaves memory after five minutes, unless keep-alive says otherwise; the next request loads it again.
     Ten seconds are usual, minutes where its file is no longer in the page cache.
 
-    Seen as:
+    Signals:
     - the first token takes 10 to 270 s after a pause; then answers are fast
     - `load_duration` of the final object is most of `total_duration`
     - /api/ps is empty before the request
 
-    Told apart from:
+    Not to be confused with:
     - context-reload-thrash: there the model is loaded again although it was not idle, with another context.
     - model-swap-thrash: there another model took its place.
 
@@ -87,11 +87,11 @@ def context_reload_thrash(case: HostEvidence) -> Finding | None:
     A model in memory has one context. A request with another `num_ctx` (or `num_gpu`, `num_batch`) ends it and loads
     it again; keep-alive does not help.
 
-    Seen as:
+    Signals:
     - "the model unloads despite keep_alive -1"
     - `load_duration` is high for clients in turn; `context_length` of /api/ps goes to and fro
 
-    Told apart from:
+    Not to be confused with:
     - cold-start-unload: there the model had been idle for as long as keep-alive.
     - model-swap-thrash: there a different model was loaded in between, and the context is the same.
     - a load that failed and was repeated with a smaller context: the context does not come back.
@@ -134,12 +134,12 @@ def model_swap_thrash(case: HostEvidence) -> Finding | None:
     They do not fit together, or only one may be loaded; so calls that alternate between them load at every turn. Chat
     beside embeddings is the usual pair.
 
-    Seen as:
+    Signals:
     - every call is slow when two models are used in turn, and fast with one of them alone
     - names in /api/ps alternate; `load_duration` is above 0 on most calls
     - `predicted to exceed available memory, evicting`
 
-    Told apart from:
+    Not to be confused with:
     - context-reload-thrash: the same model is loaded again, with another context.
     - models-overcommitted: there a load fails, or the kernel kills.
 

@@ -25,12 +25,12 @@ def thermal_or_power_throttle(case: HostEvidence) -> Finding | None:
     Cooling is not enough for the load, or the supply brakes the card. A power cap alone is how many cards work under
     full load, and is no fault.
 
-    Seen as:
+    Signals:
     - tokens per second fall over minutes
     - `nvidia-smi` names `hw_thermal_slowdown`, `sw_thermal_slowdown` or `hw_power_brake_slowdown` as active
     - `Core temperature above threshold, cpu clock throttled` in the kernel log, again and again
 
-    Told apart from:
+    Not to be confused with:
     - partial-cpu-offload: slow from the first token on, and the GPU stays cool.
 
     Sources:
@@ -75,12 +75,12 @@ def cpu_quota_or_no_avx(case: HostEvidence) -> Finding | None:
     A quota (`--cpus`, `CPUQuota=`) below the number of cores makes threads wait for each other: Ollama starts one for
     each core all the same. Virtual machines of type kvm64 or qemu64 hide AVX2.
 
-    Seen as:
+    Signals:
     - less than 1 token per second
     - `cpu.max` of the cgroup below the cores; `nr_throttled` of `cpu.stat` grows
     - no `avx2` in /proc/cpuinfo
 
-    Told apart from:
+    Not to be confused with:
     - gpu-not-used: a GPU is there, and should do the work.
     - cpu-illegal-instruction: there the runner dies at once.
 

@@ -28,12 +28,12 @@ def same_model_queueing(case: HostEvidence) -> Finding | None:
     A loaded model answers `OLLAMA_NUM_PARALLEL` requests at a time, one by default. The others wait at the model
     without any limit and without a word; `OLLAMA_MAX_QUEUE` does not count them.
 
-    Seen as:
+    Signals:
     - answers take longer the more clients there are, and no 503 comes
     - time-outs of clients under load
     - `total_duration` is much longer than load, prompt and eval together
 
-    Told apart from:
+    Not to be confused with:
     - queue-full-503: that line is for models that wait to be loaded, and it ends in 503.
     - runaway-generation: one request never ends, and nothing behind it moves.
 
@@ -85,11 +85,11 @@ def queue_full_503(case: HostEvidence) -> Finding | None:
     More than `OLLAMA_MAX_QUEUE` requests (512 by default) stood in the line of the scheduler. This happens while
     models are loaded or switched; with a loaded model requests wait elsewhere, and get no 503.
 
-    Seen as:
+    Signals:
     - `503 server busy, please try again.  maximum pending requests exceeded`, without a Retry-After header
     - `[GIN] ... | 503 |` on /api/generate or /api/chat
 
-    Told apart from:
+    Not to be confused with:
     - proxy-502: a 503 in HTML comes from a proxy, not from Ollama.
     - same-model-queueing: long waits, and no 503.
 

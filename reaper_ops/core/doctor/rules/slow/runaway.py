@@ -20,12 +20,12 @@ def runaway_generation(case: HostEvidence) -> Finding | None:
     It lost its thread, and nothing ends it: no `num_predict`, no stop token, a client without a time-out. Everything
     behind it waits.
 
-    Seen as:
+    Signals:
     - all answers hang, the GPU or CPU is at 100 %
     - `ollama ps` shows `Stopping...`
     - `expires_at` in /api/ps is past, and the model is still listed
 
-    Told apart from:
+    Not to be confused with:
     - same-model-queueing: there answers do end, one after the other.
     - server-hung: there /api/version is slow too.
 

@@ -49,11 +49,11 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
     `sudo ollama serve`. A server with models serves them from a store that it cannot write; without models it ends at
     start.
 
-    Seen as:
+    Signals:
     - `mkdir /srv/models/blobs: permission denied: ensure path elements are traversable`
     - `open …/blobs/sha256-…-partial-0: permission denied`
 
-    Told apart from:
+    Not to be confused with:
     - unit-sandbox-blocks: the modes are right, and the unit forbids it.
     - service-home-missing: the path is the home of the user.
     - filesystem-readonly-or-inodes: `read-only file system`.
@@ -160,11 +160,11 @@ def service_home_missing(case: HostEvidence) -> Finding | None:
     The user existed before and was made without a home, or a distribution keeps it elsewhere. The server writes its key
     there at each start.
 
-    Seen as:
+    Signals:
     - `Error: could not create directory mkdir /usr/share/ollama: permission denied`
     - `panic: $HOME is not defined`
 
-    Told apart from:
+    Not to be confused with:
     - models-dir-permission: the path is the store, the home is there.
 
     Sources:

@@ -31,10 +31,10 @@ def unknown_env_var(case: HostEvidence) -> Finding | None:
     The server never warns about unknown names. Some were retired (OLLAMA_TMPDIR, OLLAMA_NEW_ENGINE, OLLAMA_MAX_VRAM),
     some never existed (OLLAMA_NUM_CTX, OLLAMA_PORT).
 
-    Seen as:
+    Signals:
     - a setting has no effect
 
-    Told apart from:
+    Not to be confused with:
     - env-value-invalid: the name is right, the value is not.
     - unit-config-not-applied: name and value are right, the server was not restarted.
 
@@ -84,11 +84,11 @@ def env_value_invalid(case: HostEvidence) -> Finding | None:
     A number that is none is replaced by the default, with a warning in the log. Of booleans, every text that Go
     does not know is true: `OLLAMA_NOPRUNE=no` means yes. A duration without a unit means seconds.
 
-    Seen as:
+    Signals:
     - `invalid environment variable, using default" key=OLLAMA_NUM_PARALLEL value=four default=1`
     - `invalid port, using default`
 
-    Told apart from:
+    Not to be confused with:
     - unknown-env-var: the name does not exist.
 
     Sources:
@@ -176,11 +176,11 @@ def version_skew(case: HostEvidence) -> Finding | None:
     Two installs lie beside each other (/usr/bin and /usr/local/bin, a container and a package), or the server was not
     restarted after an upgrade.
 
-    Seen as:
+    Signals:
     - `Warning: client version is 0.6.2`
     - the command line knows options that the server refuses
 
-    Told apart from:
+    Not to be confused with:
     - second-instance: two servers run.
 
     Sources:

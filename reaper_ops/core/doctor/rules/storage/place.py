@@ -27,10 +27,10 @@ def models_split_between_users(case: HostEvidence) -> Finding | None:
     Each user has a store of its own: the service, whoever ran `ollama serve` or `ollama pull` by hand, a container. A
     server that was started another way sees none of the models.
 
-    Seen as:
+    Signals:
     - all models disappeared; `ollama list` is empty after `ollama serve`
 
-    Told apart from:
+    Not to be confused with:
     - models-mount-missing: the disk of the store is not mounted.
     - A second store beside a full one is no fault.
 
@@ -72,10 +72,10 @@ def models_mount_missing(case: HostEvidence) -> Finding | None:
     An external or network disk was not there when the machine started, so the store is an empty directory on the root
     file system, and a pull fills that.
 
-    Seen as:
+    Signals:
     - models vanish after a reboot, and come back after `mount`
 
-    Told apart from:
+    Not to be confused with:
     - models-split-between-users: the store is where it should be, the models are in another.
     - models-dir-permission: the empty directory under the mount belongs to root; that is its consequence.
 
@@ -111,10 +111,10 @@ def volume_not_persisted(case: HostEvidence) -> Finding | None:
 
     No volume is mounted where the models are, or an anonymous one, which a new container does not get.
 
-    Seen as:
+    Signals:
     - all models are lost after `docker rm`, `docker compose down -v` or a new image
 
-    Told apart from:
+    Not to be confused with:
     - models-split-between-users: the models still lie somewhere.
 
     Sources:
@@ -152,11 +152,11 @@ def filesystem_readonly_or_inodes(case: HostEvidence) -> Finding | None:
     After a disk error the kernel mounts a file system read-only. Millions of small files use up the inodes, and the
     words are then those of a full disk.
 
-    Seen as:
+    Signals:
     - `mkdir /models/blobs: read-only file system`
     - `no space left on device` while `df -h` shows room
 
-    Told apart from:
+    Not to be confused with:
     - a store that many hosts share read-only over the network, while the models that are wished are there.
     - pull-disk-full: no bytes are free.
     - unit-sandbox-blocks: read-only for the server alone.

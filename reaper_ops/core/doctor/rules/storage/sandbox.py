@@ -22,10 +22,10 @@ def unit_sandbox_blocks(case: HostEvidence) -> Finding | None:
     ProtectHome, ProtectSystem, PrivateTmp or the paths of the unit hide the store or make it read-only for the server,
     though `ls` looks right; or SELinux or AppArmor denies it.
 
-    Seen as:
+    Signals:
     - `permission denied` or `read-only file system` in a store whose modes are right
 
-    Told apart from:
+    Not to be confused with:
     - models-dir-permission: the modes forbid it to the user in any case.
     - filesystem-readonly-or-inodes: the file system is read-only for everybody.
 

@@ -32,11 +32,11 @@ def model_not_found(case: HostEvidence) -> Finding | None:
     It was never pulled, or removed, or the name is a little wrong: `llama3` means `llama3:latest`. Or the server looks
     into another store than the one that was filled.
 
-    Seen as:
+    Signals:
     - 404 `model 'x' not found`; older: `model "x" not found, try pulling it first`
     - the OpenAI way: 404 with `"type": "not_found_error"`
 
-    Told apart from:
+    Not to be confused with:
     - cloud-model-error: a model that ends in `cloud` runs elsewhere, and its refusal names the cloud.
     - models-split-between-users: nothing is listed, and another store on the host holds it.
     - capability-400: it is there, and cannot do that.
@@ -63,12 +63,12 @@ def cloud_model_error(case: HostEvidence) -> Finding | None:
     Nobody is signed in, the plan's share is used up, the cloud is busy, or it is switched off here
     (`ollama_no_cloud`).
 
-    Seen as:
+    Signals:
     - 401 `{"error": "unauthorized", "signin_url": ...}`
     - 403 `ollama cloud is disabled: remote model is unavailable`
     - 503 `Server overloaded, please retry shortly (ref: ...)`; 429; 502 as JSON
 
-    Told apart from:
+    Not to be confused with:
     - queue-full-503: `maximum pending requests exceeded` is this server's own queue.
     - proxy-502: a page of the proxy, no JSON.
 
@@ -115,10 +115,10 @@ def capability_400(case: HostEvidence) -> Finding | None:
 
     Not every model chats, thinks, calls tools or makes embeddings; the server says so and is well.
 
-    Seen as:
+    Signals:
     - 400 `"x" does not support chat`, `generate`, `tools` or `thinking`
 
-    Told apart from:
+    Not to be confused with:
     - an embedding model that refuses to generate: it is not made for it, and nothing is wrong.
     - pull-partial-corrupt: weights that are gone or not readable bring the same 400 for a model that could.
     - model-not-found: 404.

@@ -39,10 +39,10 @@ def host_header_403(case: HostEvidence) -> Finding | None:
     Ollama accepts there only loopback names, private addresses, its own host name and `.local`, `.internal`,
     `.localhost`, as a guard against DNS rebinding. A server on another address does not look at Host.
 
-    Seen as:
+    Signals:
     - `403 Forbidden` with an empty body through nginx, ngrok, cloudflared or tailscale serve; the direct way works
 
-    Told apart from:
+    Not to be confused with:
     - cors-origin-403: only with an Origin header; here a plain request without one is refused.
     - a 403 with a page or a text: the proxy's own.
 
@@ -70,11 +70,11 @@ def cors_origin_403(case: HostEvidence) -> Finding | None:
     The list holds localhost, 127.0.0.1, 0.0.0.0 with any port, and app, file, tauri and vscode pages; more through
     `OLLAMA_ORIGINS`. `Origin: null` is only allowed by `*`.
 
-    Seen as:
+    Signals:
     - `blocked by CORS policy` in the browser; 403 with an empty body for extensions and web views
     - `[GIN] ... | 403 | ... | OPTIONS "/api/chat"` in the log
 
-    Told apart from:
+    Not to be confused with:
     - host-header-403: refused without any Origin too.
     - a page that nobody knows: then the refusal is the protection at work.
 
@@ -107,10 +107,10 @@ def proxy_502(case: HostEvidence) -> Finding | None:
     The server is down, or the proxy asks at a wrong place: `localhost` that is IPv6 first, a container's name of
     another network, an old port.
 
-    Seen as:
+    Signals:
     - `502 Bad Gateway`, with the proxy's own page and Server header
 
-    Told apart from:
+    Not to be confused with:
     - cloud-model-error: Ollama itself says 502 about its cloud, as JSON with `error`.
     - proxy-504-timeout: it was reached, and took too long.
 
@@ -141,10 +141,10 @@ def proxy_504_timeout(case: HostEvidence) -> Finding | None:
     While a model is loaded, or a long prompt read, no byte comes. nginx waits 60 seconds for one, Cloudflare 100
     (and then says 524).
 
-    Seen as:
+    Signals:
     - `504 Gateway Time-out` after the same time each time; streams that arrive in one lump
 
-    Told apart from:
+    Not to be confused with:
     - proxy-502: the proxy was not let in at all.
     - load-timeout: Ollama itself gave up, with 500 and a text.
 
@@ -168,11 +168,11 @@ def proxy_400_404_path(case: HostEvidence) -> Finding | None:
 
     A rewritten prefix, a base URL with `/api` or `/v1` twice, a redirect to https that makes a GET of a POST.
 
-    Seen as:
+    Signals:
     - 400, 404 or 405 through the proxy, while `/api/version` works directly
     - no `[GIN]` line for the request in Ollama's log
 
-    Told apart from:
+    Not to be confused with:
     - model-not-found: 404 as JSON, which names the model.
     - wrong-service-on-port: another program, and no Ollama behind it.
 
