@@ -6,17 +6,17 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
+from reaper_ops.adapters import entering, login, process, utf8
 from reaper_ops.adapters import inventory_files as beside
-from reaper_ops.adapters import login, process, utf8
+from reaper_ops.adapters.source import EXTRA, secrets
 from reaper_ops.adapters.source import Source as Source
-from reaper_ops.adapters.source import secrets
 from reaper_ops.core.inventory import complaint
 from reaper_ops.core.inventory import hosts as core_inventory
 from reaper_ops.core.inventory.hosts import Inventory
@@ -29,7 +29,10 @@ Known = Mapping[str, Mapping[str, Any]]
 CALM = "import atexit, gc; gc.set_threshold(100_000, 50, 50); atexit.register(gc.freeze)"
 BOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 15)" if sys.platform == "linux" else "pass"
 """PR_SET_PDEATHSIG, SIGTERM: whoever kills us outright, ends Ansible too; it would else wait for ever."""
-PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; import ansible.__main__ as a; a.main()")
+READ = f"json.load(open(os.environ.pop('{EXTRA}')))"
+WORDS = f"import json, os, sys; sys.argv[2:2] = {READ} if '{EXTRA}' in os.environ else []"
+"""Variables that were typed: everybody on this machine reads a command line, and nobody this file."""
+PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; {WORDS}; import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
 
 
@@ -50,6 +53,20 @@ class Run:
     def withheld(self) -> dict[str, tuple[str, ...]]:
         """By host: what was not done, because the host was no more as it was shown."""
         return {e["host"]: tuple(e["result"]["withheld"]) for e in self.results if e.get("result", {}).get("withheld")}
+
+    def renewed(self, hosts: Sequence[str], later: Run) -> Run:
+        """With what a later run says of these hosts."""
+
+        def kept(texts: Mapping[str, str]) -> dict[str, str]:
+            return {host: text for host, text in texts.items() if host not in hosts}
+
+        return Run(
+            tuple(event for event in self.results if event["host"] not in hosts) + later.results,
+            {**kept(self.unreachable), **later.unreachable},
+            {**kept(self.failed), **later.failed},
+            frozenset(one for one in self.broken if one[0] not in hosts) | later.broken,
+            {**kept(self.steps), **later.steps},
+        )
 
     def of(self, host: str) -> tuple[Event, ...]:
         return tuple(event for event in self.results if event["host"] == host)
@@ -82,7 +99,7 @@ def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) 
     env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", **utf8.environment()}
     env |= {} if vars_plugins else {"ANSIBLE_VARS_ENABLED": ""}
     with secrets(source) as secret:
-        result = process.run([*argv, *secret.words], env=env)
+        result = process.run([*argv, *secret.words], env={**env, **secret.env})
     if result.rc != 0:
         said = complaint.of_listing(result.stderr)
         raise ReaperError(_near(said.place) or ", ".join(source.inventory), _near(said.problem), said.hint)
@@ -185,6 +202,8 @@ class Playing:
     name: str
     source: Source
     program: process.Started
+    again: Callable[[str, OnEvent | None], Run]
+    """The same for hosts that could not be entered, once a person has answered what ssh asked."""
     begun: Callable[[], None] = lambda: None
     """Called once Ansible has read what it needs of its caller."""
 
@@ -216,7 +235,8 @@ class Playing:
         run = _collect(events)
         if not any(event["event"] == "stats" for event in events):
             raise CommandError(f"ansible playbook {self.name}", complaint.sentence(result.stderr + result.stdout), "")
-        return run
+        answered = entering.answered(events, on_event)
+        return run.renewed(answered, self.again(",".join(answered), on_event)) if answered else run
 
 
 @contextmanager
@@ -236,12 +256,16 @@ def playing(
     argv += ["--check"] if check else []
     argv += ["--diff"] if diff else []
     env = {**_environment(), "REAPER_OPS_LISTING": "1" if listing else "0"}
+
+    def again(hosts: str, on_event: OnEvent | None) -> Run:
+        return playbook(name, source, on_event=on_event, limit=hosts, check=check, diff=diff, variables=variables)
+
     with (
         _handed(variables) as words,
         secrets(source) as secret,
         process.started([*argv, *words, *secret.words], env={**env, **secret.env}) as program,
     ):
-        yield Playing(name, source, program, secret.forget)
+        yield Playing(name, source, program, again, secret.forget)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reaper_ops.adapters import process
 from reaper_ops.core.inventory import access
+from reaper_ops.errors import CommandError
 
 Event = Mapping[str, Any]
 TROUBLED = {"failed", "unreachable"}
@@ -20,12 +22,22 @@ def in_words(event: Event) -> Event:
         return event
     given = event.get("login") or {}
     key = str(given.get("key") or "")
-    login = access.Login(**{**given, "locked": bool(key) and has_passphrase(key)})
+    login = access.Login(**{**given, "locked": bool(key) and has_passphrase(key) and not is_loaded(key)})
     trouble = access.of_result(event.get("result") or {}, login)
     if trouble is None:
         return event
     result = {"msg": str(trouble), "next_step": trouble.step, "entered": False}
-    return {**event, "result": {**event["result"], "module_stderr": "", **result}}
+    asks = {"asks": {"kind": trouble.asks, "words": trouble.words}} if trouble.asks else {}
+    return {**event, **asks, "result": {**event["result"], "module_stderr": "", **result}}
+
+
+def is_loaded(path: str) -> bool:
+    """Whether an agent offers the key already: then its passphrase is not what is missing."""
+    try:
+        shown = process.run(["ssh-keygen", "-l", "-f", str(Path(path).expanduser())]).stdout.split()
+        return len(shown) > 1 and shown[1] in process.run(["ssh-add", "-l"]).stdout.split()
+    except CommandError:
+        return False
 
 
 def has_passphrase(path: str) -> bool:

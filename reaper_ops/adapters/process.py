@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from reaper_ops.errors import CommandError
@@ -49,6 +51,37 @@ def run(
     except subprocess.TimeoutExpired:
         raise CommandError(argv[0], f"did not end within {timeout:g} s") from None
     return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def on_terminal(argv: Sequence[str], *, reads: bool = False) -> Result:
+    """Runs argv where it can open the terminal and ask a person; what it prints elsewhere is kept from the screen.
+
+    reads: its standard input is the terminal too.
+    """
+    try:
+        with Path("/dev/tty" if reads else os.devnull).open("rb") as stdin:
+            done = subprocess.run(
+                list(argv), stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            )
+    except FileNotFoundError:
+        raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+    return Result(tuple(argv), done.returncode, "", done.stderr)
+
+
+def companion(argv: Sequence[str]) -> str:
+    """Starts a program that runs until its standard input ends, which is at the end of ours; its first line."""
+    try:
+        program = subprocess.Popen(
+            list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+    except FileNotFoundError:
+        raise CommandError(argv[0], "program not found", "install it, or check PATH") from None
+    assert program.stdin is not None
+    assert program.stdout is not None
+    atexit.register(program.wait)
+    atexit.register(program.stdin.close)
+    with program.stdout as first:
+        return first.readline().strip()
 
 
 def spawn(argv: Sequence[str], log: str, *, env: Mapping[str, str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+EXTRA = "REAPER_OPS_EXTRA_VARS"
+VARIABLES = {"become": "ANSIBLE_BECOME_PASSWORD_FILE", "extra": EXTRA}
 MEMORY = ("/dev/shm",)  # noqa: S108 - a directory of our own is made in it
 
 
@@ -42,15 +45,13 @@ class Source:
         return not any(given)
 
     def argv(self, *, limit: str | None = None) -> list[str]:
-        """Words for the inventory, which `ansible inventory` knows too."""
+        """Words for the inventory, which `ansible inventory` knows too; the extra variables are among the secrets."""
         words: list[str] = []
         for path in self.inventory:
             words += ["-i", path]
         chosen = limit if limit is not None else self.limit
         if chosen is not None:
             words += ["--limit", chosen]
-        for item in self.extra_vars:
-            words += ["-e", item]
         for path in self.vault_password_files:
             words += ["--vault-password-file", path]
         return words
@@ -65,27 +66,26 @@ class Source:
 
 @dataclass(frozen=True)
 class Secrets:
-    """Words for the command line and variables for one run of Ansible; directory holds the typed passwords."""
+    """Words for the command line and variables for one run of Ansible; directory holds what was typed."""
 
     words: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
 
     def forget(self) -> None:
-        """Once the run has begun, Ansible holds the passwords itself."""
+        """Once the run has begun, Ansible holds them itself."""
         if self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @contextmanager
 def secrets(source: Source) -> Iterator[Secrets]:
-    """Typed passwords lie in memory, in a directory of ours alone, until Ansible has read them.
+    """Typed passwords and variables lie in memory, in a directory of ours alone, until Ansible has read them.
 
     It reads no pipe: it resolves each path to the end first.
     """
     env = {"ANSIBLE_BECOME_PASSWORD_FILE": source.become_password_file} if source.become_password_file else {}
-    typed = {"become": source.become_password, "vault": source.vault_password}
-    files = {kind: text for kind, text in typed.items() if text is not None}
+    files = _typed(source)
     if not files:
         yield Secrets((), env)
         return
@@ -94,11 +94,21 @@ def secrets(source: Source) -> Iterator[Secrets]:
         for kind, text in files.items():
             (directory / kind).touch(mode=0o600)
             (directory / kind).write_text(text + "\n", encoding="utf-8")
-        env |= {"ANSIBLE_BECOME_PASSWORD_FILE": str(directory / "become")} if "become" in files else {}
+        env |= {name: str(directory / kind) for kind, name in VARIABLES.items() if kind in files}
         words = ("--vault-password-file", str(directory / "vault")) if "vault" in files else ()
         yield Secrets(words, env, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _typed(source: Source) -> dict[str, str]:
+    words = [word for item in source.extra_vars for word in ("-e", item)]
+    typed = {
+        "become": source.become_password,
+        "vault": source.vault_password,
+        "extra": json.dumps(words) if words else None,
+    }
+    return {kind: text for kind, text in typed.items() if text is not None}
 
 
 def _usable(place: str) -> bool:

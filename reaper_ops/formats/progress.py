@@ -60,7 +60,7 @@ class ProgressJson(_QuietProgress):
     """Events of hosts on standard error, one JSON object a line; the report alone is on standard output."""
 
     def __call__(self, event: Event) -> None:
-        if event["event"] in {"start", "changed", "failed", "unreachable", "progress", "waiting"}:
+        if event["event"] in {"start", "changed", "failed", "unreachable", "progress", "waiting", "asking"}:
             kept = {k: v for k, v in event.items() if k != "result"}
             sys.stderr.write(json.dumps(kept) + "\n")
 
@@ -77,7 +77,7 @@ class ProgressLines(_QuietProgress):
             self._line(event["host"], f"{event['task']}: changed")
         elif kind in {"failed", "unreachable"}:
             self._line(event["host"], f"{kind}: {_why(event)}")
-        elif kind == "waiting":
+        elif kind in {"waiting", "asking"}:
             self._line(event["host"], str(event["text"]))
         elif kind == "progress":
             self._progress(event)
@@ -135,6 +135,10 @@ class ProgressLive:
     def __call__(self, event: Event) -> None:
         host = event.get("host")
         if not host:
+            return
+        if event["event"] == "asking":
+            self.pause()
+            sys.stderr.write(f"{visible.one_line(host)}: {visible.one_line(str(event['text']))}\n")
             return
         self._bars.start()
         if host not in self._rows:

@@ -51,6 +51,45 @@ def test_typed_passwords_are_read_by_ansible_and_then_gone(tmp_path: Path, monke
     assert not any(secret in shown for secret in SECRETS)
 
 
+OURS = ansible.assets.playbook
+LOOK = """
+import pathlib, sys
+seen, mark = [], "-".join(("geheim", sys.argv[2]))
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    for name in ("cmdline", "environ"):
+        try:
+            text = (process / name).read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        seen += [f"{process}/{name}"] if mark in text else []
+pathlib.Path(sys.argv[1]).write_text(str(seen))
+"""
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.copy: {{content: "{{{{ token }}}} {{{{ other }}}}", dest: "{0}/got", mode: "0600"}}
+    - ansible.builtin.command: "{1} {0}/look.py {0}/seen {{{{ '{0}' | basename }}}}"
+"""
+
+
+def test_typed_variables_are_in_no_process_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task looks at every process of this machine while Ansible runs; the last one typed counts."""
+    (tmp_path / "play.yml").write_text(PLAY.format(tmp_path, sys.executable))
+    (tmp_path / "look.py").write_text(LOOK)
+    (tmp_path / "more.json").write_text(json.dumps({"token": "from-file", "other": "from-file"}))
+    monkeypatch.setattr(ansible.assets, "playbook", lambda name: tmp_path / name if name == "play.yml" else OURS(name))
+    (tmp_path / "hosts").write_text(f"here ansible_connection=local ansible_python_interpreter={sys.executable}\n")
+    secret = "-".join(("geheim", tmp_path.name))
+    extra = (f"token={secret}", f"@{tmp_path}/more.json", f"token='{secret} too'")
+    source = Source((str(tmp_path / "hosts"),), extra_vars=extra)
+    assert ansible.extra_names(source) == {"token", "other"}
+    run = ansible.playbook("play.yml", source)
+    assert not run.failed
+    assert (tmp_path / "got").read_text() == f"{secret} too from-file"
+    assert (tmp_path / "seen").read_text() == "[]"
+
+
 def test_a_run_that_breaks_leaves_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ansible, "PROGRAM", (sys.executable, "-c", "import sys; sys.exit('broken')"))
     made: list[Path] = []

@@ -23,10 +23,18 @@ class Login:
     @property
     def command(self) -> str:
         """The ssh that a person types to see the same."""
-        words = ["ssh", *_split(self.args)]
+        return shlex.join(self.words())
+
+    @property
+    def asking(self) -> str:
+        """The same, which asks whether the host key is right even where ssh is set to refuse."""
+        return shlex.join(self.words("-o", "StrictHostKeyChecking=ask"))
+
+    def words(self, *options: str) -> tuple[str, ...]:
+        words = ["ssh", *options, *_split(self.args)]
         words += ["-i", self.key] if self.key else []
         words += ["-p", self.port] if self.port not in {"", "22"} else []
-        return shlex.join([*words, f"{self.user}@{self.host}" if self.user else self.host])
+        return (*words, f"{self.user}@{self.host}" if self.user else self.host)
 
     @property
     def who(self) -> str:
@@ -35,15 +43,21 @@ class Login:
 
 @dataclass(frozen=True)
 class Trouble:
-    """problem is one sentence; step is what to type or set."""
+    """problem is one sentence; step is what to type or set.
+
+    asks: what ssh would ask a person, HOST_KEY or PASSPHRASE; words: the program that asks it.
+    """
 
     problem: str
     step: str
+    asks: str = ""
+    words: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.problem}; {self.step}"
 
 
+HOST_KEY, PASSPHRASE = "host key", "passphrase"
 ENTER = "`{login.command}` shows the same"
 ADDRESS = "check ansible_host, and that the host is on: `ping {0}`"
 CHANGED = re.compile(r'^\s*ssh-keygen -f "([^"\n]+)" -R "([^"\n]+)"', re.MULTILINE)
@@ -55,9 +69,9 @@ RULES = (
         "install OpenSSH's client, for example `apt-get install openssh-client`",
     ),
     (
-        r"Host key verification failed|because Host Key checking is enabled",
-        "its SSH host key is not known on this machine, and there was nobody to confirm it",
-        "compare its fingerprint and answer yes: `{login.command} true`",
+        r"you have requested strict checking",
+        "its SSH host key is not known on this machine, and StrictHostKeyChecking lets nobody confirm it",
+        "compare its fingerprint and answer yes: `{login.asking} true`",
     ),
     (
         r"^(?:Warning: )?Identity file (\S+) not accessible|^no such identity: (\S+): No such file",
@@ -185,6 +199,7 @@ RULES = (
         "look at it (`df -h {0}`), or set ansible_remote_tmp to another place, such as /var/tmp/.ansible",
     ),
 )
+UNCONFIRMED = re.compile(r"Host key verification failed|because Host Key checking is enabled")
 _RULES = tuple((re.compile(pattern, re.MULTILINE), problem, step) for pattern, problem, step in RULES)
 _DENIED = re.compile(r"^(?:(\S+)@)?[^\s@]+: Permission denied \(([\w,-]*)\)", re.MULTILINE)
 
@@ -195,7 +210,15 @@ def of_result(result: Mapping[str, Any], login: Login) -> Trouble | None:
     text = "\n".join(str(part) for part in parts if part).replace("\r", "")
     text = re.sub(r"Data could not be sent to remote host .*?can be reached over ssh: ", "\n", text)
     text = text.replace("Failed to connect to the host via ssh: ", "\n")
-    return _changed_key(text, login) or _by_rule(text, login) or _denied(text, login)
+    return _changed_key(text, login) or _by_rule(text, login) or _unknown_key(text, login) or _denied(text, login)
+
+
+def _unknown_key(text: str, login: Login) -> Trouble | None:
+    if not UNCONFIRMED.search(text):
+        return None
+    problem = "its SSH host key is not known on this machine, and there was nobody to confirm it"
+    step = f"compare its fingerprint and answer yes: `{login.command} true`"
+    return Trouble(problem, step, HOST_KEY, login.words())
 
 
 def _changed_key(text: str, login: Login) -> Trouble | None:
@@ -226,7 +249,9 @@ def _denied(text: str, login: Login) -> Trouble | None:
         return None
     user = match[1] or login.who
     if login.locked:
-        return Trouble(f"the key {login.key} has a passphrase, and nobody could type it", f"`ssh-add {login.key}`")
+        words = ("ssh-add", login.key)
+        problem = f"the key {login.key} has a passphrase, and nobody could type it"
+        return Trouble(problem, f"`{shlex.join(words)}`", PASSPHRASE, words)
     step = f"name the right --user and --private-key; {ENTER.format(login=login)}"
     return Trouble(f"{user} was not let in: the host accepts no key or password of ours ({match[2]})", step)
 

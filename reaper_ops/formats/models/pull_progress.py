@@ -138,7 +138,7 @@ class PullLive:
         self._all = self._view.add_task("all", total=None, stage="")
         self._tasks: dict[tuple[str, str], Any] = {}
         self._seen: set[tuple[str, str]] = set()
-        self._summed = 0.0
+        self._summed, self._asked = 0.0, False
         self._room = max(4, self._view.console.height - 5)
 
     def __enter__(self) -> Self:
@@ -154,10 +154,22 @@ class PullLive:
         self._view.stop()
 
     def __call__(self, event: Event) -> None:
+        if event["event"] == "asking":
+            self._ask(event)
+            return
+        if self._asked:
+            self._view.start()
+            self._asked = False
         for key in self._bars.take(event):
             self._show(key)
         if event["event"] != "progress" or time.monotonic() - self._summed >= SUM_EVERY:
             self._sum()
+
+    def _ask(self, event: Event) -> None:
+        """The screen is ssh's until the next event."""
+        self._view.stop()
+        self._asked = True
+        sys.stderr.write(f"{visible.one_line(event['host'])}: {visible.one_line(str(event['text']))}\n")
 
     def _sum(self) -> None:
         rows, self._summed = self._bars.rows.values(), time.monotonic()
