@@ -71,6 +71,11 @@ KINDS: Mapping[str, Callable[[str], str]] = {
 """What a place takes; any other takes a word."""
 
 
+def places(template: str) -> frozenset[str]:
+    """Names of the template's places."""
+    return frozenset(_PLACE.findall(template))
+
+
 def command(template: str, values: Mapping[str, str]) -> Ready:
     """The template with its places filled; one without a value stands in capitals, for a person to fill."""
     return Ready("".join(_parts(template, values)))

@@ -36,7 +36,8 @@ class Automate(StrEnum):
 class Step:
     """One step of a remedy. command is typed on the host, with `{places}`; action is our own (see core.remedy).
 
-    within: places whose directories the path must lie in; without them it may be any path of the host.
+    within: places whose directories the path must lie in; without them it may be any path of the host. unknown: the
+    sentence instead, for a host whose evidence does not give what the command needs.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Step:
     automate: Automate = Automate.NEVER
     action: str = ""
     within: tuple[str, ...] = ()
+    unknown: str = ""
 
 
 @dataclass(frozen=True)

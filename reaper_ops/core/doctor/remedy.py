@@ -62,7 +62,7 @@ def places(case: HostEvidence) -> dict[str, str]:
     return {
         **GENERIC,
         "up": case.ours(),
-        "restart": shell.Ready(case.restart().removeprefix(case.on_host("")).replace("; then ", "; ")),
+        "restart": shell.Ready(_restart(case)),
         "start": shell.Ready(start),
         **_logs(case),
         "host": case.host,
@@ -71,6 +71,17 @@ def places(case: HostEvidence) -> dict[str, str]:
         "models_dir": case.models_dir,
         "ollama": _client(case),
     }
+
+
+def _restart(case: HostEvidence) -> str:
+    """Of a process: ended by its number, and started by `up`, which finds it missing."""
+    if case.settings.ollama_runtime != "process":
+        return "docker restart ollama" if case.settings.ollama_runtime == "docker" else GENERIC["restart"]
+    process = case.facts.process if case.facts else None
+    try:
+        return f"{shell.command('kill {pid}', {'pid': str(process.pid)})}; {case.ours()}" if process else case.ours()
+    except shell.ValueRefused:
+        return case.ours()
 
 
 def _client(case: HostEvidence) -> shell.Ready:
@@ -99,12 +110,16 @@ def _logs(case: HostEvidence) -> dict[str, str]:
 
 READY = frozenset({"up", "restart", "start", "log", "all_log", "recent_log", "source", "ollama"})
 UNTYPED = "What it is about cannot be typed safely, so no command is shown: see the evidence."
+UNNAMED = "The evidence does not name {}, so no command is shown."
 OUTSIDE = "That path is not where this belongs, so no command is shown: see the evidence."
 
 
 def step(template: Step, ours: Mapping[str, str], values: Mapping[str, str]) -> Step:
     """A step for one host. ours: its places; values: what the finding says, which is always from outside."""
     known = {**ours, **{name: str.__str__(value) for name, value in values.items() if name not in READY}}
+    lacking = shell.places(template.command) - known.keys()
+    if lacking:
+        return Step(_without(template, known, lacking), "", Automate.NEVER)
     text = fill(template.text, known)
     try:
         command = shell.command(template.command, known)
@@ -113,6 +128,14 @@ def step(template: Step, ours: Mapping[str, str], values: Mapping[str, str]) -> 
     if template.within and not shell.below(known.get("path", ""), tuple(known.get(n, "") for n in template.within)):
         return Step(f"{text} {OUTSIDE}", "", Automate.NEVER)
     return replace(template, text=text, command=command)
+
+
+def _without(template: Step, known: Mapping[str, str], lacking: frozenset[str]) -> str:
+    """A step that lacks a value is a sentence: nobody types a placeholder."""
+    if template.unknown:
+        return fill(template.unknown, known)
+    named = {name: f"the {name.replace('_', ' ')}" for name in lacking}
+    return f"{fill(template.text, {**named, **known})} {UNNAMED.format(' and '.join(sorted(named.values())))}"
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

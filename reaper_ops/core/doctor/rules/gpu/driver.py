@@ -29,14 +29,14 @@ REFUSED = (
 REBUILD = (
     Step(
         "Install the headers of the running kernel and build the module.",
-        "sudo apt install linux-headers-$(uname -r) && sudo dkms autoinstall",
+        'sudo apt install "linux-headers-$(uname -r)" && sudo dkms autoinstall',
     ),
     Step("Load it, then restart Ollama.", "sudo modprobe nvidia nvidia_uvm && {restart}"),
 )
 REBUILD_RPM = (
     Step(
         "Install the sources of the running kernel and build the module.",
-        "sudo dnf install kernel-devel-$(uname -r) && sudo dkms autoinstall",
+        'sudo dnf install "kernel-devel-$(uname -r)" && sudo dkms autoinstall',
     ),
     REBUILD[1],
 )

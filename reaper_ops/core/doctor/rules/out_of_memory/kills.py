@@ -104,7 +104,8 @@ def container_memory_limit_oom(case: HostEvidence) -> Finding | None:
     boxed = case.settings.ollama_runtime == "docker" or bool(case.facts and case.facts.system.container)
     whose = "the container's" if boxed else "a control group's"
     summary = f"{whose} memory limit{limit} was met, and the kernel killed {_who(dead)}"
-    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _CONTAINER))
+    steps = _CONTAINER if case.settings.ollama_memory_max else _OTHER_CONTAINER
+    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, steps))
 
 
 def systemd_memorymax_oom(case: HostEvidence) -> Finding | None:
@@ -133,7 +134,12 @@ def systemd_memorymax_oom(case: HostEvidence) -> Finding | None:
     lid = room.limit(case)
     limit = f" ({lid.where}, {room.gib(lid.size)})" if lid else ""
     summary = f"the service's memory limit{limit} was met, and the kernel killed {_who(dead)}"
-    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _UNIT))
+    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _unit(case)))
+
+
+def _unit(case: HostEvidence) -> tuple[Step, ...]:
+    """Where the inventory sets no limit, somebody else does."""
+    return _UNIT if case.settings.ollama_memory_max else _UNIT[1:]
 
 
 def _throttled(case: HostEvidence) -> Finding | None:
@@ -149,7 +155,7 @@ def _throttled(case: HostEvidence) -> Finding | None:
         Evidence("/proc/pressure/memory", f"full avg10={pressure.full:.1f}"),
     )
     summary = f"the service is held at its MemoryHigh of {room.gib(cgroup.high)}, and waits for its own memory"
-    return Finding(summary, shown, Confidence.LIKELY, severity=Severity.WARNING, steps=_UNIT)
+    return Finding(summary, shown, Confidence.LIKELY, severity=Severity.WARNING, steps=_unit(case))
 
 
 def oompolicy_stops_service(case: HostEvidence) -> Finding | None:
@@ -245,6 +251,7 @@ def _login_scope(case: HostEvidence) -> Finding | None:
                 "systemd-oomd killed a login scope of this user, and Ollama may have run in it",
                 (Evidence("journal of systemd-oomd", excerpt(hit.line)),),
                 Confidence.POSSIBLE,
+                steps=_OOMD[:2],
             )
     return None
 
@@ -261,9 +268,14 @@ _KERNEL = (
     _SMALLER,
 )
 _CONTAINER = (Step("Raise the limit: `ollama_memory_max` in the inventory; then", "{up}"), _LESS, _SMALLER)
+_OTHER_CONTAINER = (
+    Step("Raise the memory limit where the container is started: `docker run --memory`, or `mem_limit` of Compose."),
+    _LESS,
+    _SMALLER,
+)
 _UNIT = (
     Step("Raise `ollama_memory_max` to the model's size, its context and 1 GiB, or remove it; then", "{up}"),
-    Step("Remove `MemoryMax=` and `MemoryHigh=` that others wrote.", "systemctl cat ollama"),
+    Step("Raise or remove `MemoryMax=` and `MemoryHigh=` that others wrote.", "systemctl cat ollama"),
     _LESS,
     _SMALLER,
 )

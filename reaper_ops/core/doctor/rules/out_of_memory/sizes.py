@@ -244,7 +244,7 @@ def ram_preflight_absent(case: HostEvidence) -> Finding | None:
     )
     confidence = Confidence.LIKELY if ended is not None and not failed else Confidence.CERTAIN
     severity = Severity.ERROR if ended is not None else Severity.WARNING
-    return Finding(summary, shown, confidence, {"model": name}, severity, room.started(case, _REPLACE))
+    return Finding(summary, shown, confidence, {"model": name}, severity, room.started(case, _replace(case)))
 
 
 def _failed_model(case: HostEvidence) -> str:
@@ -267,6 +267,12 @@ _FEWER = (
     Step("Set `ollama_max_loaded_models: 1` and a shorter `ollama_keep_alive` in the inventory; then", "{up}"),
     Step("Where a client pins a model with `keep_alive: -1`, let it stop that."),
 )
+
+
+def _replace(case: HostEvidence) -> tuple[Step, ...]:
+    """Nothing limits the memory of a plain process."""
+    return _REPLACE[:1] if case.settings.ollama_runtime == "process" else _REPLACE
+
 
 _REPLACE = (
     Step("Replace {model} by a smaller model or quantization under `ollama_models`; then", "{up}"),

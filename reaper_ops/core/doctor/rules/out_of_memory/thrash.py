@@ -102,7 +102,8 @@ def swap_thrashing(case: HostEvidence) -> Finding | None:
         used = memory.swap_total - memory.swap_free
         shown.append(Evidence("meminfo", f"available {room.gib(memory.available)}, swap used {room.gib(used)}"))
     names = [row.name for row in case.seen.loaded or ()]
-    values, steps = ({"model": names[0]}, (_UNLOAD, *_SMALLER)) if names else ({}, _SMALLER)
+    smaller = _SMALLER[:1] if case.settings.ollama_runtime == "process" else _SMALLER
+    values, steps = ({"model": names[0]}, (_UNLOAD, *smaller)) if names else ({}, smaller)
     what = f"{', '.join(names)} is loaded" if names else "a model is loaded"
     return Finding(
         f"the host is busy moving memory to swap and back while {what}", tuple(shown), values=values, steps=steps

@@ -167,7 +167,12 @@ RULES = (
         pull_lost_on_restart,
         Severity.WARNING,
         steps=(
-            Step("Finish the pull before any restart; `ollama list` shows what is missing.", "{ollama} pull MODEL"),
+            Step(
+                "Pull the missing models before any restart; each download goes on where it stopped.",
+                "{up}",
+                Automate.ASK,
+                "apply",
+            ),
             Step("Or keep it over a restart: `ollama_env: {OLLAMA_NOPRUNE: true}` in the inventory for that time."),
             Step("Or leave it to the next start, where nobody wants that model."),
         ),

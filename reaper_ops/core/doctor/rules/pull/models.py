@@ -43,7 +43,7 @@ def model_incompatible(case: HostEvidence) -> Finding | None:
     model = _model_of(case, said.text)
     version = case.seen.version or case.settings.ollama_version
     summary = f"{model or 'a model'} cannot be loaded by Ollama {version}: they do not fit"
-    return Finding(summary, (said,), values={"model": model or "MODEL"})
+    return Finding(summary, (said,), values={"model": model} if model else {})
 
 
 def _said(case: HostEvidence) -> Evidence | None:
@@ -177,7 +177,13 @@ RULES = (
         model_incompatible,
         Severity.ERROR,
         steps=(
-            Step("Pull it again: the registry may have a newer file.", "{ollama} pull {model}", Automate.ASK, "pull"),
+            Step(
+                "Pull {model} again: the registry may have a newer file.",
+                "{ollama} pull {model}",
+                Automate.ASK,
+                "pull",
+                unknown="Pull the model that was asked for again (`ollama pull`): the registry may have a newer file.",
+            ),
             Step("Raise `ollama_version` in the inventory; look first whether the GPU driver suits it.", "{up}"),
         ),
         needs=("journal.log",),

@@ -40,7 +40,14 @@ def wsl2_network_isolation(case: HostEvidence) -> Finding | None:
         return None
     asked = Evidence("on the host itself", f"GET {local.path}: HTTP {local.status}")
     summary = "the server answers inside WSL, and Windows does not pass the port on"
-    return Finding(summary, (heard(failed), asked, Evidence("uname -r", facts.system.kernel)), Confidence.LIKELY)
+    return Finding(
+        summary, (heard(failed), asked, Evidence("uname -r", facts.system.kernel)), Confidence.LIKELY, _address(case)
+    )
+
+
+def _address(case: HostEvidence) -> dict[str, str]:
+    own = [text for text in case.traces.addresses or () if "." in text and not text.startswith("127.")]
+    return {"address": own[0]} if own else {}
 
 
 def healthcheck_no_curl(case: HostEvidence) -> Finding | None:
@@ -94,9 +101,11 @@ RULES = (
                 "wsl --shutdown",
             ),
             Step(
-                "Or, in an administrator's PowerShell, with the address of WSL:",
+                "Or, in an administrator's PowerShell, pass the port on to WSL, again when its address changes.",
                 "netsh interface portproxy add v4tov4 listenport={port} listenaddress=0.0.0.0 connectport={port} "
-                "connectaddress=WSL_ADDRESS",
+                "connectaddress={address}",
+                unknown="Or, in an administrator's PowerShell, pass the port on with `netsh interface portproxy` to "
+                "port {port} of the address that `wsl hostname -I` prints.",
             ),
             Step("Allow port {port} in the Windows firewall, for the private network only."),
         ),

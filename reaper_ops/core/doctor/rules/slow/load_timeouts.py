@@ -116,7 +116,8 @@ RULES = (
             Step("Give it more time: `ollama_load_timeout: 30m` in the inventory, then apply it.", "{up}"),
             Step(
                 "Look how fast the store is.",
-                "dd if=$(ls -S {models_dir}/blobs/* | head -1) of=/dev/null bs=16M count=64 iflag=direct",
+                "sudo find {models_dir}/blobs -name 'sha256-*' -size +1G "
+                "-exec dd if={} of=/dev/null bs=16M count=64 iflag=direct ';' -quit",
             ),
             Step("Put the models on a local SSD: set `ollama_models_dir`, then apply it.", "{up}"),
         ),

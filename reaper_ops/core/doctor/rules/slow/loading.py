@@ -77,7 +77,6 @@ def _logged_starts(case: HostEvidence) -> Finding | None:
             Evidence("keep-alive", f"{idle:.0f} s"),
         ),
         Confidence.LIKELY,
-        values={"model": "MODEL"},
     )
 
 
@@ -186,6 +185,8 @@ RULES = (
             Step(
                 "Load the model now, and after each start, before somebody asks.",
                 'curl http://127.0.0.1:{port}/api/generate -d \'{"model": "{model}", "keep_alive": -1}\'',
+                unknown="Load the models that must answer fast now and after each start, each with a request to "
+                "/api/generate that has no prompt and `keep_alive: -1`.",
             ),
             Step("Where loading is slow by itself, put the models on a local SSD: set `ollama_models_dir`.", "{up}"),
         ),

@@ -154,7 +154,7 @@ RULES = (
         cpu_quota_or_no_avx,
         Severity.WARNING,
         steps=(
-            Step("Give the container all cores.", "docker update --cpus CORES ollama"),
+            Step("Give the container all cores.", "docker update --cpus {cores} ollama"),
             Step("Or the service: raise `CPUQuota=`, or take it out.", "sudo systemctl edit ollama"),
             Step("Give a virtual machine the CPU type `host`."),
         ),

@@ -133,7 +133,12 @@ def capability_400(case: HostEvidence) -> Finding | None:
         name = next((row.name for row in case.seen.loaded or () if row.name in text), "")
         if _embeds(case, name or text) or _damaged(case, name):
             return None
-        return Finding(f"a model cannot do what it was asked for: {excerpt(text, 120)}", (shown,), Confidence.LIKELY)
+        return Finding(
+            f"a model cannot do what it was asked for: {excerpt(text, 120)}",
+            (shown,),
+            Confidence.LIKELY,
+            {"model": name} if name else {},
+        )
     return None
 
 
@@ -189,7 +194,11 @@ RULES = (
         capability_400,
         Severity.WARNING,
         steps=(
-            Step("See what it can do.", 'curl -s http://127.0.0.1:{port}/api/show -d \'{"model": "NAME"}\''),
+            Step(
+                "See what it can do.",
+                'curl -s http://127.0.0.1:{port}/api/show -d \'{"model": "{model}"}\'',
+                unknown="See what it can do: `ollama show` with its name lists its capabilities.",
+            ),
             Step("Choose another model for that in the client."),
         ),
         needs=("store.txt",),
