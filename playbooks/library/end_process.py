@@ -13,20 +13,38 @@ DOCUMENTATION = r"""
 module: end_process
 short_description: End one process by its id and name
 description:
-  - Sends SIGTERM and waits. A process id that belongs to another program by now is left alone, and that is an error.
+  - Sends SIGTERM and waits. A process id that belongs to another program by now, or to one that was started at another
+    time than the one that was seen, is left alone, and that is an error.
 options:
   pid: {description: The process., type: int, required: true}
   programs: {description: Names that it must have., type: list, elements: str, required: true}
+  began: {description: When it was started in seconds since 1970 by the host's clock., type: int}
   timeout: {description: Seconds between SIGTERM and giving up., type: int, default: 30}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
 - name: End a second server that somebody started by hand
-  end_process: {pid: 4711, programs: [ollama]}
+  end_process: {pid: 4711, programs: [ollama], began: 1790000000}
 """
 RETURN = r"""
 command: {description: Its command line., type: str, returned: when it ran}
 """
+
+
+SLACK = 30
+"""Seconds: on a slow host the age that was seen and the clock were not read in the same instant."""
+
+
+def started(pid):
+    """Seconds since 1970; None when there is no such process."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as handle:
+            ticks = int(handle.read().rpartition(b")")[2].split()[19])
+        with open("/proc/uptime") as handle:
+            up = float(handle.read().split()[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return time.time() - up + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def words(pid):
@@ -44,6 +62,7 @@ def main():
         argument_spec={
             "pid": {"type": "int", "required": True},
             "programs": {"type": "list", "elements": "str", "required": True},
+            "began": {"type": "int"},
             "timeout": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
@@ -53,6 +72,13 @@ def main():
         module.exit_json(changed=False)
     if not set(module.params["programs"]) & {os.path.basename(word) for word in found[:3]}:
         module.fail_json(msg="process %d is %s now, and was left alone" % (pid, found[0]))
+    now, began = started(pid), module.params["began"]
+    if began is not None and now is not None and abs(now - began) > SLACK:
+        seconds = abs(now - began)
+        module.fail_json(
+            msg="process %d is another one than the one that was seen, by %d s, and was left alone" % (pid, seconds),
+            next_step="run `reaper-ops doctor` again: it looks at the processes of now",
+        )
     if module.check_mode:
         module.exit_json(changed=True, command=" ".join(found))
     try:

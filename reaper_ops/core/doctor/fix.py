@@ -101,8 +101,8 @@ def _of_host(host: Diagnosis, facts: Facts | None, ours: tuple[str, ...]) -> lis
             text=step.text,
             command=step.command,
             automate=step.automate,
-            values=_values(cause, step.action),
-            against=(*hurts(step.action, facts), *astray(step.action, _values(cause, step.action), ours)),
+            values=_values(cause, step.action, facts),
+            against=(*hurts(step.action, facts), *astray(step.action, _values(cause, step.action, facts), ours)),
         )
         for cause in host.causes
         for step in cause.steps
@@ -121,10 +121,21 @@ def astray(action: str, values: Mapping[str, str], ours: tuple[str, ...]) -> tup
     return ()
 
 
-def _values(cause: Cause, action: str) -> dict[str, str]:
+def _values(cause: Cause, action: str, facts: Facts | None) -> dict[str, str]:
     """Only what the action names, so that two causes that want the same thing want it once."""
     kept = NAMED.get(action, ())
-    return {name: cause.finding.values[name] for name in kept if name in cause.finding.values}
+    values = {name: cause.finding.values[name] for name in kept if name in cause.finding.values}
+    began = _began(values["pid"], facts) if "pid" in values else None
+    return values if began is None else {**values, "began": str(began)}
+
+
+def _began(pid: str, facts: Facts | None) -> int | None:
+    """When the process was started, by the host's clock: its number may be another's by the time it is ended."""
+    if facts is None or facts.traces is None or facts.traces.now is None:
+        return None
+    ages = (row.age for row in facts.traces.processes or () if str(row.pid) == pid)
+    age = next((age for age in ages if age is not None), None)
+    return None if age is None else round(facts.traces.now) - age
 
 
 def in_order(chosen: Sequence[Proposal]) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...], tuple[Proposal, ...]]:

@@ -8,7 +8,7 @@ from reaper_ops.core.doctor.diagnosis import Cause, Diagnosis, FleetDiagnosis
 from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.doctor.fix import ACTIONS, FIRST, LAST, Proposal, directories, hurts, in_order, proposals
 from reaper_ops.core.facts.model import Exchange, Facts, System
-from reaper_ops.core.facts.traces import DockerContainer, ModelStore, StoredBlob, Traces
+from reaper_ops.core.facts.traces import DockerContainer, ModelStore, Running, StoredBlob, Traces
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.inventory.settings import Settings
 
@@ -97,3 +97,13 @@ def test_home_and_store_are_given_to_the_user_of_the_service(path: str) -> None:
     ours = {"h1": directories(Settings(), known)}
     (found,) = proposals(sick(cause("service-home-missing", safe, path=path)), {"h1": known}, ours)
     assert found.is_safe
+
+
+def test_a_process_is_ended_as_the_one_that_was_seen() -> None:
+    """Its number alone may be another's by then; at 1000 s it was 40 s old."""
+    seen = facts(now=1000.0, processes=(Running(7, "ollama serve", age=90), Running(11, "ollama serve", age=40)))
+    end = Step("End it.", "kill {pid}", Automate.ASK, "stop-process")
+    (found,) = proposals(sick(cause("a", end, pid="11")), {"h1": seen})
+    assert dict(found.values) == {"pid": "11", "began": "960"}
+    (found,) = proposals(sick(cause("a", end, pid="12")), {"h1": seen})
+    assert dict(found.values) == {"pid": "12"}, "a process of which only the number is known"
