@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reaper_ops.adapters import pack, pack_sources
-from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.adapters.registry import Registry as Asked
 from reaper_ops.core.models import names
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.models import bundle as models_bundle

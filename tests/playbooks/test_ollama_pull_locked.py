@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from subject import Starter, Subject, simulated
 
-from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.adapters.registry import Registry as Asked
 from reaper_ops.core.models import lease as claim
 from reaper_ops.core.models import names
 from reaper_ops.core.models.lease import Me

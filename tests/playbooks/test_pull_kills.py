@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from subject import Started, Starter, simulated
 
-from reaper_ops.adapters.registry import LabRegistry as Asked
+from reaper_ops.adapters.registry import Registry as Asked
 from reaper_ops.core.models import names
 from reaper_ops.core.models.lock import from_manifest
 from reaper_ops.lab import models
