@@ -121,7 +121,8 @@ def main():
         if params["state"] == "record":
             entries = reaper_before.with_units(before, checked(params["entries"]))
             after = recorded(before, entries, params["phase"])
-            note = reaper_before.with_owners(reaper_before.with_stores(note, before, entries), before, entries)
+            note = reaper_before.with_stores(note, before, entries)
+            note = reaper_before.with_owners(note, before, entries, after["existed"])
         changed = after != before or note != old_note
         if params["phase"] == "intended" and not module.check_mode:
             reaper_remains.clear()

@@ -9,9 +9,10 @@ import os
 
 from ansible.module_utils import reaper_before, reaper_remains
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.reaper_emptying import rmdir
 from ansible.module_utils.reaper_files import Trouble, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import beyond, read
-from ansible.module_utils.reaper_removal import NOTES, Removal, rmdir
+from ansible.module_utils.reaper_removal import NOTES, Removal
 
 DOCUMENTATION = r"""
 module: reaper_uninstall

@@ -63,7 +63,7 @@ def verdict(rows, params):
             return ""
         others = ", ".join(sorted({who(row) for row in rows})) or "nobody"
         return "port %d is held by %s, not by %s" % (params["port"], others, name)
-    marks = {row.get("mark") for row in ours} - {"", None}
+    marks = {row.get("mark") for row in ours} - ({"", None} if params["container"] else set())
     if marks and params["config"] not in marks:
         return "%s runs from another configuration than the one just written" % name
     return ""

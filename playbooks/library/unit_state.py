@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: unit_state
 short_description: enable, start or restart a systemd unit
 description:
-  - Reloads systemd first when the unit's files changed.
+  - Has systemd read all files first. It says itself that it need not (C(NeedDaemonReload=no)) when a drop-in came in
+    a directory that did not exist when it last read them.
   - In check mode a unit that does not exist yet counts as one that would be changed.
 options:
   name: {description: Unit with its suffix., type: str, required: true}
@@ -24,7 +25,7 @@ before: {description: Properties before., type: dict, returned: always}
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - Ansible wants the documentation first
 
-WANTED = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,Result"
+WANTED = "LoadState,ActiveState,SubState,UnitFileState,Result"
 VERBS = {"enabled": "enable", "started": "start", "restarted": "restart"}
 
 
@@ -60,8 +61,7 @@ def main():
         module.exit_json(changed=False, before=before)
     if module.check_mode:
         module.exit_json(changed=True, before=before)
-    if before.get("NeedDaemonReload") != "no" or before.get("LoadState") != "loaded":
-        module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+    module.run_command(["systemctl", "daemon-reload"], check_rc=True)
     if state != "enabled":
         module.run_command(["systemctl", "reset-failed", name])
     rc, out, err = module.run_command(["systemctl", VERBS[state], name])

@@ -21,7 +21,7 @@ def note_path(manifest_path):
 
 
 def read(manifest_path):
-    """`stores`: files that were there, by store; `ours`: files of ours that an earlier `down` left in it."""
+    """`stores`: files that were there, by store; `made`: those that were not; `ours`: files that `down` left."""
     found = read_json(note_path(manifest_path))
     return found if isinstance(found, dict) else {}
 
@@ -39,27 +39,31 @@ def with_stores(note, manifest, entries):
     new = [s for s in entries.get("models", []) if s not in known and (taken or s not in manifest.get("models", []))]
     found = {store: foreign_in(store, left.get(store, [])) for store in new}
     rest = {store: names for store, names in left.items() if store not in found}
-    return dict(note, schema=1, stores=dict(known, **found), ours=rest) if found else note
+    made = note.get("made", []) + [store for store in new if not os.path.lexists(store)]
+    return dict(note, schema=1, stores=dict(known, **found), ours=rest, made=made) if found else note
 
 
-def with_owners(note, manifest, entries):
-    """The note with owner and mode of each directory that is there and new to us."""
+def with_owners(note, manifest, entries, existed):
+    """The note with owner and mode of each directory that is there and new to us; of homes, of those of others."""
     known, new = dict(note.get("owners", {})), {}
-    for path in entries.get("directories", []):
-        if path not in manifest.get("directories", []) and path not in known and os.path.isdir(path):
+    paths = [path for path in entries.get("directories", []) if path not in manifest.get("directories", [])]
+    paths += [path for path in entries.get("homes", []) if "homes %s" % path in existed]
+    for path in paths:
+        if path not in known and path not in manifest.get("homes", []) and os.path.isdir(path):
             info = os.stat(path)
             new[path] = [info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)]
     return dict(note, schema=1, owners=dict(known, **new)) if new else note
 
 
-def owner_back(path, was, check):
-    """Why the directory keeps the owner that we gave it; empty when it has its own again."""
+def owner_back(path, was, check, shared=False):
+    """Why the directory keeps what we gave it; empty when it is as it was. shared: others have files in it."""
     try:
         with tree.directory(path) as fd:
             info = os.fstat(fd)
             if [info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)] == was:
                 return ""
-            if [name for name in os.listdir(fd) if name != "lost+found"]:
+            as_before = shared and [info.st_uid, info.st_gid] == was[:2]
+            if not as_before and [name for name in os.listdir(fd) if name != "lost+found"]:
                 return "stays the server's, since models are in it"
             if not check:
                 tree.give(fd, was[0], was[1])
@@ -140,7 +144,8 @@ def forget(manifest_path, note, left):
     ours = {store: names for store, names in left.items() if names}
     if ours:
         left = dict(note.get("ours", {}), **ours)
-        write(manifest_path, {"schema": 1, "stores": {}, "ours": left, "owners": note.get("owners", {})})
+        kept = {name: note[name] for name in ("owners", "made") if name in note}
+        write(manifest_path, dict(kept, schema=1, stores={}, ours=left))
         return
     with contextlib.suppress(FileNotFoundError):
         unlink(note_path(manifest_path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from ansible.module_utils import (
     reaper_swap,
 )
 from ansible.module_utils import reaper_tree as tree
+from ansible.module_utils.reaper_emptying import empty, is_directory, litter, parts_of, sweep
 from ansible.module_utils.reaper_files import Trouble, read_json, unlink, write_atomic
 from ansible.module_utils.reaper_ownership import EXISTS, beneath, files_beneath, json_value, points_to, sha256
 from ansible.module_utils.reaper_packages import run
@@ -23,7 +23,6 @@ from ansible.module_utils.reaper_packages import run
 NOTES = ("pulls.json", "pull.lock")
 """What pulls write beside the manifest."""
 ENGINE_KINDS = ("projects", "containers", "volumes", "images")
-SERVER_LITTER = ("id_ed25519", "id_ed25519.pub", "history", "server.json", "logs")
 STOP_TIMEOUT = 30
 
 
@@ -59,10 +58,10 @@ class Removal:
         if "%s %s" % (kind, name) in self.existed:
             if kind in ("files", "links") and os.path.lexists(name):
                 self.keep(kind, name, "was there before reaper_ops", again=False)
+            if kind in DEEPEST_FIRST:
+                self.tidy(kind, name)
             if kind in DEEPEST_FIRST and name in self.before.get("owners", {}):
                 self.owner(kind, name)
-            if kind in DEEPEST_FIRST and "litter %s" % name not in self.existed:
-                self.tidy(kind, name)
             return
         if kind in ENGINE_KINDS and self.engine:
             if self.engine == "silent":
@@ -76,18 +75,22 @@ class Removal:
     def owner(self, kind, path):
         """A directory that was there before belongs to whom it did."""
         try:
-            why = reaper_before.owner_back(path, self.before["owners"][path], self.check)
+            why = reaper_before.owner_back(path, self.before["owners"][path], self.check, kind == "homes")
         except OSError as error:
             why = str(error)
         if why:
             self.keep(kind, path, why, again=False)
 
     def tidy(self, kind, home):
-        """A home that was there before stays; what the server wrote into it goes."""
+        """A home that was there before stays; what the server wrote into it goes, and a store that we made in it."""
         try:
-            self.removed += ["file %s" % path for path in sweep(home, self.check)]
+            if "litter %s" % home not in self.existed:
+                self.removed += ["file %s" % path for path in sweep(home, self.check)]
         except OSError as error:
             self.keep(kind, home, "the server's files stay in it: %s" % error, again=False)
+        for store in self.before.get("made", []):
+            if beneath(store, home) and is_directory(store) and not files_beneath(store, self.gone):
+                self.drop("directories", store, lambda store=store: empty(store))
 
     def keep(self, kind, name, why, again=True):
         """`again`: a later run shall still know of it."""
@@ -325,70 +328,6 @@ def pop_key(document, parts):
     pop_key(document[parts[0]], parts[1:])
     if not document[parts[0]]:
         document.pop(parts[0])
-
-
-def is_directory(path):
-    """A link is none."""
-    parent, name = os.path.split(path.rstrip("/"))
-    try:
-        with tree.entry(parent) as place:
-            info = tree.lstat(place.fd, name)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return info is not None and tree.is_folder(info)
-
-
-def parts_of(store):
-    """What a server keeps in its store. A link there is nobody's to remove but who has laid it."""
-    found = []
-    for name in ("blobs", "manifests"):
-        path = os.path.join(store, name)
-        with contextlib.suppress(FileNotFoundError), tree.entry(store) as place:
-            info = tree.lstat(place.fd, name)
-            if info is not None and tree.is_link(info):
-                raise Trouble("%s is a link; what it leads to stays, remove both by hand" % path)
-            found += [path] if info is not None else []
-    return found
-
-
-def litter(home):
-    """What the server itself writes into its home."""
-    return [os.path.join(home, ".ollama", name) for name in SERVER_LITTER]
-
-
-def sweep(home, check=False):
-    """Removes what the server wrote, and what of its directory is empty then; says what went."""
-    path, gone = os.path.join(home, ".ollama"), []
-    try:
-        with tree.directory(home) as top:
-            with tree.inside(top, [".ollama"], home) as fd:
-                for name in SERVER_LITTER:
-                    if tree.lstat(fd, name):
-                        gone.append(os.path.join(path, name))
-                        None if check else tree.remove(fd, name, gone[-1])
-            if not check:
-                empty(path)
-    except FileNotFoundError:
-        return gone
-    return gone
-
-
-def empty(path):
-    """Removes every empty directory, also the one itself; nothing that a link leads to, and nothing that is mounted."""
-    with contextlib.suppress(FileNotFoundError):
-        with tree.directory(path) as fd:
-            for above, name, info, _ in tree.below(fd, path, {}):
-                if tree.is_folder(info):
-                    with contextlib.suppress(OSError):
-                        os.rmdir(name, dir_fd=above)
-        rmdir(path)
-
-
-def rmdir(path):
-    """Where it is empty."""
-    parent, name = os.path.split(path.rstrip("/"))
-    with contextlib.suppress(OSError), tree.entry(parent) as place:
-        os.rmdir(name, dir_fd=place.fd)
 
 
 ORDER = {

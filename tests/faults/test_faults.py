@@ -14,7 +14,7 @@ from fleet.command import Answer, reaper
 from fleet.hosts import Host
 from fleet.world import SUITES, Fleet
 
-DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
+DROPIN = "/etc/systemd/system/ollama.service.d/zzz-fault.conf"
 STORE = "/var/lib/ollama/models"
 SHARE = 0.95
 EMULATED = "cpu-quota-or-no-avx"

@@ -18,7 +18,7 @@ from fleet.world import ENGINE, MACHINE, SUITES, Fleet, wait_booted
 NATIVE = ("deb12", "deb13")
 FAULTS = "/var/lib/ollama/faults.json"
 STORE = "/var/lib/ollama/models"
-FAULT_DROPIN = "/etc/systemd/system/ollama.service.d/99-fault.conf"
+FAULT_DROPIN = "/etc/systemd/system/ollama.service.d/zzz-fault.conf"
 
 
 def test_check_touches_nothing(fleet: Fleet, bare: dict[str, Tree], predicted: dict[str, tuple[str, ...]]) -> None:

@@ -462,7 +462,7 @@ def test_round_trip_gives_the_host_back(
     Module("reaper_uninstall")(path=path)
     after = snapshot(root)
     kept = {str(root / name): "edited" for name in touched}
-    files = {name: text for name, text in after.items() if text and not name.endswith("m.json")}
+    files = {name: text for name, text in after.items() if text and not name.endswith(("m.json", "before.json"))}
     assert files == {**{name: text for name, text in before.items() if text}, **kept}
     assert os.path.exists(path) == bool(touched)
 
@@ -549,6 +549,39 @@ def test_owner_and_mode_of_a_directory_that_stays_are_given_back_once_it_is_empt
     RECORD(path=manifest, phase="done", entries=entries)
     assert module(path=manifest, purge_models=True)["kept"] == []
     assert place.stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("purge", [True, False])
+def test_a_home_that_was_there_has_its_mode_again_and_no_store_of_ours(
+    module: Any, tmp_path: Path, purge: bool
+) -> None:
+    """systemd gives the state directory of a service a mode of its own."""
+    home, manifest = tmp_path / "home", str(tmp_path / "state/manifest.json")
+    home.mkdir()
+    home.chmod(0o755)
+    (home / "own.txt").write_text("mine")
+    entries = {"homes": [str(home)], "models": [str(home / "models")]}
+    RECORD(path=manifest, phase="intended", entries=entries)
+    home.chmod(0o750)
+    (home / "models/blobs").mkdir(parents=True)
+    (home / "models/blobs/sha256-x").write_text("x")
+    RECORD(path=manifest, phase="done", entries=entries)
+    module(path=manifest, purge_models=purge)
+    assert home.stat().st_mode & 0o777 == 0o755
+    assert sorted(path.name for path in home.iterdir()) == (["own.txt"] if purge else ["models", "own.txt"])
+    if not purge:
+        RECORD(path=manifest, phase="intended", entries=entries)
+        module(path=manifest, purge_models=True)
+        assert [path.name for path in home.iterdir()] == ["own.txt"]
+
+
+def test_an_empty_store_that_was_there_stays(module: Any, tmp_path: Path) -> None:
+    home, manifest = tmp_path / "home", str(tmp_path / "state/manifest.json")
+    (home / "models").mkdir(parents=True)
+    (home / "own.txt").write_text("mine")
+    RECORD(path=manifest, phase="intended", entries={"homes": [str(home)], "models": [str(home / "models")]})
+    module(path=manifest, purge_models=True)
+    assert (home / "models").is_dir()
 
 
 def test_a_home_that_holds_the_manifest_goes_with_it(tmp_path: Path, module: Any) -> None:

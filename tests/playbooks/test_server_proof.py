@@ -45,6 +45,13 @@ def test_our_process_has_the_port(module: Any, tmp_path: Path) -> None:
         assert "another configuration" in module.fails(port=port, pid_file=str(tmp_path / "pid"), config="def")
 
 
+def test_our_process_without_our_configuration_is_no_proof(module: Any, tmp_path: Path) -> None:
+    with listener("") as (port, pid):
+        (tmp_path / "pid").write_text(f"{pid}\n")
+        text = module.fails(port=port, pid_file=str(tmp_path / "pid"), config="abc")
+        assert "another configuration than the one just written" in text
+
+
 def test_somebody_elses_process_is_named(module: Any, tmp_path: Path) -> None:
     with listener("") as (port, pid):
         (tmp_path / "pid").write_text("999999\n")

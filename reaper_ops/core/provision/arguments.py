@@ -13,7 +13,7 @@ _REPOSITORY = ("family", "os_id", "codename", "arch")
 
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "baseline/packages": ("family",),
-    "swap/package": (),
+    "swap/package": ("family",),
     "swap/zram": (),
     "swap/zram-start": (),
     "swap/file": ("swap.path", "swap.size"),
