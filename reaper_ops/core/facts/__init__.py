@@ -31,7 +31,7 @@ from reaper_ops.core.inventory.settings import Settings
 TRACES = tracing.TRACES
 SUBJECTS = (
     *(system, memory, disks, gpu, docker, holders, unit, process, listening, place, files, packages),
-    *(store, exchanges, evidence),
+    *(sources, store, exchanges, evidence),
 )
 
 
