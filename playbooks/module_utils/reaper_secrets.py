@@ -30,8 +30,9 @@ SECRETS = tuple(
         (r"(cookie\\{0,2}[\"']?\s?[:=]\s{0,9}\[?\\{0,2}[\"']?)[^\r\n\0\"'\\]{1,4096}", ""),
         (r"(\blogin\s{1,9}\S{1,99}\s{1,9}password\s{1,9})" + VALUE, ""),
         (r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{1,20000}", ""),
-        (r"(--(?:\w[\w-]{0,30}?)?" + NAMED + r"[\s\0])" + VALUE, ""),
-        (r"\b(hf_|gh[opsu]_|github_pat_|glpat-|sk-|nvapi-)[\w-]{16,}", ""),
+        (r"((?<![\w-])--(?:\w[\w-]{0,30}?)?" + NAMED + r"[\s\0])" + VALUE, ""),
+        (r"\b((?:AKIA|ASIA))[A-Z0-9]{16}\b", ""),
+        (r"\b(hf_|gh[opsur]_|github_pat_|glpat-|sk-|sk_live_|nvapi-|xox[abprs]-|npm_|dckr_pat_|AIza)[\w-]{16,}", ""),
     )
 )
 

@@ -91,7 +91,7 @@ def work() -> Any:
 def outcome(verb: str) -> Any:
     from dataclasses import replace
 
-    return replace(made("reaper_ops.core.models.outcome.Outcome"), verb=verb)
+    return replace(made("reaper_ops.core.models.outcome.ModelsOutcome"), verb=verb)
 
 
 def table() -> Any:
@@ -104,7 +104,7 @@ def fixed() -> tuple[Any, Any]:
     """The flow, which asks with the proposals; an action is of ours, everything else of the host."""
     from dataclasses import replace
 
-    found = made(F + "fix.Fixed")
+    found = made(F + "doctor.fix.Fixed")
     outcomes = tuple(replace(one, proposal=replace(one.proposal, action="pull")) for one in found.outcomes)
     return replace(found, outcomes=outcomes), tuple(one.proposal for one in outcomes)
 
@@ -152,17 +152,20 @@ def models(flow: str, result: Callable[[], Any], *words: str, of: list[list[str]
 
 
 CASES: Cases = {
-    "hosts": ({F + "hosts.run": lambda: given(effective())}, forms(*INVENTORY, "--all")),
-    "plan": ({F + "plan.plan": lambda: given(made(F + "plan.Planned"))}, forms(*INVENTORY)),
+    "hosts": ({F + "inventory.hosts.run": lambda: given(effective())}, forms(*INVENTORY, "--all")),
+    "plan": ({F + "provision.plan.plan": lambda: given(made(F + "provision.plan.Planned"))}, forms(*INVENTORY)),
     "up": (
-        {F + "up.up": lambda: given(made(F + "up.Outcome"), made(F + "plan.Planned"))},
+        {F + "provision.up.up": lambda: given(made(F + "provision.up.UpOutcome"), made(F + "provision.plan.Planned"))},
         forms(*INVENTORY, "--yes"),
     ),
-    "down": ({F + "down.down": lambda: given(removed(), removed().owned)}, forms(*INVENTORY, "--yes")),
-    "render": ({F + "render.render_hosts": lambda: given(((made(F + "render.Rendered"),) * 2, {}))}, [INVENTORY]),
+    "down": ({F + "provision.down.down": lambda: given(removed(), removed().owned)}, forms(*INVENTORY, "--yes")),
+    "render": (
+        {F + "provision.render.render_hosts": lambda: given(((made(F + "provision.render.Rendered"),) * 2, {}))},
+        [INVENTORY],
+    ),
     "probe": ({}, forms("--url", "URL", of=[*TEXT_AND_JSON, ["-o", "prometheus"]])),
     "doctor": (
-        {F + "fix.fix": lambda: given(fixed()[0], fixed()[0].before, fixed()[1])},
+        {F + "doctor.fix.fix": lambda: given(fixed()[0], fixed()[0].before, fixed()[1])},
         [
             *forms("--from", "BUNDLE", "-v", of=[["-o", form] for form in ("text", "json", "junit", "nagios")]),
             *forms("--url", "URL", of=[["-o", form] for form in ("text", "json", "junit", "nagios")]),
@@ -171,12 +174,12 @@ CASES: Cases = {
         ],
     ),
     "watch": (
-        {F + "watch.watch": lambda: lambda *_: iter([made(F + "watch.Round")])},
+        {F + "health.watch.watch": lambda: lambda *_: iter([made(F + "health.watch.Round")])},
         forms("--url", "URL"),
     ),
     "report": ({}, [["--url", "URL", "--html", "PAGE"]]),
     "verify": (
-        {F + "verify.verify": lambda: given(verification())},
+        {F + "provision.verify.verify": lambda: given(verification())},
         forms(*INVENTORY),
     ),
     "runbook": ({}, [[EVIL]]),
@@ -185,51 +188,58 @@ CASES: Cases = {
         [["ollama", "--base-url", "URL"], ["ollama", "--base-url", "GOOD"], ["ollama", "--base-url", EVIL]],
     ),
     "auth status": ({}, [[]]),
-    "auth logout": ({F + "auth.logout": lambda: lambda: EVIL}, [[]]),
+    "auth logout": ({F + "health.auth.logout": lambda: lambda: EVIL}, [[]]),
     "models sets": (
         {
             "reaper_ops.adapters.ansible.inventory": lambda: given(None),
             "reaper_ops.core.models.desired.sets": lambda: given((made("reaper_ops.core.models.desired.ModelSet"),)),
-            "reaper_ops.core.models.desired.wishes": lambda: given((made("reaper_ops.core.models.desired.Wish"),)),
+            "reaper_ops.core.models.desired.wishes": lambda: given(
+                (made("reaper_ops.core.models.desired.DesiredModels"),)
+            ),
         },
         forms(*INVENTORY, of=ALL),
     ),
-    "models lock": models("models_lock.lock", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
-    "models update": models("models_lock.update", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
-    "models plan": models("models_look.planned", lambda: given(made("reaper_ops.core.models.plan.FleetPlan"))),
-    "models pull": models("models_change.pull", lambda: given(outcome("pull"))),
-    "models verify": models("models_verify.verify", lambda: given(made("reaper_ops.core.models.contents.Verified"))),
-    "models bundle create": models("models_bundle.create", lambda: given(made(F + "models_bundle.Made")), "PAGE"),
-    "models bundle load": models("models_bundle.load", lambda: given(outcome("load")), "PAGE"),
+    "models lock": models("models.lock.lock", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
+    "models update": models("models.lock.update", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
+    "models plan": models("models.look.planned", lambda: given(made("reaper_ops.core.models.plan.FleetPlan"))),
+    "models pull": models("models.change.pull", lambda: given(outcome("pull"))),
+    "models verify": models("models.verify.verify", lambda: given(made("reaper_ops.core.models.contents.Verified"))),
+    "models bundle create": models("models.bundle.create", lambda: given(made(F + "models.bundle.Made")), "PAGE"),
+    "models bundle load": models("models.bundle.load", lambda: given(outcome("load")), "PAGE"),
     "models create": models(
-        "models_create.create", lambda: given((made(F + "models_bundle.Made"), (EVIL,))), EVIL, "PAGE"
+        "models.create.create", lambda: given((made(F + "models.bundle.Made"), (EVIL,))), EVIL, "PAGE"
     ),
-    "models list": models("models_look.listing", lambda: given(table())),
-    "models ps": models("models_look.look", lambda: given(made(F + "models_look.Census"))),
-    "models rm": models("models_change.remove", lambda: given(outcome("rm"), {EVIL: (EVIL,)}), "--yes", EVIL),
-    "models prune": models("models_change.prune", lambda: given(outcome("prune"), {EVIL: (EVIL,)}), "--yes"),
-    "models preload": models("models_change.preload", lambda: given(outcome("preload")), EVIL),
-    "models mirror up": models("mirror.up", lambda: given(work(), work()), "--yes", of=TEXT_AND_JSON),
+    "models list": models("models.look.listing", lambda: given(table())),
+    "models ps": models("models.look.look", lambda: given(made(F + "models.look.Census"))),
+    "models rm": models("models.change.remove", lambda: given(outcome("rm"), {EVIL: (EVIL,)}), "--yes", EVIL),
+    "models prune": models("models.change.prune", lambda: given(outcome("prune"), {EVIL: (EVIL,)}), "--yes"),
+    "models preload": models("models.change.preload", lambda: given(outcome("preload")), EVIL),
+    "models mirror up": models("mirror.mirror.up", lambda: given(work(), work()), "--yes", of=TEXT_AND_JSON),
     "models mirror status": models(
         "mirror.ask", lambda: given(mirror_status()), of=[*TEXT_AND_JSON, ["-o", "prometheus"]]
     ),
-    "models mirror gc": models("mirror.gc", lambda: given(work()), "--verify", of=TEXT_AND_JSON),
-    "models mirror down": models("mirror.down", lambda: given(work()), "--yes", of=TEXT_AND_JSON),
+    "models mirror gc": models("mirror.mirror.gc", lambda: given(work()), "--verify", of=TEXT_AND_JSON),
+    "models mirror down": models("mirror.mirror.down", lambda: given(work()), "--yes", of=TEXT_AND_JSON),
     "lab up": (
         {
-            F + "lab.up": lambda: given(made("reaper_ops.lab.world.World")),
-            F + "up.up": lambda: given(made(F + "up.Outcome"), made(F + "plan.Planned")),
-            F + "lab.surprises": lambda: given((EVIL,)),
+            F + "lab.lab.up": lambda: given(made("reaper_ops.lab.world.World")),
+            F + "provision.up.up": lambda: given(
+                made(F + "provision.up.UpOutcome"), made(F + "provision.plan.Planned")
+            ),
+            F + "lab.lab.surprises": lambda: given((EVIL,)),
         },
         [[]],
     ),
     "lab down": (
-        {F + "lab.down": lambda: given(made("reaper_ops.lab.world.World")), F + "down.down": lambda: given(removed())},
+        {
+            F + "lab.lab.down": lambda: given(made("reaper_ops.lab.world.World")),
+            F + "provision.down.down": lambda: given(removed()),
+        },
         [[]],
     ),
-    "lab break": ({F + "lab.break_": lambda: given(made("reaper_ops.lab.world.World"))}, [[EVIL, EVIL]]),
-    "lab heal": ({F + "lab.heal": lambda: given(made("reaper_ops.lab.world.World"))}, [[EVIL]]),
-    "lab status": ({F + "lab.status": lambda: given(made("reaper_ops.lab.world.World"))}, [[]]),
+    "lab break": ({F + "lab.lab.break_": lambda: given(made("reaper_ops.lab.world.World"))}, [[EVIL, EVIL]]),
+    "lab heal": ({F + "lab.lab.heal": lambda: given(made("reaper_ops.lab.world.World"))}, [[EVIL]]),
+    "lab status": ({F + "lab.lab.status": lambda: given(made("reaper_ops.lab.world.World"))}, [[]]),
     "lab faults": ({}, [[]]),
     "init": ({}, [["DIRECTORY"]]),
     "schema": ({}, [[]]),
@@ -329,11 +339,13 @@ VIEWS = """
 import sys; sys.path.insert(0, "tests")
 from hostile import EVENTS, EVIL, filled
 from reaper_ops.cli import terminal
-from reaper_ops.core.report import Change, Report, State
-from reaper_ops.formats import fleet_view, progress, pull_progress
+from reaper_ops.core.health.report import Report, State, StateChange
+from reaper_ops.formats import progress
+from reaper_ops.formats.health import fleet_view
+from reaper_ops.formats.models import pull_progress
 with terminal.guarded():
     for view in (progress.choose("text"), pull_progress.choose("text")):
-        assert type(view).__name__ == "Live"
+        assert type(view).__name__.endswith("Live")
         with view as shown:
             for event in EVENTS:
                 shown(event)
@@ -342,7 +354,7 @@ with terminal.guarded():
             sys.stderr.write(EVIL)
     report = filled(Report)
     with fleet_view.choose("text") as shown:
-        shown.show(report, [Change(report.hosts[0], report.hosts[0])], EVIL)
+        shown.show(report, [StateChange(report.hosts[0], report.hosts[0])], EVIL)
 """
 OWN = re.compile(r"\x1b\[(?:\?25[lh]|[0-9;]*[mAKG]|[0-9]*[AK]|2K|1A)|\r")
 """What rich itself sends: cursor on and off, up, erase a line, colours."""

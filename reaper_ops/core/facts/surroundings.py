@@ -76,7 +76,7 @@ def mounts(content: str | None) -> tuple[Mount, ...] | None:
 
 
 def _mount(line: str) -> Mount | None:
-    shown = re.match(r"^(.{1,512}?) on (/.{0,512}?) type (\S{1,64}) \((.{0,2000})\)", line)
+    shown = re.match(r"^((?:(?! on /).){1,512}) on (/.{0,512}?) type (\S{1,64}) \((.{0,2000})\)", line)
     written = re.match(r"^(\S+) (/\S*) (\S+) (\S+) [0-9]+ [0-9]+$", line)
     found = shown or written
     if not found:

@@ -60,7 +60,7 @@ class Trouble:
 HOST_KEY, PASSPHRASE = "host key", "passphrase"
 ENTER = "`{login.command}` shows the same"
 ADDRESS = "check ansible_host, and that the host is on: `ping {0}`"
-CHANGED = re.compile(r'^\s*ssh-keygen -f "([^"\n]+)" -R "([^"\n]+)"', re.MULTILINE)
+CHANGED = re.compile(r'^[ \t]{0,64}ssh-keygen -f "([^"\n]{1,512})" -R "([^"\n]{1,256})"', re.MULTILINE)
 PRINT = re.compile(r"^The fingerprint for the (\w+) key sent by the remote host is\s+(SHA256:[\w+/=]+)", re.MULTILINE)
 RULES = (
     (
@@ -208,7 +208,7 @@ def of_result(result: Mapping[str, Any], login: Login) -> Trouble | None:
     """None where the failure has another reason than entering the host; login banners are passed over."""
     parts = (result.get("msg"), result.get("module_stderr"), result.get("module_stdout"))
     text = "\n".join(str(part) for part in parts if part).replace("\r", "")
-    text = re.sub(r"Data could not be sent to remote host .*?can be reached over ssh: ", "\n", text)
+    text = re.sub(r"Data could not be sent to remote host .{0,400}?can be reached over ssh: ", "\n", text)
     text = text.replace("Failed to connect to the host via ssh: ", "\n")
     return _changed_key(text, login) or _by_rule(text, login) or _unknown_key(text, login) or _denied(text, login)
 

@@ -129,3 +129,63 @@ def test_digits_elsewhere_in_a_line_hide_no_signature(signature: Signature, digi
     before = "" if signature.pattern.startswith("^") else f"{digit} "
     found = signatures.hits(where, before + signature.sample)
     assert [hit.signature.id for hit in found] == [signature.id]
+
+
+SIGNED = (
+    "https://dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com/ollama/docker/registry/v2/blobs/sha256/6a/data?"
+)
+SIGNED += "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" + "c" * 80 + "&X-Amz-Signature=" + "5" * 300
+EIGHT = ",".join(f"GPU-{n}f1c2d3e-0000-4000-8000-00000000000{n}" for n in range(8))
+WHY = f'Get \\"{SIGNED}\\": read tcp 10.0.0.4:51234->104.18.9.90:443: read: connection reset by peer'
+ROW = "CUDA0 (RTX 3090)   | 24135 = 16079 + ( 6056 =  1688 +    3584 +     784) +    1999 |"
+DEEP = "/srv/" + "directory-of-models/" * 20 + "blobs"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "group", "value"),
+    [
+        ("pull-attempt", f'msg="6a0746a1ec1a part 3 attempt 0 failed: {WHY}, retrying in 1s"', "why", WHY),
+        ("pull-tls-closed", f'Get "{SIGNED}{"6" * 500}": EOF', None, None),
+        ("pull-max-retries", f"max retries exceeded: {SIGNED}{'6' * 300}", "why", f"{SIGNED}{'6' * 300}"),
+        ("visible-devices", f'msg="user overrode visible devices" CUDA_VISIBLE_DEVICES={EIGHT}', "value", EIGHT),
+        ("models-dir-permission", f"mkdir {DEEP}: permission denied", "path", DEEP),
+        ("models-dir-readonly", f"mkdir {DEEP}: read-only file system", "path", DEEP),
+        (
+            "access-denied",
+            f'apparmor="DENIED" operation="open" class="file" profile="docker-default" name="{DEEP}" pid=1 comm="ollama"',
+            "comm",
+            "ollama",
+        ),
+        (
+            "request-served",
+            f'[GIN] 2026/11/23 - 01:00:00 | 404 | 1.2ms | 192.0.2.7 | GET      "{DEEP * 2}"',
+            "path",
+            DEEP * 2,
+        ),
+        (
+            "server-config",
+            f'msg="server config" env="map[OLLAMA_ORIGINS:[{"a" * 3700}] ]"',
+            "env",
+            f"OLLAMA_ORIGINS:[{'a' * 3700}] ",
+        ),
+        ("load-parts", f"common_memory_breakdown_print: |   - {ROW}", "weights", "1688"),
+        ("firewall-drops", "-A INPUT -p tcp -m tcp --dport 11434 -j DROP", "ports", "11434"),
+        (
+            "firewall-drops",
+            "-A DOCKER-USER -i eth0 -m conntrack --ctorigsrc 1.2.3.4 --ctorigdstport 11434 -j DROP",
+            "ports",
+            "11434",
+        ),
+    ],
+)
+def test_long_lines_of_real_servers_are_found_whole(name: str, line: str, group: str | None, value: str | None) -> None:
+    found = signatures.only(name, line)
+    assert found is not None
+    assert group is None or found.groups[group] == value
+
+
+@pytest.mark.parametrize("line", ["-A INPUT -s 203.0.113.7/32 -j {}", "-A INPUT -i docker0 -j {}"])
+def test_a_rule_for_some_clients_closes_no_port(line: str) -> None:
+    """What fail2ban writes for one address is no firewall that drops everybody."""
+    assert signatures.only("firewall-drops", line.format("DROP")) is None
+    assert signatures.only("firewall-rejects", line.format("REJECT")) is None

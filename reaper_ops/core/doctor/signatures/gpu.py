@@ -67,7 +67,7 @@ TABLE = (
     S(
         "visible-devices",
         "log",
-        r'user overrode visible devices" (?P<variable>\w{1,128})=(?P<value>\S{1,256})',
+        r'user overrode visible devices" (?P<variable>\w{1,128})=(?P<value>\S{1,4000})',
         ("visible-devices-misset",),
         'level=WARN msg="user overrode visible devices" CUDA_VISIBLE_DEVICES=-1',
     ),

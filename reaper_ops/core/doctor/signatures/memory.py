@@ -95,7 +95,7 @@ TABLE = (
     S(
         "oomd-kill-of",
         "log",
-        r"systemd-oomd\[\d{1,20}\]: Killed (?P<cgroup>/\S{1,256})",
+        r"systemd-oomd\[\d{1,20}\]: Killed (?P<cgroup>/\S{1,1024})",
         (),
         "Dec 18 19:34:56 user-desktop systemd-oomd[840]: Killed /user.slice/x.scope due to memory pressure for "
         "/user.slice being 51.07% > 50.00% for > 20s with reclaim activity",

@@ -36,7 +36,7 @@ TABLE = (
     S(
         "pull-tls-closed",
         "pull",
-        r'Get \\?"https://[^"\\]{0,512}\\?": EOF',
+        r'Get \\?"https://[^"\\]{0,2000}\\?": EOF',
         ("pull-tls-garbage",),
         r'msg="request failed: Get \"https://127.0.0.1:31900/v2/ok/tiny/manifests/1m\": EOF"',
     ),
@@ -67,7 +67,7 @@ TABLE = (
     S(
         "pull-limited",
         "pull",
-        r"manifest: 429\b|max retries exceeded.{0,200}\b429\b|(?i:too ?many ?requests)",
+        r"manifest: 429\b|max retries exceeded(?:(?!max retries ).){0,2000}\b429\b|(?i:too ?many ?requests)",
         ("pull-rate-limited",),
         'pull model manifest: 429: {"errors":[{"code":"TOOMANYREQUESTS","message":"rate limit exceeded"}]}',
     ),
@@ -82,7 +82,7 @@ TABLE = (
     S(
         "pull-no-key",
         "pull",
-        r"open (?P<path>\S{0,256}id_ed25519): ",
+        r"open (?P<path>\S{0,1024}id_ed25519): ",
         ("pull-unauthorized",),
         "pull model manifest: open /usr/share/ollama/.ollama/id_ed25519: no such file or directory",
     ),
@@ -106,7 +106,7 @@ TABLE = (
     S(
         "pull-no-room",
         "pull",
-        r"needs (?P<need>[\d.]{1,20} GB) and [\d.]{1,20} GB must stay free, but (?P<path>\S{1,256}) has only "
+        r"needs (?P<need>[\d.]{1,20} GB) and [\d.]{1,20} GB must stay free, but (?P<path>\S{1,1024}) has only "
         r"(?P<free>[\d.]{1,20} GB)",
         ("pull-disk-full",),
         "llama3:70b needs 39.9 GB and 1.1 GB must stay free, but /var/lib/ollama/models has only 12.3 GB",
@@ -123,14 +123,14 @@ TABLE = (
         "pull-attempt",
         "pull",
         r"(?P<layer>[0-9a-f]{12}) part (?P<part>\d{1,9}) attempt (?P<attempt>\d{1,9}) failed: "
-        r"(?P<why>.{0,300}), retrying in",
+        r"(?P<why>.{0,2000}), retrying in",
         ("pull-max-retries",),
         'level=INFO source=download.go:299 msg="caa5710c3f1c part 2 attempt 5 failed: unexpected EOF, retrying in 32s"',
     ),
     S(
         "pull-max-retries",
         "pull",
-        r"max retries exceeded(?:: (?P<why>[^\n\"]{0,512}))?",
+        r"max retries exceeded(?:: (?P<why>[^\n\"]{0,2000}))?",
         ("pull-max-retries",),
         "max retries exceeded: unexpected EOF",
     ),

@@ -22,7 +22,7 @@ TABLE = (
     S(
         "server-config",
         "log",
-        r'^.{0,300}?msg="server config" env="map\[(?P<env>.{0,3500})\]"',
+        r'^.{0,300}?msg="server config" env="map\[(?P<env>.{0,4000})\]"',
         (),
         'level=INFO source=routes.go:1951 msg="server config" env="map[HTTPS_PROXY: OLLAMA_DEBUG:INFO no_proxy:]"',
     ),
@@ -49,8 +49,9 @@ TABLE = (
         "firewall-drops",
         "firewall",
         r"hook input .{0,200}policy drop|-P INPUT DROP|[Dd]efault: deny \(incoming\)|^\s{0,20}target: DROP"
-        r"|-A (?:INPUT|ufw[\w-]{0,30}-input|DOCKER-USER) (?>(?:(?!-[jA] |--dport|--ctorig).){0,300})"
-        r"(?:--(?:dports?|ctorigdstport) (?P<ports>\S{1,256}) (?>(?:(?!-[jA] ).){0,300}))?-j DROP"
+        r"|-A (?:INPUT|ufw[\w-]{0,30}-input|DOCKER-USER) "
+        r"(?:(?>(?:(?!-[jA] |--dports? |--ctorigdstport ).){0,300})--(?:dports?|ctorigdstport) (?P<ports>\S{1,256}) "
+        r"(?>(?:(?!-[jA] ).){0,300}))?-j DROP"
         r"|dport (?P<dport>\d{1,20}) (?:.{0,200} )?drop$",
         ("firewall-drop",),
         "-P INPUT DROP",
@@ -59,8 +60,9 @@ TABLE = (
         "firewall-rejects",
         "firewall",
         r"^\s{0,20}reject(?: with .{0,200})?$|[Dd]efault: reject \(incoming\)|^\s{0,20}target: (?:default|%%REJECT%%)"
-        r"|-A (?:INPUT|ufw[\w-]{0,30}-input|DOCKER-USER) (?>(?:(?!-[jA] |--dport|--ctorig).){0,300})"
-        r"(?:--(?:dports?|ctorigdstport) (?P<ports>\S{1,256}) (?>(?:(?!-[jA] ).){0,300}))?-j REJECT"
+        r"|-A (?:INPUT|ufw[\w-]{0,30}-input|DOCKER-USER) "
+        r"(?:(?>(?:(?!-[jA] |--dports? |--ctorigdstport ).){0,300})--(?:dports?|ctorigdstport) (?P<ports>\S{1,256}) "
+        r"(?>(?:(?!-[jA] ).){0,300}))?-j REJECT"
         r"|dport (?P<dport>\d{1,20}) (?:.{0,200} )?reject",
         ("firewall-reject",),
         "-A INPUT -j REJECT --reject-with icmp-host-prohibited",

@@ -144,14 +144,14 @@ TABLE = (
     S(
         "models-dir-permission",
         "api log pull",
-        r"(?:mkdir|open|stat|chmod|remove|rename) (?P<path>/\S{1,256}): permission denied",
+        r"(?:mkdir|open|stat|chmod|remove|rename) (?P<path>/\S{1,1024}): permission denied",
         ("models-dir-permission",),
         "ollama[579]: mkdir /srv/ro/blobs: permission denied: ensure path elements are traversable",
     ),
     S(
         "models-dir-readonly",
         "api log pull",
-        r"(?:mkdir|open|write) (?P<path>\S{1,256}): read-only file system",
+        r"(?:mkdir|open|write) (?P<path>\S{1,1024}): read-only file system",
         ("filesystem-readonly-or-inodes",),
         "Error: mkdir /models/blobs: read-only file system",
     ),

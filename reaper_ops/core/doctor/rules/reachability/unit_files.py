@@ -210,7 +210,7 @@ def _origins(case: HostEvidence) -> list[str]:
         found[1]
         for hit in signatures.hits("log", case.facts.journal if case.facts else None)
         if hit.signature.id == "server-config"
-        and (found := re.search(r"OLLAMA_ORIGINS:\[([^\]\[]{0,2000})\]", hit.groups["env"]))
+        and (found := re.search(r"OLLAMA_ORIGINS:\[([^\]]{0,2000})\]", hit.groups["env"]))
     ]
     if not lists:
         return []
