@@ -216,7 +216,7 @@ CASES: Cases = {
     "models preload": models("models.change.preload", lambda: given(outcome("preload")), EVIL),
     "models mirror up": models("mirror.mirror.up", lambda: given(work(), work()), "--yes", of=TEXT_AND_JSON),
     "models mirror status": models(
-        "mirror.ask", lambda: given(mirror_status()), of=[*TEXT_AND_JSON, ["-o", "prometheus"]]
+        "mirror.mirror.ask", lambda: given(mirror_status()), of=[*TEXT_AND_JSON, ["-o", "prometheus"]]
     ),
     "models mirror gc": models("mirror.mirror.gc", lambda: given(work()), "--verify", of=TEXT_AND_JSON),
     "models mirror down": models("mirror.mirror.down", lambda: given(work()), "--yes", of=TEXT_AND_JSON),

@@ -10,7 +10,7 @@ from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.signatures.model import Hit
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\S*|^\w{3} +\d+ (\d\d:\d\d:\d\d) ")
-_SIZE = re.compile(r"([\d.]{1,20}) ?([KMGT]?)i?B")
+_SIZE = re.compile(r"(?<![\d.])([\d.]{1,20}) ?([KMGT]?)i?B")
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 NO_LIMIT = 1 << 60
 
