@@ -251,7 +251,10 @@ def test_no_pattern_is_worse_than_linear(shard: int) -> None:
     assert not bad
 
 
-@pytest.mark.parametrize("text", [r"(?P<unit>\S+): Deactivated successfully", r"(a+)+b", r"x.*y", r"(?:a|a)*b", r"x.{0,900}?y.{0,900}?z"])
+@pytest.mark.parametrize(
+    "text",
+    [r"(?P<unit>\S+): Deactivated successfully", r"(a+)+b", r"x.*y", r"(?:a|a)*b", r"x.{0,900}?y.{0,900}?z"],
+)
 def test_the_measure_sees_what_is_slow(text: str) -> None:
     if "+)+" in text or "|a" in text:
         tree = _parser.parse(text)

@@ -152,7 +152,7 @@ DEEP = "/srv/" + "directory-of-models/" * 20 + "blobs"
         ("models-dir-readonly", f"mkdir {DEEP}: read-only file system", "path", DEEP),
         (
             "access-denied",
-            f'apparmor="DENIED" operation="open" class="file" profile="docker-default" name="{DEEP}" pid=1 comm="ollama"',
+            f'apparmor="DENIED" operation="open" profile="docker-default" name="{DEEP}" pid=1 comm="ollama"',
             "comm",
             "ollama",
         ),

@@ -8,7 +8,8 @@ TABLE = (
     S(
         "env-invalid",
         "environment",
-        r'invalid environment variable, using default" key=(?P<key>\S{1,256}) value=(?P<value>"[^"]{0,4000}"|\S{0,4000})'
+        r'invalid environment variable, using default" key=(?P<key>\S{1,256}) '
+        r'value=(?P<value>"[^"]{0,4000}"|\S{0,4000})'
         r"(?: default=(?P<default>\S{1,256}))?",
         ("env-value-invalid",),
         'level=WARN msg="invalid environment variable, using default" key=OLLAMA_NUM_PARALLEL value=four default=1',
@@ -17,7 +18,8 @@ TABLE = (
         "file-system-error",
         "kernel",
         r"EXT4-fs error|Remounting filesystem read-only|XFS (?:(?!XFS ).){0,200}(?i:shutting down filesystem)|Buffer I/O error"
-        r"|I/O error, dev|BTRFS: error.{0,200}forced readonly",
+        r"|I/O error, dev|"
+        r"BTRFS: error.{0,200}forced readonly",
         ("filesystem-readonly-or-inodes",),
         "EXT4-fs error (device sda1): ext4_find_entry:1455: inode #2: comm ollama: reading directory lblock 0",
     ),

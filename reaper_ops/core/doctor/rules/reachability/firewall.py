@@ -115,7 +115,8 @@ def _rules(case: HostEvidence, signature: str) -> Evidence | None:
 
 def _hole(case: HostEvidence) -> bool:
     """A rule that lets somebody through to our port, perhaps not this client."""
-    number = re.compile(rf"\b{case.settings.ollama_port}\b(?:(?!{case.settings.ollama_port}).){{0,300}}(?:ACCEPT|ALLOW|accept)")
+    port = case.settings.ollama_port
+    number = re.compile(rf"\b{port}\b(?:(?!{port}).){{0,300}}(?:ACCEPT|ALLOW|accept)")
     return any(number.search(text) for text in (case.traces.firewall or {}).values())
 
 
