@@ -17,8 +17,8 @@ TABLE = (
     S(
         "file-system-error",
         "kernel",
-        r"EXT4-fs error|Remounting filesystem read-only|XFS (?:(?!XFS ).){0,200}(?i:shutting down filesystem)|Buffer I/O error"
-        r"|I/O error, dev|"
+        r"EXT4-fs error|Remounting filesystem read-only|XFS (?:(?!XFS ).){0,200}(?i:shutting down filesystem)"
+        r"|Buffer I/O error|I/O error, dev|"
         r"BTRFS: error.{0,200}forced readonly",
         ("filesystem-readonly-or-inodes",),
         "EXT4-fs error (device sda1): ext4_find_entry:1455: inode #2: comm ollama: reading directory lblock 0",
