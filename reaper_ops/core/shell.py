@@ -64,7 +64,7 @@ def word_or(value: str, instead: str) -> Ready:
 
 
 KINDS: Mapping[str, Callable[[str], str]] = {
-    **dict.fromkeys(("path", "models_dir", "release", "file", "home"), path),
+    **dict.fromkeys(("path", "models_dir", "release", "file", "home", "key"), path),
     **dict.fromkeys(("pid", "port", "cores"), number),
     "user": user,
 }

@@ -47,6 +47,8 @@ GENERIC = {
     "port": "11434",
     "models_dir": "/var/lib/ollama/models",
     "ollama": "ollama",
+    "inside": "",
+    "sudo": "sudo ",
 }
 
 
@@ -55,9 +57,13 @@ DEFAULT = "127.0.0.1:11434"
 
 
 def places(case: HostEvidence) -> dict[str, str]:
-    """What the places of a step mean on this host; what is a command by itself is ready for the shell."""
+    """What the places of a step mean on this host; what is a command by itself is ready for the shell.
+
+    inside: where the server's resolver and files are; sudo: who may change its files there.
+    """
     settings = case.settings
     docker, process = settings.ollama_runtime == "docker", settings.ollama_runtime == "process"
+    docker_exec = "docker exec ollama"
     start = "docker start ollama" if docker else case.ours() if process else GENERIC["start"]
     return {
         **GENERIC,
@@ -70,6 +76,8 @@ def places(case: HostEvidence) -> dict[str, str]:
         "port": str(settings.ollama_port),
         "models_dir": case.models_dir,
         "ollama": _client(case),
+        "inside": shell.Ready(f"{docker_exec} " if docker else ""),
+        "sudo": shell.Ready(f"{docker_exec} " if docker else "" if process else "sudo "),
     }
 
 
@@ -108,7 +116,7 @@ def _logs(case: HostEvidence) -> dict[str, str]:
     return dict(zip(("log", "all_log", "recent_log"), map(shell.Ready, found), strict=True))
 
 
-READY = frozenset({"up", "restart", "start", "log", "all_log", "recent_log", "source", "ollama"})
+READY = frozenset({"up", "restart", "start", "log", "all_log", "recent_log", "source", "ollama", "inside", "sudo"})
 UNTYPED = "What it is about cannot be typed safely, so no command is shown: see the evidence."
 UNNAMED = "The evidence does not name {}, so no command is shown."
 OUTSIDE = "That path is not where this belongs, so no command is shown: see the evidence."

@@ -1,4 +1,4 @@
-"""Room for downloads, and what unfinished ones leave behind."""
+"""Free space for downloads, and what unfinished ones leave behind."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SPARES = version_key("0.21.0")
 def pull_disk_full(case: HostEvidence) -> Finding | None:
     """The file system of the model store is full.
 
-    Ollama does not look before it pulls. An unfinished download keeps its place, so the disk stays full.
+    Ollama does not check free space before it pulls. An unfinished download keeps its space, so the disk stays full.
 
     Signals:
     - `write …/blobs/sha256-…-partial: no space left on device`
 
     Not to be confused with:
     - filesystem-readonly-or-inodes: the same words, with bytes free and no inode.
-    - orphaned-blobs: what could be removed.
+    - orphaned-blobs: blobs that no model uses, which can be removed.
 
     Sources:
     - https://github.com/ollama/ollama/issues/1731
@@ -43,28 +43,29 @@ def pull_disk_full(case: HostEvidence) -> Finding | None:
     if held:
         shown = (*shown, Evidence("model store", f"unfinished downloads of up to {human_bytes(held)}"))
     if reason is not None and (full or reason.now):
-        return reasons.finding(case, reason, f"a pull found no room in {case.models_dir}", *shown)
+        return reasons.finding(case, reason, f"a pull failed: {case.models_dir} has too little free space", *shown)
     if not full or room is None:
         return None
     summary = (
         f"{room.mount} is full: {human_bytes(room.free)} free of {human_bytes(room.total)}; no model can be pulled"
     )
-    return Finding(summary, shown, severity=None if store.missing(case) else Severity.WARNING)
+    if store.missing(case):
+        return Finding(summary, shown)
+    return Finding(summary, shown, severity=Severity.WARNING, steps=_MAKE_SPACE)
 
 
 def pull_partial_corrupt(case: HostEvidence) -> Finding | None:
-    """The remains of a download are broken, and each new pull fails on them.
+    """The files of an unfinished download are broken, and each new pull fails on them.
 
-    Beside the data of a download lie small files that say how far each part got. When the disk was full, they are
-    empty; the server reads them before it pulls, and ends with EOF. A download whose small files are whole is fine: the
-    next pull goes on from there.
+    Next to the data of a download, small files record how far each part got. After a full disk they are empty; the
+    server reads them before it pulls, and fails with EOF. If they are intact, the next pull resumes the download.
 
     Signals:
     - `pulling manifest`, then `Error: EOF`
 
     Not to be confused with:
-    - pull-lost-on-restart: the remains are whole.
-    - corrupt-manifest: a model that was finished once is damaged.
+    - pull-lost-on-restart: the unfinished download is intact.
+    - corrupt-manifest: a complete model is damaged.
     - pull-tls-garbage: `Get "https://…": EOF` comes from the registry.
 
     Sources:
@@ -76,26 +77,29 @@ def pull_partial_corrupt(case: HostEvidence) -> Finding | None:
     if broken:
         name = broken[0].name.partition("-partial")[0]
         shown = tuple(Evidence("model store", f"{b.name[:19]}{b.name[71:]}: {b.size} bytes") for b in broken[:3])
-        summary = f"the remains of the download {name[:19]} are broken: {len(broken)} of its part files are empty"
+        files = "1 empty part file" if len(broken) == 1 else f"{len(broken)} empty part files"
+        summary = f"the unfinished download {name[:19]} is broken: {files}"
         return Finding(summary, shown, values={"blob": name})
     reason = reasons.why(case, "pull-partial-corrupt")
     if reason is None or lying is not None:
         return None
-    found = reasons.finding(case, reason, "a pull ends with EOF: the remains of an earlier download are broken")
-    return replace(found, steps=(_LOOK, _AGAIN))
+    found = reasons.finding(
+        case, reason, "a pull fails with EOF: the files of an earlier, unfinished download are broken"
+    )
+    return replace(found, confidence=Confidence.LIKELY, steps=(_LOOK, _AGAIN))
 
 
 def pull_lost_on_restart(case: HostEvidence) -> Finding | None:
-    """An unfinished download is lost with the next start of the server.
+    """The next start of the server removes an unfinished download.
 
-    At its start the server removes unfinished downloads: all of them before 0.21.0, since then those not written for an
-    hour. It does not with OLLAMA_NOPRUNE, nor while a manifest is corrupt.
+    When it starts, the server removes unfinished downloads: all of them before 0.21.0, since then those that were not
+    written for an hour. It does not with OLLAMA_NOPRUNE, nor while a manifest is corrupt.
 
     Signals:
-    - a pull that begins at zero after a restart; 60 GB gone
+    - a pull that starts from zero after a restart; 60 GB are lost
 
     Not to be confused with:
-    - pull-partial-corrupt: the remains are of no use at all.
+    - pull-partial-corrupt: the unfinished download is broken, and cannot be resumed.
     - A download that is being written now is fine.
 
     Sources:
@@ -115,19 +119,27 @@ def pull_lost_on_restart(case: HostEvidence) -> Finding | None:
         )
         for p in idle[:3]
     )
-    summary = f"an unfinished download (up to {size}) lies idle; the next start of the server removes it"
+    summary = f"an unfinished download (up to {size}) is idle; the next start of the server removes it"
     return Finding(summary, shown, Confidence.CERTAIN if version else Confidence.LIKELY)
 
 
 def keeps(case: HostEvidence) -> bool:
-    """Whether the server was told never to prune; Go reads all but its own few words as true."""
+    """Whether OLLAMA_NOPRUNE is set; Go reads everything but its own few words as true."""
     text = case.environ.get("OLLAMA_NOPRUNE", "").strip().strip("\"'")
     return bool(text) and text not in GO_FALSE
 
 
 _AGAIN = Step("Pull what is missing.", "{up}", Automate.ASK, "apply")
 _LOOK = Step(
-    "Remove part files that are empty, with no pull running.", "find {models_dir}/blobs -name '*-partial-*' -size 0"
+    "Remove the empty part files while no pull runs.",
+    "{sudo}find {models_dir}/blobs -name '*-partial-*' -size 0 -print -delete",
+)
+_MAKE_SPACE = (
+    Step("See what uses the space.", "{inside}df -h {models_dir}; {sudo}du -xsh {models_dir}/blobs"),
+    Step(
+        "Remove models that nobody needs (`ollama rm`), enlarge the file system, or move the store with "
+        "`ollama_models_dir` in the inventory."
+    ),
 )
 
 RULES = (
@@ -135,8 +147,7 @@ RULES = (
         pull_disk_full,
         Severity.ERROR,
         steps=(
-            Step("See what takes the room.", "df -h {models_dir}; sudo du -xsh {models_dir}/blobs"),
-            Step("Remove models that nobody needs (`ollama rm`), or move the store: `ollama_models_dir`."),
+            *_MAKE_SPACE,
             _AGAIN,
         ),
         explains=(
@@ -153,8 +164,8 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Remove the remains, with no pull running.",
-                "sudo find {models_dir}/blobs -name '{blob}-partial*' -delete",
+                "Remove the files of that download while no pull runs.",
+                "{sudo}find {models_dir}/blobs -name '{blob}-partial*' -delete",
                 Automate.ASK,
                 "remove-partial",
             ),
@@ -168,13 +179,15 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step(
-                "Pull the missing models before any restart; each download goes on where it stopped.",
+                "If the model is in `ollama_models`, pull it before the server restarts; the download resumes. For "
+                "another model, repeat `ollama pull` with its name.",
                 "{up}",
-                Automate.ASK,
-                "apply",
             ),
-            Step("Or keep it over a restart: `ollama_env: {OLLAMA_NOPRUNE: true}` in the inventory for that time."),
-            Step("Or leave it to the next start, where nobody wants that model."),
+            Step(
+                "Or keep the download over restarts: set `ollama_env: {OLLAMA_NOPRUNE: true}` in the inventory until "
+                "the pull is complete."
+            ),
+            Step("If nobody needs the model, do nothing: the next start frees the space."),
         ),
         needs=("store.txt",),
     ),

@@ -1,4 +1,4 @@
-"""Models that came, and are of no use: not for this version, damaged, or no model's any more."""
+"""Models in the store that are of no use: not for this version, damaged, or blobs of no model."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ _NAME = re.compile(r"name=(\S+)")
 
 
 def model_incompatible(case: HostEvidence) -> Finding | None:
-    """The model and this version of Ollama do not fit.
+    """This version of Ollama cannot load the model.
 
-    A new architecture on an old server, or an old quantization on a new one.
+    The architecture is newer than the server, or the quantization is one that a newer server no longer reads.
 
     Signals:
     - `this model may be incompatible with your version of Ollama`
     - `unable to load model: unknown model architecture: 'qwen3next'`
 
     Not to be confused with:
-    - pull-needs-newer-ollama: the registry refuses before anything is pulled.
+    - pull-needs-newer-ollama: the registry refuses the pull.
     - corrupt-manifest: the file is damaged; `invalid file magic`, `exceeds file size`.
 
     Sources:
     - server/sched.go of Ollama
     """
-    said = _said(case)
-    if said is None:
+    source, line = _refusal(case)
+    if not line:
         return None
-    model = _model_of(case, said.text)
+    said, model = Evidence(source, excerpt(line, 240)), _model_of(case, line)
     version = case.seen.version or case.settings.ollama_version
-    summary = f"{model or 'a model'} cannot be loaded by Ollama {version}: they do not fit"
+    summary = f"{model or 'a model'} cannot be loaded: Ollama {version} does not support it"
     return Finding(summary, (said,), values={"model": model} if model else {})
 
 
-def _said(case: HostEvidence) -> Evidence | None:
-    """By the API just now, or in the log of this run and not before a server of another version began."""
+def _refusal(case: HostEvidence) -> tuple[str, str]:
+    """Source and line: the API's answer, or the log of this run and not of a server of another version."""
     for exchange in case.seen.exchanges:
         hit = signatures.match("api", error_text(exchange)) if exchange.status else None
         if hit is not None and hit.signature.id == "model-incompatible":
-            return Evidence(f"POST {exchange.path}", excerpt(hit.line, 240))
+            return f"POST {exchange.path}", hit.line
     log = (case.facts.journal if case.facts else None) or ""
     for line in reversed(log.splitlines() if signatures.stands_in("model-incompatible", log) else ()):
         if signatures.pattern("listening").search(line):
-            return None
+            return "", ""
         if signatures.pattern("model-incompatible").search(line):
-            return Evidence("server log", excerpt(line, 240))
-    return None
+            return "server log", line
+    return "", ""
 
 
 def _model_of(case: HostEvidence, text: str) -> str:
@@ -69,11 +69,11 @@ def _model_of(case: HostEvidence, text: str) -> str:
 
 
 def corrupt_manifest(case: HostEvidence) -> Finding | None:
-    """A model in the store is damaged: its manifest cannot be read, or a blob is missing or cut.
+    """A model in the store is damaged: its manifest cannot be read, or a blob is missing or truncated.
 
-    After a power loss or on a full disk, files are left empty or short. A model with a broken manifest vanishes from
-    the list, and the server stops removing what nobody uses. A model with a cut blob stays in the list and cannot be
-    loaded; pulling it again says `success` and changes nothing, because the blob is there.
+    A power loss or a full disk leaves files empty or short. A model with a broken manifest is no longer listed, and the
+    server stops removing unused blobs. A model with a truncated blob stays in the list and cannot be loaded; pulling it
+    again reports `success` and changes nothing, because the blob exists.
 
     Signals:
     - `corrupt manifests detected, skipping prune operation.  Re-pull or delete to clear`
@@ -82,9 +82,9 @@ def corrupt_manifest(case: HostEvidence) -> Finding | None:
     - HTTP 400 `does not support generate` for a model whose weights are gone, until the server is restarted
 
     Not to be confused with:
-    - An unfinished download (`sha256-…-partial`) belongs to no manifest yet, and is fine.
-    - pull-partial-corrupt: the remains of a download are broken, no finished model.
-    - pull-digest-mismatch: it came so from the registry.
+    - An unfinished download (`sha256-…-partial`) belongs to no manifest yet, and is not damage.
+    - pull-partial-corrupt: an unfinished download is broken, not a complete model.
+    - pull-digest-mismatch: the download was wrong from the start.
 
     Sources:
     - server/routes.go (Serve), manifest/manifest.go of Ollama
@@ -111,7 +111,7 @@ def corrupt_manifest(case: HostEvidence) -> Finding | None:
 
 def _steps(damage: Damage) -> tuple[Step, ...]:
     if not damage.blob:
-        return (Step("Remove the manifest.", "sudo rm {path}", Automate.ASK, "remove-model"), _AGAIN)
+        return (Step("Remove the manifest.", "{sudo}rm {path}", Automate.ASK, "remove-model"), _AGAIN)
     return (_AGAIN, _RESTART) if damage.has is None else (_REMOVE, _AGAIN, _RESTART)
 
 
@@ -128,22 +128,28 @@ def _logged(case: HostEvidence) -> Finding | None:
         f"{model} is damaged in the store",
         (Evidence("server log", excerpt(hit.line, 240)),),
         Confidence.CERTAIN if promised else Confidence.LIKELY,
-        {"model": model if name else "MODEL"},
-        steps=(Step("Remove it and pull it again.", "{ollama} rm {model}; {ollama} pull {model}"),),
+        {"model": model} if name else {},
+        steps=(
+            Step(
+                "Remove {model} and pull it again.",
+                "{ollama} rm {model}; {ollama} pull {model}",
+                unknown="Find the damaged model with `ollama list`, remove it with `ollama rm`, and pull it again.",
+            ),
+        ),
     )
 
 
 def orphaned_blobs(case: HostEvidence) -> Finding | None:
     """The store holds blobs that no model uses.
 
-    OLLAMA_NOPRUNE keeps them, or a create or rm was interrupted, or a corrupt manifest stops the cleaning.
+    OLLAMA_NOPRUNE keeps them, `ollama create` or `ollama rm` was interrupted, or a corrupt manifest stops the cleanup.
 
     Signals:
     - a full disk, and a short `ollama list`
 
     Not to be confused with:
-    - Layers of a download that still runs: an unfinished file lies beside them.
-    - corrupt-manifest: then nobody knows which blobs are in use.
+    - Layers of a download that still runs: an unfinished file is next to them.
+    - corrupt-manifest: with it, nobody knows which blobs are in use.
 
     Sources:
     - https://github.com/ollama/ollama/issues/18595
@@ -160,17 +166,32 @@ def orphaned_blobs(case: HostEvidence) -> Finding | None:
         shown.append(Evidence("environment of the server", f"OLLAMA_NOPRUNE={case.environ['OLLAMA_NOPRUNE']}"))
     count = "1 blob" if len(unused) == 1 else f"{len(unused)} blobs"
     belong = "belongs" if len(unused) == 1 else "belong"
-    return Finding(f"{count} of {human_bytes(size)} in {case.models_dir} {belong} to no model", tuple(shown))
+    steps = (_PRUNE, _COMPARE) if keeps(case) else None
+    return Finding(
+        f"{count} of {human_bytes(size)} in {case.models_dir} {belong} to no model", tuple(shown), steps=steps
+    )
 
 
 _REMOVE = Step(
-    "Remove the blob; a pull leaves one that is there.",
-    "sudo rm {models_dir}/blobs/{blob}",
+    "Remove the blob: a pull does not replace one that exists.",
+    "{sudo}rm {models_dir}/blobs/{blob}",
     Automate.ASK,
     "remove-blob",
 )
 _AGAIN = Step("Pull it again.", "{ollama} pull {model}", Automate.ASK, "pull")
-_RESTART = Step("Restart the server, which remembers what it could not read.", "{restart}", Automate.ASK, "restart")
+_RESTART = Step(
+    "Restart the server, which keeps in memory what it could not read.", "{restart}", Automate.ASK, "restart"
+)
+
+_PRUNE = Step(
+    "Remove OLLAMA_NOPRUNE from `ollama_env` in the inventory, or wherever it is set, and apply it: without it, the "
+    "server removes unused blobs when it starts.",
+    "{up}",
+)
+_COMPARE = Step(
+    "If they remain, compare them with the manifests before you delete any.",
+    "{sudo}find {models_dir}/blobs -name 'sha256-*' -mmin +60 -ls",
+)
 
 RULES = (
     Rule(
@@ -184,7 +205,11 @@ RULES = (
                 "pull",
                 unknown="Pull the model that was asked for again (`ollama pull`): the registry may have a newer file.",
             ),
-            Step("Raise `ollama_version` in the inventory; look first whether the GPU driver suits it.", "{up}"),
+            Step(
+                "Or check that the GPU driver supports a newer Ollama, raise `ollama_version` in the inventory, and "
+                "apply it.",
+                "{up}",
+            ),
         ),
         needs=("journal.log",),
     ),
@@ -192,7 +217,7 @@ RULES = (
         corrupt_manifest,
         Severity.ERROR,
         steps=(
-            replace(_REMOVE, text="Where a blob is cut: remove it; a pull leaves one that is there."),
+            replace(_REMOVE, text="If a blob is truncated, remove it: a pull does not replace a blob that exists."),
             _AGAIN,
             _RESTART,
         ),
@@ -204,13 +229,10 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step(
-                "Restart the server, which then removes what no model uses; not while OLLAMA_NOPRUNE is set.",
+                "Restart the server, which removes unused blobs when it starts.",
                 "{restart}",
             ),
-            Step(
-                "Where they stay: compare them with the manifests before you delete any.",
-                "sudo find {models_dir}/blobs -name 'sha256-*' -size +64M -mmin +60",
-            ),
+            _COMPARE,
         ),
         needs=("store.txt",),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules import store
 from reaper_ops.core.doctor.rules.case import HostEvidence
@@ -15,8 +17,8 @@ WITHOUT_WAY = ("pull-dns", "pull-connect-blocked", "pull-max-retries", "pull-sta
 def pull_dns(case: HostEvidence) -> Finding | None:
     """The host cannot resolve the registry's name.
 
-    The resolver is broken, or a company's DNS knows no outside names, or a provider filters the host that holds the
-    blobs (`*.r2.cloudflarestorage.com`), while the registry itself resolves.
+    The resolver is broken, or a company's DNS resolves no external names, or a provider filters the host of the blobs
+    (`*.r2.cloudflarestorage.com`) while the registry itself resolves.
 
     Signals:
     - `dial tcp: lookup registry.ollama.ai on 127.0.0.53:53: server misbehaving`
@@ -24,7 +26,7 @@ def pull_dns(case: HostEvidence) -> Finding | None:
 
     Not to be confused with:
     - pull-connect-blocked: the name resolves, and the connection fails.
-    - pull-proxy-not-in-service: the host has a proxy, which would resolve for it; the service does not know it.
+    - pull-proxy-not-in-service: the host has a proxy, which would resolve for it; the server does not use it.
 
     Sources:
     - https://github.com/ollama/ollama/issues/2680
@@ -37,12 +39,19 @@ def pull_dns(case: HostEvidence) -> Finding | None:
         name = reason.groups.get("name") or (unresolved[0].name if unresolved else "the registry")
         if _resolves(case, name) and not reason.now:
             return None
-        return reasons.finding(case, reason, f"the registry's name {name} does not resolve on this host", *shown)
+        where = "in the container" if case.settings.ollama_runtime == "docker" else "on this host"
+        found = reasons.finding(case, reason, f"{name} does not resolve {where}, so pulls fail", *shown, name=name)
+        return replace(found, steps=_resolver_steps(case))
     lacking = store.missing(case)
     if not lacking or not unresolved or server_proxy(case):
         return None
     summary = f"{unresolved[0].name} does not resolve on this host, so {lacking[0]} cannot be pulled"
-    return Finding(summary, shown, values={"model": lacking[0]})
+    values = {"model": lacking[0], "name": unresolved[0].name}
+    return Finding(summary, shown, values=values, steps=_resolver_steps(case))
+
+
+def _resolver_steps(case: HostEvidence) -> tuple[Step, ...]:
+    return (_RESOLVE, _DOCKER_DNS if case.settings.ollama_runtime == "docker" else _HOST_DNS, _PROXY, AGAIN)
 
 
 def _resolves(case: HostEvidence, name: str) -> bool:
@@ -59,8 +68,8 @@ def server_proxy(case: HostEvidence) -> str:
 def pull_connect_blocked(case: HostEvidence) -> Finding | None:
     """The host cannot connect to the registry.
 
-    A firewall lets nothing out to port 443, or IPv6 is broken and tried first, or the proxy that the server was given
-    does not answer.
+    A firewall blocks outgoing connections to port 443, or IPv6 is broken and tried first, or the server's proxy does
+    not answer.
 
     Signals:
     - `dial tcp 172.67.182.229:443: i/o timeout`
@@ -80,15 +89,17 @@ def pull_connect_blocked(case: HostEvidence) -> Finding | None:
         return None
     address, proxy = reason.groups.get("address", ""), server_proxy(case)
     if reason.groups.get("proxy") or (proxy and reason.now and reason.evidence.source.startswith("GET ")):
-        return reasons.finding(case, reason, f"the proxy that the server was given does not answer: {proxy or address}")
+        named = proxy or address
+        found = reasons.finding(case, reason, f"the server's proxy does not answer: {named}", proxy=named)
+        return replace(found, steps=_PROXY_STEPS)
     over6 = " over IPv6" if address.startswith("[") else ""
     return reasons.finding(case, reason, f"connections to the registry at {address or 'its address'} fail{over6}")
 
 
 def pull_proxy_not_in_service(case: HostEvidence) -> Finding | None:
-    """The host's shells have a proxy, the service has none.
+    """The host's shells use a proxy, and the server has none.
 
-    The server pulls, not the command line: what is exported in a shell or in /etc/environment does not reach it.
+    The server pulls, not the command line: what a shell or /etc/environment exports does not reach it.
 
     Signals:
     - `curl` works, `ollama pull` ends with `i/o timeout` or `no such host`
@@ -107,7 +118,7 @@ def pull_proxy_not_in_service(case: HostEvidence) -> Finding | None:
     reason = reasons.why(case, *WITHOUT_WAY)
     known = Evidence("/etc/environment, profiles", f"{name}={shell[name]}")
     lacks = Evidence("environment of the server", "HTTPS_PROXY is not set")
-    summary = "the host reaches the internet through a proxy, and the server was not told"
+    summary = "the host's shells use a proxy, and the server has none"
     if reason is not None:
         found = reasons.finding(case, reason, summary, known, lacks, proxy=shell[name])
         return Finding(found.summary, found.evidence, Confidence.LIKELY, found.values, found.severity)
@@ -118,18 +129,23 @@ def pull_proxy_not_in_service(case: HostEvidence) -> Finding | None:
     return Finding(summary, (known, lacks, shown), Confidence.LIKELY, {"proxy": shell[name]})
 
 
+_RESOLVE = Step("Ask the resolver that the server uses.", "{inside}getent ahosts {name}")
+_HOST_DNS = Step("Correct the host's resolver: /etc/resolv.conf, or systemd-resolved (`resolvectl status`).")
+_DOCKER_DNS = Step("Correct the container's resolver: `dns` in /etc/docker/daemon.json.")
+_PROXY = Step("Or give the server a proxy, which resolves for it: `ollama_https_proxy` in the inventory.")
 AGAIN = Step("Pull what is missing.", "{up}", Automate.ASK, "apply")
+
+_PROXY_STEPS = (
+    Step("Ask the proxy from the host.", "curl -sSI --max-time 10 -x {proxy} https://{registry}/v2/"),
+    Step("Start the proxy, or correct `ollama_https_proxy` in the inventory."),
+    AGAIN,
+)
 
 RULES = (
     Rule(
         pull_dns,
         Severity.ERROR,
-        steps=(
-            Step("See what the resolver says.", "getent ahosts registry.ollama.ai"),
-            Step("Mend /etc/resolv.conf or systemd-resolved, or `dns` in /etc/docker/daemon.json for a container."),
-            Step("Or let the server use a proxy: `ollama_https_proxy` in the inventory."),
-            AGAIN,
-        ),
+        steps=(_RESOLVE, _HOST_DNS, _DOCKER_DNS, _PROXY, AGAIN),
         explains=("pull-max-retries", "pull-stalled", "model-not-found", "model-missing"),
         needs=("journal.log",),
     ),
@@ -137,10 +153,10 @@ RULES = (
         pull_connect_blocked,
         Severity.ERROR,
         steps=(
-            Step("Try it from the host.", "curl -sSI --max-time 10 https://registry.ollama.ai/v2/"),
+            Step("Try to connect from the host.", "curl -sSI --max-time 10 https://{registry}/v2/"),
             Step(
-                "Let port 443 out to registry.ollama.ai and *.r2.cloudflarestorage.com, or name a proxy that answers "
-                "in `ollama_https_proxy`."
+                "Allow outgoing connections to {registry} on port 443 (Ollama's own registry also needs "
+                "*.r2.cloudflarestorage.com), or name a proxy in `ollama_https_proxy`."
             ),
             AGAIN,
         ),
@@ -151,8 +167,8 @@ RULES = (
         pull_proxy_not_in_service,
         Severity.ERROR,
         steps=(
-            Step("Name the proxy in the inventory: `ollama_https_proxy: {proxy}`."),
-            Step("Write it into the service, restart it, and pull.", "{up}", Automate.ASK, "apply"),
+            Step("Set the proxy in the inventory: `ollama_https_proxy: {proxy}`."),
+            Step("Apply it: the server restarts with the proxy and pulls.", "{up}", Automate.ASK, "apply"),
         ),
         explains=(
             "pull-dns",

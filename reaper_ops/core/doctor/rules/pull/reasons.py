@@ -78,13 +78,19 @@ def unresolved(case: HostEvidence) -> list[Resolved]:
 def finding(case: HostEvidence, reason: Reason, summary: str, *more: Evidence, **values: str) -> Finding:
     """An error where a promised model is missing for it; else a warning."""
     lacking = store.missing(case)
+    model = reason.model or (lacking[0] if lacking else "")
     return Finding(
         summary,
         (reason.evidence, *more),
         Confidence.CERTAIN if reason.now or lacking else Confidence.LIKELY,
-        {"model": reason.model or (lacking[0] if lacking else "MODEL"), **values},
+        {**({"model": model, "registry": registry_of(model)} if model else {}), **values},
         None if lacking else Severity.WARNING,
     )
+
+
+def registry_of(model: str) -> str:
+    """`registry.ollama.ai`, or the first part of the name."""
+    return full_model_name(model).partition("/")[0]
 
 
 def _asked(case: HostEvidence) -> Iterator[Reason]:

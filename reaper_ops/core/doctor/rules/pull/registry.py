@@ -1,6 +1,8 @@
-"""The registry answers, and not with the model."""
+"""The registry answers, but not with the model."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
@@ -14,7 +16,7 @@ NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 def pull_manifest_not_found(case: HostEvidence) -> Finding | None:
     """The registry has no model of this name and tag.
 
-    A typing error, a tag that was taken away, or a model of Hugging Face without its quantization.
+    A typo, a tag that was removed, or a model of Hugging Face without its quantization.
 
     Signals:
     - `pull model manifest: file does not exist`
@@ -32,7 +34,7 @@ def pull_manifest_not_found(case: HostEvidence) -> Finding | None:
 
 
 def pull_needs_newer_ollama(case: HostEvidence) -> Finding | None:
-    """The model wants a newer Ollama.
+    """The model requires a newer Ollama.
 
     The registry looks at the version of the server, not of the command line.
 
@@ -50,15 +52,15 @@ def pull_needs_newer_ollama(case: HostEvidence) -> Finding | None:
     if reason is None:
         return None
     runs = (Evidence("GET /api/version", case.seen.version),) if case.seen.version else ()
-    summary = f"{reason.model or 'the model'} wants a newer Ollama than {case.seen.version or 'this one'}"
+    summary = f"{reason.model or 'the model'} requires a newer Ollama than {case.seen.version or 'this one'}"
     return reasons.finding(case, reason, summary, *runs)
 
 
 def pull_unauthorized(case: HostEvidence) -> Finding | None:
-    """The registry wants a sign-in, or a proxy forbids it.
+    """The registry wants a sign-in, or a proxy forbids the model.
 
-    The model is private, and the key of the service's user is not known to the account; or a company's proxy answers
-    403; or the clock is off, which spoils the signature.
+    The model is private, and the account does not have the key of the server's user; or a company's proxy answers 403;
+    or the clock is wrong, which makes the signature invalid.
 
     Signals:
     - `unauthorized: access denied`, `pull model manifest: 403: …`
@@ -77,9 +79,25 @@ def pull_unauthorized(case: HostEvidence) -> Finding | None:
     reason = reasons.why(case, "pull-unauthorized")
     if reason is None:
         return None
+    model = reason.model or "the model"
     if "<html" in reason.evidence.text.lower():
-        return reasons.finding(case, reason, "a web page answers 403 in the registry's place: a proxy forbids it")
-    return reasons.finding(case, reason, f"the registry does not let this server have {reason.model or 'the model'}")
+        found = reasons.finding(case, reason, f"a web page answers instead of the registry: a proxy forbids {model}")
+        return replace(found, steps=_FORBIDDEN)
+    if "no such file" in reason.evidence.text:
+        summary = f"the server has no key to sign in to the registry with, so it cannot pull {model}"
+        return replace(reasons.finding(case, reason, summary), steps=_NO_KEY)
+    if "realm host" in reason.evidence.text:
+        summary = f"the registry wants a sign-in for {model} that Ollama cannot do"
+        return replace(reasons.finding(case, reason, summary), steps=_NO_REALM)
+    return reasons.finding(case, reason, f"the registry refuses {model} to this server's key", key=_key(case))
+
+
+def _key(case: HostEvidence) -> str:
+    """The public key of the server's user; a container runs as root."""
+    home = "/root" if case.settings.ollama_runtime == "docker" else case.environ.get("HOME") or ""
+    if not home and case.settings.ollama_runtime == "process" and case.facts:
+        home = case.facts.system.home
+    return f"{home or '/usr/share/ollama'}/.ollama/id_ed25519.pub"
 
 
 def pull_rate_limited(case: HostEvidence) -> Finding | None:
@@ -98,14 +116,18 @@ def pull_rate_limited(case: HostEvidence) -> Finding | None:
     - recorded: pull-registry-err429
     """
     reason = reasons.why(case, "pull-rate-limited")
-    return reasons.finding(case, reason, "the registry says that this address asks too often (429)") if reason else None
+    return (
+        reasons.finding(case, reason, "the registry limits the requests from this address (HTTP 429)")
+        if reason
+        else None
+    )
 
 
 def pull_digest_mismatch(case: HostEvidence) -> Finding | None:
-    """What was downloaded is not what the registry meant to send.
+    """The download does not match its digest.
 
-    A middlebox or virus scanner changes or empties bodies; a caching proxy mixes parts; or memory or disk are bad. The
-    server removes the blob. The same wrong digest each time speaks for a cache, another one each time for hardware.
+    A middlebox or virus scanner changes or empties the content, a caching proxy mixes parts, or memory or disk are
+    faulty. The server removes the blob. The same wrong digest each time points to a cache, a different one to hardware.
 
     Signals:
     - `digest mismatch, file must be downloaded again: want sha256:…, got sha256:…`
@@ -122,50 +144,73 @@ def pull_digest_mismatch(case: HostEvidence) -> Finding | None:
     if reason is None:
         return None
     if reason.groups.get("got") == NOTHING:
-        return reasons.finding(case, reason, "an empty file came instead of a blob: something on the way drops bodies")
+        return reasons.finding(
+            case, reason, "a blob arrived empty: something between the registry and the host drops the content"
+        )
     return reasons.finding(
-        case, reason, "a blob came that is not what its digest says: it was changed on the way, or here"
+        case, reason, "a blob does not match its digest: it was changed on the way, or by this host's memory or disk"
     )
 
 
+_FORBIDDEN = (
+    Step("Ask whoever runs the proxy to allow {registry}, or name another proxy in `ollama_https_proxy`."),
+    Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
+)
+_NO_KEY = (
+    Step("Restart the server, which makes its key at the start.", "{restart}"),
+    Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
+)
+_NO_REALM = (
+    Step("Allow pulls without a sign-in at {registry}: Ollama signs in to a registry of its own kind only."),
+    Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
+)
 RULES = (
     Rule(
         pull_manifest_not_found,
         Severity.ERROR,
         steps=(
-            Step("Look the name and tag up at https://ollama.com/library; of Hugging Face: hf.co/ORG/REPO:QUANT."),
-            Step("Correct `ollama_models` in the inventory, then pull.", "{up}", Automate.ASK, "apply"),
+            Step(
+                "Look the name and tag up at https://ollama.com/library; a model of Hugging Face is named "
+                "`hf.co/user/repository:quantization`."
+            ),
+            Step("Correct `ollama_models` in the inventory and apply it.", "{up}", Automate.ASK, "apply"),
         ),
         explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_needs_newer_ollama,
         Severity.ERROR,
-        steps=(Step("Raise `ollama_version` in the inventory; look first whether the GPU driver suits it.", "{up}"),),
+        steps=(
+            Step(
+                "Check that the GPU driver supports a newer Ollama, raise `ollama_version` in the inventory, apply it.",
+                "{up}",
+            ),
+        ),
         explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_unauthorized,
         Severity.ERROR,
         steps=(
-            Step("See the key that the service signs with.", "sudo cat ~ollama/.ollama/id_ed25519.pub"),
-            Step("Add it to the account at https://ollama.com/settings/keys, or allow the registry in the proxy."),
+            Step("Show the public key that the server signs in with.", "{sudo}cat {key}"),
+            Step("Add it to the account that may pull the model, at https://ollama.com/settings/keys."),
+            Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
         ),
         explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_rate_limited,
         Severity.ERROR,
-        steps=(Step("Wait some minutes, then pull again.", "{ollama} pull {model}", Automate.SAFE, "pull"),),
+        steps=(Step("Wait a few minutes, then pull again.", "{ollama} pull {model}", Automate.SAFE, "pull"),),
         explains=("pull-max-retries", "model-not-found", "model-missing"),
     ),
     Rule(
         pull_digest_mismatch,
         Severity.ERROR,
         steps=(
-            Step("Pull once more.", "{ollama} pull {model}", Automate.SAFE, "pull"),
+            Step("Pull again.", "{ollama} pull {model}", Automate.SAFE, "pull"),
             Step(
-                "Where it fails so again: go around the proxy or scanner; look for bad memory or disk.",
+                "If it fails again, bypass the proxy or scanner, and look for faulty memory or disks.",
                 "sudo dmesg -T | grep -i -e 'i/o error' -e mce",
             ),
         ),

@@ -1,4 +1,4 @@
-"""Downloads that begin and do not end."""
+"""Downloads that start and do not finish."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ LAST_ATTEMPT = 5
 
 
 def pull_stalled(case: HostEvidence) -> Finding | None:
-    """A download stands still.
+    """A download has stalled.
 
-    Few slow parts of sixteen are left, or the store of blobs throttles. The server notices a part that gets no byte
-    for 30 s and tries again, without end and without counting it as a try.
+    A few slow parts of sixteen are left, or the blob host throttles. The server retries a part that gets no byte for
+    30 s, without limit and without counting it as an attempt.
 
     Signals:
     - `e8a35b5937a5 part 23 stalled; retrying`
     - progress that slows to a crawl at 95 to 99 per cent
 
     Not to be confused with:
-    - pull-max-retries: there the server gives up after six tries.
-    - A part that stalls once and goes on is no fault.
+    - pull-max-retries: there the server gives up after six attempts.
+    - A part that stalls once and goes on is not a fault.
 
     Sources:
     - https://github.com/ollama/ollama/issues/1736
@@ -40,14 +40,14 @@ def pull_stalled(case: HostEvidence) -> Finding | None:
     shown = (Evidence("model store", f"{part.name[:19]}-partial, last written {part.age} s ago"),) if part else ()
     times = f" {len(found)} times" if len(found) > 1 else ""
     what = f"the download of {layer or found[-1].model}"
-    return reasons.finding(case, found[-1], f"{what} got no byte for 30 s{times} and is not whole yet", *shown)
+    return reasons.finding(case, found[-1], f"{what} stalled{times} and is not complete", *shown)
 
 
 def pull_max_retries(case: HostEvidence) -> Finding | None:
-    """The server gave a download up after six tries.
+    """The server gave up a download after six attempts.
 
-    A slow or broken line, a VPN or a middlebox ends the connections; the reason stands after the colon. An answer 500
-    of the blob host shows as `EOF`. What was downloaded is kept.
+    A slow or unstable network, a VPN or a middlebox closes the connections; the reason follows the colon. HTTP 500 from
+    the blob host shows as `EOF`. What was downloaded is kept.
 
     Signals:
     - `max retries exceeded: unexpected EOF`, a minute after the last progress
@@ -69,7 +69,7 @@ def pull_max_retries(case: HostEvidence) -> Finding | None:
     lying, said = store.own(case), reason.groups.get("why", "")
     left = sum(part.size for part in store.partials(lying)) if lying else 0
     shown = (Evidence("model store", f"unfinished downloads of {human_bytes(left)}"),) if left else ()
-    summary = f"the server gave up a download after six tries{f': {said[:80]}' if said else ''}"
+    summary = f"the server gave up a download after six attempts{f': {said[:80]}' if said else ''}"
     return reasons.finding(case, reason, summary, *shown)
 
 
@@ -83,7 +83,7 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Stop the pull and begin it again; it goes on from there.",
+                "Stop the pull and start it again; it resumes where it stopped.",
                 "{ollama} pull {model}",
                 Automate.SAFE,
                 "pull",
@@ -96,8 +96,8 @@ RULES = (
         pull_max_retries,
         Severity.ERROR,
         steps=(
-            Step("Pull again; it goes on from there.", "{ollama} pull {model}", Automate.SAFE, "pull"),
-            Step("Where it ends so again: another network, or without the VPN."),
+            Step("Pull again; the download resumes where it stopped.", "{ollama} pull {model}", Automate.SAFE, "pull"),
+            Step("If it fails again, pull over another network or without the VPN."),
         ),
         explains=("model-not-found", "model-missing"),
         needs=("journal.log",),
