@@ -11,6 +11,7 @@ from reaper_ops.core import typed
 
 Ask = dict[str, Any]
 DENIED = re.IGNORECASE | re.MULTILINE
+LATE = "did not end in time"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _reason(answer: Mapping[str, Any]) -> str:
     if isinstance(answer.get("error"), str):
         return str(answer["error"])
     if answer.get("timed_out"):
-        return "did not end in time"
+        return LATE
     denied = re.search(r"^.*(?:permission denied|not permitted|must be root|access denied).*$", _said(answer), DENIED)
     if denied:
         return denied[0].strip()[:200]

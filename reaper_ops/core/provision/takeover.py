@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reaper_ops.core.facts.answers import LATE
 from reaper_ops.core.facts.foreign import KEPT, Foreign, ForeignMount
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory.settings import Settings
@@ -15,6 +16,8 @@ RESTART = "unless-stopped"
 PORT = 11434
 OF_THE_IMAGE = ("NVIDIA_", "OLLAMA_HOST", "REAPER_OPS_")
 """Variables that every image or we ourselves set: nobody chose them for this container."""
+ASKED = ("container", "container-kept", "volumes", "networks")
+LATE_ENGINE = "the Docker engine did not say in time what it has under our names; nothing is done on a guess, run again"
 HIDDEN = "***"
 PLAIN_NETWORKS = frozenset({"bridge", "default", "host", "none"})
 
@@ -128,6 +131,9 @@ def image_there(image: str, facts: Facts) -> bool:
 def blockers(settings: Settings, facts: Facts) -> list[str]:
     """Names that others hold, and what to do about it."""
     taken, there = of(settings, facts), facts.foreign
+    late = [what for what in ASKED if facts.unread.get(what) == LATE] if settings.ollama_runtime == "docker" else []
+    if late:
+        return [LATE_ENGINE]
     if taken is not None:
         return taken.obstacles()
     found = []

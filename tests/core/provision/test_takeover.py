@@ -121,3 +121,12 @@ def test_the_engine_is_read():
 def test_our_own_container_is_not_foreign():
     ours = '[{"State": {"Status": "running"}, "Config": {"Labels": {"com.docker.compose.project": "reaper_ops"}}}]'
     assert parse("h", SETTINGS, {"container": {"rc": 0, "stdout": ours, "stderr": ""}}).foreign is None
+
+
+def test_an_engine_that_answers_too_late_is_no_engine_without_containers():
+    for asked in ("container", "container-kept", "volumes", "networks"):
+        facts = parse("h", SETTINGS, {asked: {"timed_out": True}})
+        found = wish.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
+        assert any("did not say in time" in line for line in found)
+    facts = parse("h", SETTINGS, {"container": {"rc": 1, "stdout": "", "stderr": "No such container"}})
+    assert takeover.blockers(SETTINGS, facts) == []
