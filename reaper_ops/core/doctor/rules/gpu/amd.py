@@ -1,4 +1,4 @@
-"""AMD: who may open its nodes, which cards its libraries know, and its driver."""
+"""AMD: permission to open its device nodes, the cards that its libraries support, and its driver."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severi
 from reaper_ops.core.doctor.rules import gpu_amd, gpu_server
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.gpu import proof
+from reaper_ops.core.doctor.rules.gpu_link import Link
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence
 
@@ -18,17 +19,17 @@ OFF = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def amd_kfd_permission(case: HostEvidence) -> Finding | None:
-    """The server may not open AMD's device nodes.
+    """The server has no permission to open AMD's device nodes.
 
-    Its user is in neither of the groups that own /dev/kfd and /dev/dri/renderD*, or was added after the server started;
-    in a container the group's number has to be given.
+    The server's user is not in the groups that own /dev/kfd and /dev/dri/renderD*, or was added to them after the
+    server started. A container needs the numeric ids of these groups.
 
     Signals:
     - `Unable to open /dev/kfd read-write`, `open /dev/kfd: permission denied`
     - `rocBLAS error: Could not initialize Tensile host: No devices found`
 
     Not to be confused with:
-    - amd-driver-too-old: there /dev/kfd is missing, or the search for GPUs ends by time-out.
+    - amd-driver-too-old: /dev/kfd is missing, or the search for GPUs times out.
 
     Sources:
     - https://github.com/ollama/ollama/pull/6736
@@ -38,39 +39,52 @@ def amd_kfd_permission(case: HostEvidence) -> Finding | None:
     facts = case.facts
     if facts is None or proof.vendor(case) != "amd" or gpu_server.in_gpu_memory(facts):
         return None
-    link, hit = proof.broken(case, "amd-kfd-permission"), proof.said(case, "amd-kfd-permission")
+    link, hit = proof.broken(case, "amd-kfd-permission"), proof.log_line(case, "amd-kfd-permission")
     if link is None and (hit is None or not proof.unused(case)):
         return None
-    evidence = [proof.seen(case, link)] if link else []
-    evidence += [proof.line(hit)] if hit and not (link and link.link == "server") else []
-    if link is not None and link.link == "nodes":
-        evidence.append(Evidence("/dev", f"needs {link.missing}"))
-    account = case.unit.get("User") or ("ollama" if case.settings.ollama_runtime == "systemd" else "")
-    values = {"account": account or "$USER"}
-    added = {"render", "video"} <= set(facts.user_groups or ()) and link is not None and facts.process is not None
+    evidence = _permissions(link) if link and link.link == "nodes" else []
+    evidence += [proof.as_evidence(hit)] if hit else [proof.link_evidence(case, link)] if link and not evidence else []
     if case.settings.ollama_runtime == "docker":
-        return proof.found(case, "the container may not open /dev/kfd", *evidence, steps=_NUMBERS)
+        return proof.finding(case, "the container has no permission to open /dev/kfd", *evidence, steps=_NUMBERS)
+    account = _account(case)
+    values = {"account": account} if account else {}
+    added = {"render", "video"} <= set(facts.user_groups or ()) and link is not None and facts.process is not None
     if added and account and "SupplementaryGroups" not in (case.traces.unit_text or ""):
-        summary = f"{account} was added to render and video after the server started"
-        return proof.found(case, summary, *evidence, values=values, steps=(_RESTART,))
-    summary = f"the server's user {account} may not open AMD's device nodes".replace("  ", " ")
+        summary = f"the user {account} was added to the groups render and video after the server started"
+        return proof.finding(case, summary, *evidence, values=values, steps=(_RESTART,))
+    who = f"the server's user {account}" if account else "the server's user"
+    summary = f"{who} has no permission to open AMD's device nodes"
     ours = case.settings.ollama_managed and case.settings.ollama_runtime == "systemd"
-    return proof.found(case, summary, *evidence, values=values, steps=None if ours else (_ADD, _RESTART))
+    by_hand = (_ADD if account else _ADD_SOMEONE, _RESTART)
+    return proof.finding(case, summary, *evidence, values=values, steps=None if ours else by_hand)
+
+
+def _permissions(link: Link) -> list[Evidence]:
+    return [Evidence("server process", link.seen), Evidence("/dev", f"needs {link.missing}")]
+
+
+def _account(case: HostEvidence) -> str:
+    """The user of the server; empty where it is not known by name."""
+    if case.settings.ollama_runtime == "systemd":
+        return case.unit.get("User") or "ollama"
+    pid = case.facts.process.pid if case.facts and case.facts.process else None
+    user = next((row.user for row in case.traces.processes or () if row.pid == pid), "")
+    return "" if user.isdigit() else user
 
 
 def amd_gfx_unsupported(case: HostEvidence) -> Finding | None:
     """Ollama's ROCm libraries are not built for this AMD card.
 
-    Cards close to a supported one work when HSA_OVERRIDE_GFX_VERSION names that one, as x.y.z; for others there is
-    Vulkan.
+    A card that is close to a supported one works when HSA_OVERRIDE_GFX_VERSION names that one, in the form x.y.z. For
+    other cards there is Vulkan.
 
     Signals:
     - `amdgpu is not supported`, `dropping ROCm device — no rocblas support for gfx target`
-    - models on the CPU on RX 5000, RX 6600, Radeon 780M
+    - models run on the CPU of a host with an RX 5000, RX 6600 or Radeon 780M
 
     Not to be confused with:
-    - igpu-dropped: there the target is supported, and Ollama leaves integrated GPUs out.
-    - amd-kfd-permission: there the server cannot ask the card at all.
+    - igpu-dropped: the target is supported, but Ollama ignores integrated GPUs.
+    - amd-kfd-permission: the server cannot open the card at all.
 
     Sources:
     - docs/gpu.mdx of Ollama
@@ -79,26 +93,26 @@ def amd_gfx_unsupported(case: HostEvidence) -> Finding | None:
     facts = case.facts
     if facts is None or proof.vendor(case) != "amd" or not proof.unused(case):
         return None
-    link, hit = proof.broken(case, "amd-gfx-unsupported"), proof.said(case, "amd-gfx-unsupported")
+    link, hit = proof.broken(case, "amd-gfx-unsupported"), proof.log_line(case, "amd-gfx-unsupported")
     written = case.environ.get(gpu_amd.OVERRIDE, "")
     if link is None and hit is None:
         return None
-    evidence = [proof.seen(case, link)] if link else []
-    evidence += [proof.line(hit)] if hit and not (link and link.link == "server") else []
+    evidence = [proof.link_evidence(case, link)] if link else []
+    evidence += [proof.as_evidence(hit)] if hit and not (link and link.link == "server") else []
     if written and not FORM.fullmatch(written):
-        said = Evidence("environment of the server", f"{gpu_amd.OVERRIDE}={written}")
-        summary = f"{gpu_amd.OVERRIDE} is {written!r}, which is not of the form 10.3.0, and is not understood"
-        return proof.found(case, summary, said, *evidence, values={"like": _like(case) or "10.3.0"})
+        variable = Evidence("environment of the server", f"{gpu_amd.OVERRIDE}={written}")
+        summary = f"{gpu_amd.OVERRIDE} is {written!r}; it must have the form 10.3.0"
+        return proof.finding(case, summary, variable, *evidence, values={"like": _like(case) or "10.3.0"})
     targets = ", ".join(card.gfx for card in facts.gpu.amd if card.gfx) or "this card"
     like = _like(case)
     steps = None if like and not written else _VULKAN
-    return proof.found(
+    return proof.finding(
         case, f"Ollama's ROCm libraries are not built for {targets}", *evidence, values={"like": like}, steps=steps
     )
 
 
 def _like(case: HostEvidence) -> str:
-    """The supported target that is nearest to the card, as the override wants it; empty when none is near."""
+    """The nearest supported target, in the form of the override; empty when none is near."""
     targets = [card.gfx or "" for card in case.facts.gpu.amd] if case.facts else []
     return next((like for prefix, like in NEAREST if any(gfx.startswith(prefix) for gfx in targets)), "")
 
@@ -106,16 +120,16 @@ def _like(case: HostEvidence) -> str:
 def amd_driver_too_old(case: HostEvidence) -> Finding | None:
     """AMD's kernel driver is missing, or older than ROCm 7 needs.
 
-    Ollama's libraries are of ROCm 7; over an older driver the search for GPUs hangs for half a minute, and Ollama goes
-    on with the CPU. Without /dev/kfd nothing can compute.
+    Ollama's libraries come from ROCm 7. With an older driver the search for GPUs hangs for half a minute, and then
+    Ollama uses the CPU. Without /dev/kfd the card cannot compute.
 
     Signals:
-    - a slow start, then models on the CPU
+    - the server starts slowly, then models run on the CPU
     - `failed to finish discovery before timeout`, `GPU discovery watchdog timed out`
 
     Not to be confused with:
-    - gpu-discovery-slow: there a GPU is found in the end.
-    - amd-kfd-permission: there the nodes exist, and may not be opened.
+    - gpu-discovery-slow: Ollama finds a GPU in the end.
+    - amd-kfd-permission: the device nodes exist, but the server has no permission to open them.
 
     Sources:
     - docs/troubleshooting.mdx of Ollama
@@ -123,59 +137,72 @@ def amd_driver_too_old(case: HostEvidence) -> Finding | None:
     link = proof.broken(case, "amd-driver-too-old")
     if link is None or case.facts is None or proof.vendor(case) != "amd":
         return None
-    if not proof.wished(case) and all(card.driver in {"radeon", "vfio-pci"} for card in case.facts.gpu.pci):
+    if not proof.desired(case) and all(card.driver in {"radeon", "vfio-pci"} for card in case.facts.gpu.pci):
         return None
     if link.link == "module":
-        return proof.found(case, "AMD's kernel driver amdgpu is not loaded", proof.seen(case, link), steps=_MODPROBE)
-    if link.link == "nodes":
-        return proof.found(
-            case, "/dev/kfd is missing: amdgpu is loaded without its compute part", proof.seen(case, link)
+        return proof.finding(
+            case, "AMD's kernel driver amdgpu is not loaded", proof.link_evidence(case, link), steps=_MODPROBE
         )
+    if link.link == "nodes":
+        box = case.facts.system.container
+        summary = f"/dev/kfd is missing: {f'this {box} container was not given it' if box else _NO_COMPUTE}"
+        return proof.finding(case, summary, proof.link_evidence(case, link), steps=_PASS_THROUGH if box else None)
     version = case.facts.gpu.driver
-    summary = f"the search for AMD GPUs timed out; the driver {version or 'of the kernel'} is older than ROCm 7"
-    return proof.found(case, summary, proof.seen(case, link), confidence=Confidence.LIKELY)
+    driver = f"the amdgpu driver {version}" if version else "the kernel's amdgpu driver"
+    summary = f"the search for AMD GPUs timed out; {driver} is probably older than ROCm 7 needs"
+    return proof.finding(case, summary, proof.link_evidence(case, link), confidence=Confidence.LIKELY)
 
 
 def igpu_dropped(case: HostEvidence) -> Finding | None:
-    """Ollama leaves the integrated GPU out.
+    """Ollama ignores the integrated GPU.
 
-    Since 0.30 integrated GPUs are not used unless asked for; only gfx1151 and those of NVIDIA are.
+    Since 0.30 Ollama uses an integrated GPU only when OLLAMA_IGPU_ENABLE is set; gfx1151 and those of NVIDIA are
+    exceptions.
 
     Signals:
     - `dropping integrated GPU; to enable, set OLLAMA_IGPU_ENABLE=1`
-    - an APU on the CPU since 0.30
+    - models run on the CPU of an APU since 0.30
 
     Not to be confused with:
-    - amd-gfx-unsupported: there no variable but the override helps.
+    - amd-gfx-unsupported: the libraries do not support the target; only the override or Vulkan helps.
 
     Sources:
     - discover/runner.go of Ollama
     """
-    link, hit = proof.broken(case, "igpu-dropped"), proof.said(case, "igpu-dropped")
+    link, hit = proof.broken(case, "igpu-dropped"), proof.log_line(case, "igpu-dropped")
     refused = {str(case.settings.ollama_env.get(IGPU, "")), case.environ.get(IGPU, "")} & OFF
     if link is None or refused:
         return None
-    evidence = proof.line(hit) if hit else proof.seen(case, link)
-    return proof.found(case, "Ollama leaves the only GPU, an integrated one, out", evidence)
+    evidence = proof.as_evidence(hit) if hit else proof.link_evidence(case, link)
+    return proof.finding(case, "Ollama ignores the only GPU of this host, because it is an integrated one", evidence)
 
 
-_ADD = Step("Add its user to the groups.", "sudo usermod -aG render,video {account}")
-_RESTART = Step("Restart the server: groups count from its start.", "{restart}", Automate.ASK, "restart")
+_NO_COMPUTE = "amdgpu is loaded without its compute driver (KFD)"
+_ADD = Step("Add the server's user to the groups.", "sudo usermod -aG render,video {account}")
+_ADD_SOMEONE = Step("Add the user that runs the server to the groups render and video.")
+_RESTART = Step("Restart the server, which then has these groups.", "{restart}", Automate.ASK, "restart")
 _NUMBERS = (
-    Step("See the numbers of the groups that own the nodes.", "ls -ln /dev/kfd /dev/dri"),
+    Step("List the ids of the groups that own the device nodes.", "ls -ln /dev/kfd /dev/dri"),
     Step(
-        "Make the container anew with `--group-add` and these numbers; `up` does so for ours.",
+        "Create the container again with these ids: `up` does it; by hand, add `--group-add` for each id.",
         "{up}",
         Automate.ASK,
         "apply",
     ),
 )
 _VULKAN = (
-    Step("Try Vulkan: `ollama_env: {OLLAMA_VULKAN: true}` in the inventory, then bring the host to it.", "{up}"),
-    Step("Or say that the CPU is meant: `gpu_vendor: none`."),
+    Step("Try Vulkan: set `ollama_env: {OLLAMA_VULKAN: true}` in the inventory, then apply it.", "{up}"),
+    Step("Or run on the CPU on purpose: set `gpu_vendor: none`."),
 )
 _MODPROBE = (
-    Step("Load it, and see why it was not.", "sudo modprobe amdgpu; sudo dmesg | grep -i -e amdgpu -e firmware"),
+    Step(
+        "Load the driver. The kernel log shows why it was not loaded.",
+        "sudo modprobe amdgpu; sudo dmesg | grep -i -e amdgpu -e firmware",
+    ),
+    Step("Restart Ollama.", "{restart}", Automate.ASK, "restart"),
+)
+_PASS_THROUGH = (
+    Step("Pass /dev/kfd and /dev/dri to the container, in its configuration on the machine that runs it."),
     Step("Restart Ollama.", "{restart}", Automate.ASK, "restart"),
 )
 
@@ -183,7 +210,11 @@ RULES = (
     Rule(
         amd_kfd_permission,
         Severity.ERROR,
-        steps=(Step("Bring its unit to the wish: it names the nodes' groups.", "{up}", Automate.ASK, "apply"),),
+        steps=(
+            Step(
+                "Apply the inventory: it gives the unit the groups of the device nodes.", "{up}", Automate.ASK, "apply"
+            ),
+        ),
         explains=("gpu-not-used", "cpu-fallback"),
     ),
     Rule(
@@ -191,8 +222,8 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                'Name the nearest card: `ollama_env: {HSA_OVERRIDE_GFX_VERSION: "{like}"}` in the inventory, then bring'
-                " the host to it.",
+                'Name the nearest card: set `ollama_env: {HSA_OVERRIDE_GFX_VERSION: "{like}"}` in the inventory, then'
+                " apply it.",
                 "{up}",
             ),
             *_VULKAN,
@@ -205,7 +236,7 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Install AMD's driver of ROCm 7 (repo.radeon.com/amdgpu-install), or a newer kernel.",
+                "Install AMD's driver for ROCm 7 (https://repo.radeon.com/amdgpu-install/), or a newer kernel.",
                 "sudo amdgpu-install --usecase=dkms",
             ),
             Step("Reboot.", "sudo reboot"),
@@ -217,8 +248,8 @@ RULES = (
         igpu_dropped,
         Severity.WARNING,
         steps=(
-            Step("If it shall be used: `ollama_env: {OLLAMA_IGPU_ENABLE: true}` in the inventory, then", "{up}"),
-            Step("If not: `gpu_vendor: none` says that the CPU is meant."),
+            Step("To use it, set `ollama_env: {OLLAMA_IGPU_ENABLE: true}` in the inventory, then apply it.", "{up}"),
+            Step("Or run on the CPU on purpose: set `gpu_vendor: none`."),
         ),
         explains=("gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),

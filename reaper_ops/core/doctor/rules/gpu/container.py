@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
@@ -11,60 +9,68 @@ from reaper_ops.core.doctor.rules.gpu import proof
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence
 
-NO_CGROUPS = re.compile(r"^[ \t]{0,64}no-cgroups[ \t]{0,64}=[ \t]{0,64}(true|false)", re.M)
-KINDS = {"snap": "the Docker of a snap", "desktop": "Docker Desktop"}
+KINDS = {"snap": "Docker from a snap", "desktop": "Docker Desktop"}
 
 
 def container_no_gpu_flag(case: HostEvidence) -> Finding | None:
     """The container was started without a GPU.
 
-    The host has one; `--gpus all`, or the reservation in the Compose file, is missing. AMD needs two device nodes.
+    The host has one, but `--gpus all` or the reservation in the Compose file is missing. AMD needs two device nodes.
 
     Signals:
-    - models on the CPU, and no error anywhere
+    - models run on the CPU, without any error
 
     Not to be confused with:
-    - container-toolkit-missing: there the engine cannot give a GPU to anyone.
-    - nvml-unknown-container: there the container had its GPU, and lost it.
+    - container-toolkit-missing: the engine cannot give a GPU to any container.
+    - nvml-unknown-container: the container had its GPU, and lost it.
 
     Sources:
     - docs/docker.mdx of Ollama
     - https://github.com/ollama/ollama/issues/1666
     """
     facts = case.facts
-    if facts is None or facts.container is None or not proof.unused(case) or case.traces.docker_kind in KINDS:
+    if facts is None or facts.container is None or not proof.unused(case) or _without_gpus(case):
         return None
     link, given = proof.broken(case, "container-no-gpu-flag"), facts.container.gpu
     if link is not None:
-        return proof.found(case, "the container was given no GPU; the host has one", proof.seen(case, link))
+        return proof.finding(
+            case, "the host has a GPU, but the container was started without it", proof.link_evidence(case, link)
+        )
     if proof.vendor(case) != "amd" or facts.container.state != "running" or case.gpu_link is None:
         return None
     lacking = [node for node in ("/dev/kfd", "/dev/dri") if not any(name.startswith(node) for name in given)]
     if not given or not lacking:
         return None
     evidence = Evidence("docker inspect", f"devices {', '.join(given)}")
-    return proof.found(case, f"the container lacks {' and '.join(lacking)}; AMD's cards need both nodes", evidence)
+    summary = f"the container lacks {' and '.join(lacking)}; AMD's cards need /dev/kfd and /dev/dri"
+    return proof.finding(case, summary, evidence)
+
+
+def _without_gpus(case: HostEvidence) -> bool:
+    """Whether this kind of engine can reach no GPU; Docker Desktop can, where it runs in WSL."""
+    windows = case.facts is not None and "microsoft" in case.facts.system.kernel.lower()
+    return case.traces.docker_kind in KINDS and not (case.traces.docker_kind == "desktop" and windows)
 
 
 def container_toolkit_missing(case: HostEvidence) -> Finding | None:
     """Docker cannot give containers the NVIDIA GPU.
 
-    The NVIDIA Container Toolkit is not installed, or neither a CDI specification nor the runtime `nvidia` was made.
+    The NVIDIA Container Toolkit is not installed, or Docker has neither a CDI specification nor the runtime `nvidia`.
 
     Signals:
     - `could not select device driver "" with capabilities: [[gpu]]`
     - the container does not start; from outside: connection refused
 
     Not to be confused with:
-    - docker-is-snap-or-desktop: there the toolkit is installed, and that engine cannot use it.
-    - container-no-gpu-flag: there the container starts, without a GPU.
+    - docker-is-snap-or-desktop: the toolkit is installed, but that engine cannot use it.
+    - container-no-gpu-flag: the container starts, without a GPU.
 
     Sources:
     - docs/docker.mdx of Ollama
     - https://github.com/NVIDIA/nvidia-container-toolkit/issues/871
     """
     link = proof.broken(case, "container-toolkit-missing")
-    if link is None or case.facts is None or case.traces.docker_kind in KINDS:
+    if link is None or case.facts is None or _without_gpus(case):
         return None
     box = case.facts.container
     if box is not None and box.state == "running" and not proof.unused(case):
@@ -74,126 +80,85 @@ def container_toolkit_missing(case: HostEvidence) -> Finding | None:
     hit = signatures.match("log", error)
     if hit is not None and hit.signature.id != "toolkit-missing":
         return None
-    said = (Evidence("docker inspect", excerpt(error)),) if error and link.link != "container" else ()
-    untold = f"the toolkit {toolkit} is installed, and the engine was not told of it"
-    return proof.found(
+    refused = (Evidence("docker inspect", excerpt(error)),) if error and link.link != "container" else ()
+    unused = f"the NVIDIA Container Toolkit {toolkit} is installed, but Docker is not configured for it"
+    return proof.finding(
         case,
-        f"Docker cannot give containers the GPU: {untold if toolkit else 'no toolkit is installed'}",
-        proof.seen(case, link),
-        *said,
-        steps=(_CONFIGURE, _APPLY) if toolkit else None,
+        f"Docker cannot give containers the GPU: {unused if toolkit else _NO_TOOLKIT}",
+        proof.link_evidence(case, link),
+        *refused,
+        steps=_toolkit(case),
         confidence=Confidence.CERTAIN if hit or link.link == "toolkit" else Confidence.POSSIBLE,
     )
+
+
+def _toolkit(case: HostEvidence) -> tuple[Step, ...] | None:
+    """`up` installs and configures it all on a host that it manages."""
+    if case.settings.ollama_managed:
+        return (_UP_TOOLKIT,)
+    facts = case.facts
+    engine = facts.docker if facts else None
+    packages = "sudo dnf install" if facts and facts.system.family == "redhat" else "sudo apt install"
+    install = Step(_INSTALL, f"{packages} nvidia-container-toolkit")
+    configure = CDI if engine and engine.cdi_dirs else _RUNTIME
+    return (*(() if facts and facts.gpu.toolkit else (install,)), configure, AGAIN)
 
 
 def docker_is_snap_or_desktop(case: HostEvidence) -> Finding | None:
     """This kind of Docker cannot reach the GPU.
 
-    A snap is confined and does not see NVIDIA's toolkit; Docker Desktop runs containers in a virtual machine of its
-    own.
+    A snap is confined and cannot use NVIDIA's toolkit. Docker Desktop for Linux runs containers in a virtual machine
+    without the GPU. (Docker Desktop in WSL can use it.)
 
     Signals:
     - `could not select device driver` although the toolkit is installed
-    - volumes that are not where they should be
+    - the volumes are not under /var/lib/docker
 
     Not to be confused with:
-    - container-toolkit-missing: there the engine is an ordinary one.
+    - container-toolkit-missing: the engine is an ordinary one.
 
     Sources:
     - https://github.com/NVIDIA/nvidia-docker/issues/1642
     - https://github.com/NVIDIA/nvidia-docker/issues/1311
     """
     kind, link = case.traces.docker_kind, case.gpu_link
-    if kind not in KINDS or link is None or link.link not in {"toolkit", "container", "server"}:
+    if kind is None or not _without_gpus(case) or link is None or link.link not in LINKS:
         return None
     root = case.facts.docker.root if case.facts and case.facts.docker else None
     evidence = Evidence("docker info", f"kind {kind}, root directory {root or 'unknown'}")
-    return proof.found(case, f"{KINDS[kind]} cannot give containers the GPU", evidence, proof.seen(case, link))
+    summary = f"{KINDS[kind]} cannot give containers the GPU"
+    return proof.finding(case, summary, evidence, proof.link_evidence(case, link), steps=_replace(case, kind))
 
 
-def nvml_unknown_container(case: HostEvidence) -> Finding | None:
-    """The container has lost its GPU while it ran.
-
-    systemd rewrote the device rules of its cgroup, as it does at every `daemon-reload`; the runtime's own rules for the
-    GPU are gone. Devices that are given by CDI are not affected.
-
-    Signals:
-    - GPU for hours, then CPU
-    - `Failed to initialize NVML: Unknown Error` inside the container, while nvidia-smi works on the host
-
-    Not to be confused with:
-    - no-cgroups-mismatch: there it never worked.
-    - nvidia-version-mismatch: there nvidia-smi fails on the host too.
-
-    Sources:
-    - https://github.com/NVIDIA/nvidia-container-toolkit/issues/48
-    - https://github.com/NVIDIA/nvidia-docker/issues/1730
-    - docs/troubleshooting.mdx of Ollama
-    """
-    if not _unknown_error(case) or case.facts is None or no_cgroups_mismatch(case) is not None:
-        return None
-    docker = case.facts.docker
-    evidence = [_inside(case), Evidence("nvidia-smi", f"on the host: {len(case.facts.gpu.nvidia or ())} GPU")]
-    evidence += (
-        [Evidence("docker info", f"cgroup driver {docker.cgroup_driver}")] if docker and docker.cgroup_driver else []
+def _replace(case: HostEvidence, kind: str) -> tuple[Step, ...]:
+    remove = "sudo snap remove docker" if kind == "snap" else "sudo apt remove docker-desktop"
+    return (
+        Step("List the volumes that would be lost. The models can be pulled again.", "docker volume ls"),
+        Step("Remove this engine, with its images and volumes.", remove),
+        Step("Install the distribution's engine.", "sudo apt install docker.io"),
+        _APPLY,
     )
-    return proof.found(case, "the container has lost its GPU; on the host it works", *evidence)
 
 
-def no_cgroups_mismatch(case: HostEvidence) -> Finding | None:
-    """NVIDIA's container runtime is set up for the other kind of Docker.
-
-    `no-cgroups = true` is for rootless Docker. With an ordinary engine nobody then allows the GPU's devices; without it
-    a rootless one may not write the rules.
-
-    Signals:
-    - `Failed to initialize NVML: Unknown Error` from the first second
-    - rootless: `bpf_prog_query(BPF_CGROUP_DEVICE) failed: operation not permitted`
-
-    Not to be confused with:
-    - nvml-unknown-container: there the GPU worked for a while.
-
-    Sources:
-    - https://github.com/NVIDIA/nvidia-container-toolkit/issues/381
-    - https://github.com/NVIDIA/nvidia-container-toolkit/issues/85
-    - https://github.com/NVIDIA/libnvidia-container/issues/154
-    """
-    config, facts = case.traces.toolkit_config, case.facts
-    if config is None or facts is None:
-        return None
-    setting = NO_CGROUPS.search(config)
-    off = setting is not None and setting[1] == "true"
-    written = Evidence("config.toml of the toolkit", excerpt(setting[0]) if setting else "no-cgroups is not set")
-    rootless = case.traces.docker_kind == "rootless"
-    if off and not rootless and (_unknown_error(case) or _inside_says(case, "gpu-blocked-by-os")):
-        summary = (
-            "NVIDIA's runtime leaves the device rules to nobody (no-cgroups = true), and this Docker is not rootless"
-        )
-        return proof.found(case, summary, written, _inside(case), values={"wanted": "false"})
-    said = facts.container.error if facts.container else ""
-    hit = signatures.match("log", said) or signatures.match("log", case.traces.gpu_in_container or "")
-    if not off and rootless and hit is not None and hit.signature.id == "rootless-cgroups":
-        summary = "Docker is rootless, and NVIDIA's runtime tries to write device rules (no-cgroups is not true)"
-        return proof.found(case, summary, written, proof.line(hit, "docker inspect"), values={"wanted": "true"})
-    return None
-
-
-def _unknown_error(case: HostEvidence) -> bool:
-    works = case.facts is not None and bool(case.facts.gpu.nvidia) and case.facts.gpu.nvidia_error is None
-    return works and _inside_says(case, "nvml-unknown")
-
-
-def _inside_says(case: HostEvidence, id_: str) -> bool:
-    hit = signatures.match("log", case.traces.gpu_in_container or "")
-    return hit is not None and hit.signature.id == id_
-
-
-def _inside(case: HostEvidence) -> Evidence:
-    return Evidence("nvidia-smi -L in the container", excerpt(case.traces.gpu_in_container or ""))
-
-
-_APPLY = Step("Bring the container to the inventory's wish.", "{up}", Automate.ASK, "apply")
-_CONFIGURE = Step("Write the specification of the GPU.", "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml")
+_APPLY = Step("Apply the inventory, which starts the container.", "{up}", Automate.ASK, "apply")
+AGAIN = Step("Start the container again.", "docker start ollama")
+_NO_TOOLKIT = "the NVIDIA Container Toolkit is not installed"
+_INSTALL = (
+    "Install the NVIDIA Container Toolkit from NVIDIA's repository (https://nvidia.github.io/libnvidia-container/)."
+)
+_UP_TOOLKIT = Step(
+    "Apply the inventory: it installs the toolkit, configures Docker for it, and starts the container. Where it changes"
+    " /etc/docker/daemon.json, Docker and all its containers restart.",
+    "{up}",
+    Automate.ASK,
+    "apply",
+)
+CDI = Step("Write the CDI specification of the GPU.", "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml")
+_RUNTIME = Step(
+    "Add the runtime `nvidia` to Docker. The restart stops and starts all containers.",
+    "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
+)
+LINKS = frozenset({"toolkit", "container", "server"})
 
 RULES = (
     Rule(
@@ -201,7 +166,8 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Make it anew, with the GPU (by hand: `--gpus all`; AMD: --device /dev/kfd --device /dev/dri).",
+                "Create the container again, with the GPU (by hand: `--gpus all`; for AMD `--device /dev/kfd --device"
+                " /dev/dri`).",
                 "{up}",
                 Automate.ASK,
                 "apply",
@@ -213,18 +179,7 @@ RULES = (
     Rule(
         container_toolkit_missing,
         Severity.ERROR,
-        steps=(
-            Step(
-                "Install the NVIDIA Container Toolkit from NVIDIA's repository.",
-                "sudo apt install nvidia-container-toolkit",
-            ),
-            _CONFIGURE,
-            Step(
-                "Engines before 25 want the runtime; this restarts all containers.",
-                "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
-            ),
-            _APPLY,
-        ),
+        steps=(Step(_INSTALL), CDI, Step("For Docker older than 25, add the runtime `nvidia` instead."), _UP_TOOLKIT),
         explains=("gpu-not-used", "cpu-fallback", "service-not-running", "connection-refused"),
         needs=("docker-inspect.json",),
     ),
@@ -232,44 +187,11 @@ RULES = (
         docker_is_snap_or_desktop,
         Severity.ERROR,
         steps=(
-            Step("See what would move: images, volumes and models of this engine.", "docker volume ls"),
-            Step(
-                "Replace it by Docker's or the distribution's engine; volumes do not come along.",
-                "sudo snap remove docker && sudo apt install docker.io",
-            ),
+            Step("List the volumes that would be lost. The models can be pulled again.", "docker volume ls"),
+            Step("Replace it with Docker's own engine or the distribution's."),
             _APPLY,
         ),
         explains=("gpu-not-used", "cpu-fallback", "service-not-running", "connection-refused"),
         needs=("docker-inspect.json",),
-    ),
-    Rule(
-        nvml_unknown_container,
-        Severity.ERROR,
-        steps=(
-            Step("Restart the container: it gets its GPU back.", "docker restart ollama", Automate.ASK, "restart"),
-            Step(
-                "For good: give the GPU by CDI, as `up` does where the engine knows how.",
-                "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
-            ),
-            Step(
-                'Or take `{"exec-opts": ["native.cgroupdriver=cgroupfs"]}` into /etc/docker/daemon.json.',
-                "sudo systemctl restart docker",
-            ),
-        ),
-        explains=("gpu-not-used", "cpu-fallback"),
-        verify="docker exec ollama nvidia-smi -L",
-    ),
-    Rule(
-        no_cgroups_mismatch,
-        Severity.ERROR,
-        steps=(
-            Step(
-                "Set it right (true only for Docker without root), then restart Docker, which restarts all containers.",
-                "sudo nvidia-ctk config --set nvidia-container-cli.no-cgroups={wanted} --in-place"
-                " && sudo systemctl restart docker",
-            ),
-        ),
-        explains=("gpu-not-used", "cpu-fallback", "service-not-running", "connection-refused"),
-        verify="docker exec ollama nvidia-smi -L",
     ),
 )

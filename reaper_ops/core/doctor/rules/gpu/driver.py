@@ -8,56 +8,19 @@ from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules import gpu_server
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.gpu import proof
+from reaper_ops.core.doctor.rules.gpu import proof, system
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence, State
 
-VFIO = (
-    Step(
-        "Take the card from vfio-pci (`ids=` in /etc/modprobe.d or on the kernel's command line).",
-        "lspci -nnk -d 10de:",
-    ),
-    Step("Then rebuild the initramfs and reboot.", "sudo update-initramfs -u && sudo reboot"),
-)
-REFUSED = (
-    Step(
-        "Enrol the key that signed the module, or switch Secure Boot off in the firmware.",
-        "sudo mokutil --import /var/lib/dkms/mok.pub",
-    ),
-    Step("Reboot, and confirm the key on the blue screen.", "sudo reboot"),
-)
-REBUILD = (
-    Step(
-        "Install the headers of the running kernel and build the module.",
-        'sudo apt install "linux-headers-$(uname -r)" && sudo dkms autoinstall',
-    ),
-    Step("Load it, then restart Ollama.", "sudo modprobe nvidia nvidia_uvm && {restart}"),
-)
-REBUILD_RPM = (
-    Step(
-        "Install the sources of the running kernel and build the module.",
-        'sudo dnf install "kernel-devel-$(uname -r)" && sudo dkms autoinstall',
-    ),
-    REBUILD[1],
-)
-INSTALL_RPM = (
-    Step(
-        "Install NVIDIA's driver, 570 or newer, of NVIDIA's or RPM Fusion's repository.",
-        "sudo dnf install nvidia-driver",
-    ),
-    Step("Reboot.", "sudo reboot"),
-)
-NODES = (
-    Step("Make the device nodes; inside a container, give it the devices instead.", "sudo nvidia-modprobe -u -c=0"),
-    Step("Restart Ollama.", "{restart}", Automate.ASK, "restart"),
-)
+RESTART = Step("Restart Ollama.", "{restart}", Automate.ASK, "restart")
+NODES = (Step("Create the device nodes.", "sudo nvidia-modprobe -u -c=0"), RESTART)
 
 
 def nvidia_driver_missing(case: HostEvidence) -> Finding | None:
     """The NVIDIA card has no working kernel driver.
 
-    None is installed, its module was not built for the running kernel (DKMS), Secure Boot refuses it, or the device
-    nodes or the driver's own libraries are missing.
+    No driver is installed, its module was not built for the running kernel (DKMS), Secure Boot refuses the module, or
+    the device nodes or the user-space libraries are missing.
 
     Signals:
     - `NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver`
@@ -65,9 +28,9 @@ def nvidia_driver_missing(case: HostEvidence) -> Finding | None:
     - `100% CPU` in `ollama ps`
 
     Not to be confused with:
-    - nouveau-loaded: there another driver holds the card.
-    - nvidia-version-mismatch: there a module is loaded, of another version.
-    - wsl2-gpu: inside WSL the driver belongs to Windows; one in Linux breaks it.
+    - nouveau-loaded: another driver holds the card.
+    - nvidia-version-mismatch: a module is loaded, but it has another version than the libraries.
+    - wsl2-gpu: inside WSL the driver belongs to Windows; a Linux driver there breaks the GPU.
 
     Sources:
     - docs/gpu.mdx of Ollama
@@ -76,53 +39,56 @@ def nvidia_driver_missing(case: HostEvidence) -> Finding | None:
     link = proof.broken(case, "nvidia-driver-missing")
     if link is None or case.facts is None or case.facts.system.container == "wsl":
         return None
-    evidence = proof.seen(case, link)
+    evidence = proof.link_evidence(case, link)
     if "vfio-pci" in link.seen:
-        summary = "the NVIDIA card is set aside for virtual machines (vfio-pci); Ollama cannot use it"
-        missed = proof.wished(case) or case.state is State.CPU_FALLBACK
-        return proof.found(case, summary, evidence, steps=VFIO) if missed else None
+        summary = "the NVIDIA card is reserved for virtual machines (vfio-pci); Ollama cannot use it"
+        missed = proof.desired(case) or case.state is State.CPU_FALLBACK
+        return proof.finding(case, summary, evidence, steps=_vfio(case)) if missed else None
     if link.link == "nodes":
-        inside = f"this {case.facts.system.container} container" if case.facts.system.container else "the host"
-        return proof.found(case, f"NVIDIA's driver is loaded, and {inside} has no device nodes", evidence, steps=NODES)
+        box = case.facts.system.container
+        summary = f"NVIDIA's driver is loaded, but {f'this {box} container' if box else 'the host'} has no device nodes"
+        return proof.finding(case, summary, evidence, steps=_PASS_THROUGH if box else NODES)
     if link.link == "tool" and case.facts.gpu.driver:
-        summary = f"NVIDIA's module {case.facts.gpu.driver} is loaded, its libraries and nvidia-smi do not answer"
-        return proof.found(case, summary, evidence, confidence=Confidence.LIKELY)
+        summary = (
+            f"NVIDIA's module {case.facts.gpu.driver} is loaded, but its libraries and nvidia-smi are not installed"
+        )
+        return proof.finding(case, summary, evidence, steps=system.driver(case), confidence=Confidence.LIKELY)
     return _no_module(case, evidence)
 
 
 def _no_module(case: HostEvidence, evidence: Evidence) -> Finding:
     assert case.facts is not None
     kernel, dkms = case.facts.system.kernel, case.traces.dkms
-    refused = proof.kernel(case, "module-refused")
+    refused = proof.kernel_lines(case, "module-refused")
     if refused:
-        line = proof.line(refused[-1], "kernel log")
-        return proof.found(case, "Secure Boot refuses NVIDIA's kernel module", evidence, line, steps=REFUSED)
-    rebuild = REBUILD_RPM if case.facts.system.family == "redhat" else REBUILD
+        line = proof.as_evidence(refused[-1], "kernel log")
+        return proof.finding(case, "Secure Boot refuses NVIDIA's kernel module", evidence, line, steps=_enroll(case))
     unbuilt = [row for row in (dkms or "").splitlines() if row.startswith("nvidia")]
     if unbuilt and not any(kernel in row and row.rstrip().endswith("installed") for row in unbuilt):
         summary = f"NVIDIA's module was not built for the running kernel {kernel}"
-        return proof.found(case, summary, evidence, Evidence("dkms status", excerpt("; ".join(unbuilt))), steps=rebuild)
-    said = case.facts.gpu.nvidia_error
-    more = (Evidence("nvidia-smi", excerpt(said)),) if said else ()
-    installed = bool(said) or bool(case.facts.packages.get("nvidia-driver"))
+        rows = Evidence("dkms status", excerpt("; ".join(unbuilt)))
+        return proof.finding(case, summary, evidence, rows, steps=_rebuild(case))
+    error = case.facts.gpu.nvidia_error
+    more = (Evidence("nvidia-smi", excerpt(error)),) if error else ()
+    if not error and not case.facts.packages.get("nvidia-driver"):
+        summary = "the host has an NVIDIA card, but no NVIDIA driver"
+        return proof.finding(case, summary, evidence, *more, steps=system.driver(case))
     built = "not built for" if case.traces.gpu_modules_file is False else "not loaded in"
-    why = f"NVIDIA's driver is installed, its module is {built} kernel {kernel}"
-    summary = why if installed else "there is an NVIDIA card, and no NVIDIA driver"
-    new = INSTALL_RPM if rebuild is REBUILD_RPM else None
-    return proof.found(case, summary, evidence, *more, steps=rebuild if installed else new)
+    summary = f"NVIDIA's driver is installed, but its module is {built} kernel {kernel}"
+    return proof.finding(case, summary, evidence, *more, steps=_rebuild(case))
 
 
 def nouveau_loaded(case: HostEvidence) -> Finding | None:
     """The free driver nouveau holds the NVIDIA card.
 
-    CUDA needs NVIDIA's own module, which cannot be loaded while nouveau has the card.
+    CUDA needs NVIDIA's own module, which the kernel cannot load while nouveau holds the card.
 
     Signals:
     - `Reboot to complete NVIDIA CUDA driver install.` from Ollama's installer
     - `Kernel driver in use: nouveau` in `lspci -k`
 
     Not to be confused with:
-    - nvidia-driver-missing: there no driver has the card.
+    - nvidia-driver-missing: no driver holds the card.
 
     Sources:
     - install.sh of Ollama
@@ -130,22 +96,24 @@ def nouveau_loaded(case: HostEvidence) -> Finding | None:
     link = proof.broken(case, "nouveau-loaded")
     if link is None:
         return None
-    return proof.found(case, "nouveau holds the NVIDIA card; CUDA cannot use it", proof.seen(case, link))
+    summary = "the nouveau driver holds the NVIDIA card; CUDA needs NVIDIA's own driver"
+    steps = (_blacklist(case), *system.driver(case))
+    return proof.finding(case, summary, proof.link_evidence(case, link), steps=steps)
 
 
 def nvidia_version_mismatch(case: HostEvidence) -> Finding | None:
-    """NVIDIA's libraries and the loaded kernel module are of different versions.
+    """NVIDIA's libraries and the loaded kernel module have different versions.
 
     The driver was upgraded, often by unattended-upgrades, and the old module is still loaded.
 
     Signals:
     - `Failed to initialize NVML: Driver/library version mismatch`
     - `nvml error: driver/library version mismatch` when a container starts
-    - `NVRM: API mismatch: the client has the version …` in the kernel's log
+    - `NVRM: API mismatch: the client has the version …` in the kernel log
 
     Not to be confused with:
-    - nvml-unknown-container: there nvidia-smi works on the host.
-    - nvidia-driver-missing: there no module is loaded.
+    - nvml-unknown-container: nvidia-smi works on the host.
+    - nvidia-driver-missing: no module is loaded.
 
     Sources:
     - https://github.com/oddmario/NVIDIA-Ubuntu-Driver-Guide/issues/4
@@ -154,63 +122,99 @@ def nvidia_version_mismatch(case: HostEvidence) -> Finding | None:
     facts = case.facts
     if facts is None or case.settings.gpu_vendor == "none":
         return None
-    said = facts.gpu.nvidia_error or ""
-    hit = signatures.match("log", said)
+    error = facts.gpu.nvidia_error or ""
+    hit = signatures.match("log", error)
     if hit is None or hit.signature.id != "nvidia-version-mismatch":
         return None
-    loaded, library = facts.gpu.driver or "", re.search(r"NVML library version: ([\d.]+\d)", said)
-    versions = f"module {loaded or 'of another version'}, libraries {library[1]}" if library else f"module {loaded}"
-    summary = f"NVIDIA's driver was upgraded under the loaded kernel module ({versions.rstrip()})"
-    kernel = [proof.line(hit, "kernel log") for hit in proof.kernel(case, "nvidia-version-mismatch")[-1:]]
-    evidence = Evidence("nvidia-smi", excerpt(said))
+    loaded, library = facts.gpu.driver or "", re.search(r"NVML library version: ([\d.]+\d)", error)
+    versions = f"module {loaded or 'unknown'}, libraries {library[1] if library else 'unknown'}"
+    summary = f"NVIDIA's driver was upgraded, but the old kernel module is still loaded ({versions})"
+    kernel = [proof.as_evidence(row, "kernel log") for row in proof.kernel_lines(case, "nvidia-version-mismatch")[-1:]]
+    evidence, steps = Evidence("nvidia-smi", excerpt(error)), (_REBOOT_MODULE, _hold(case))
     if gpu_server.in_gpu_memory(facts):
-        late = "; loaded models go on, the next one will run on the CPU"
-        return proof.found(case, summary + late, evidence, *kernel, severity=Severity.WARNING)
-    return proof.found(case, summary, evidence, *kernel)
+        late = "; loaded models keep working, the next one to load will run on the CPU"
+        return proof.finding(case, summary + late, evidence, *kernel, steps=steps, severity=Severity.WARNING)
+    return proof.finding(case, summary, evidence, *kernel, steps=steps)
 
+
+def _vfio(case: HostEvidence) -> tuple[Step, ...]:
+    return (
+        Step(
+            "Remove the card's ids from vfio-pci: from `ids=` in /etc/modprobe.d, or from the kernel's command line.",
+            "grep -rn vfio /etc/modprobe.d /proc/cmdline; lspci -nnk -d 10de:",
+        ),
+        Step("Rebuild the initramfs.", system.initramfs(case)),
+        system.REBOOT,
+    )
+
+
+def _enroll(case: HostEvidence) -> tuple[Step, ...]:
+    """Ubuntu keeps the key of its modules elsewhere than DKMS does."""
+    ubuntu = case.facts is not None and case.facts.system.os_id == "ubuntu"
+    key = "/var/lib/shim-signed/mok/MOK.der" if ubuntu else "/var/lib/dkms/mok.pub"
+    return (
+        Step(
+            "Enroll the key that signs the module. mokutil asks for a one-time password.",
+            f"sudo mokutil --import {key}",
+        ),
+        Step("Reboot, choose Enroll MOK at the console, and type that password.", "sudo reboot"),
+        Step(
+            "Where nobody can reach the console, disable Secure Boot in the firmware of the virtual machine or board."
+        ),
+    )
+
+
+def _rebuild(case: HostEvidence) -> tuple[Step, ...]:
+    return (
+        Step("Install the headers of the running kernel, and build the module.", system.headers(case)),
+        Step("Load the module.", "sudo modprobe -a nvidia nvidia_uvm"),
+        RESTART,
+    )
+
+
+def _blacklist(case: HostEvidence) -> Step:
+    return Step(
+        "Keep nouveau from loading at boot.",
+        "printf 'blacklist nouveau\\noptions nouveau modeset=0\\n'"
+        f" | sudo tee /etc/modprobe.d/blacklist-nouveau.conf && {system.initramfs(case)}",
+    )
+
+
+def _hold(case: HostEvidence) -> Step:
+    text = "Prevent the next mismatch: hold the driver's packages, and upgrade them only before a reboot."
+    if case.facts is not None and case.facts.system.family == "redhat":
+        return Step(text, "sudo dnf versionlock add 'nvidia-driver*'")
+    return Step(text, "sudo apt-mark hold 'nvidia-driver*'")
+
+
+_REBOOT_MODULE = Step("Reboot, which loads the new module.", "sudo reboot")
+_PASS_THROUGH = (
+    Step(
+        "Pass /dev/nvidia0, /dev/nvidiactl and /dev/nvidia-uvm to the container, in its configuration on the machine"
+        " that runs it."
+    ),
+    RESTART,
+)
 
 RULES = (
     Rule(
         nvidia_driver_missing,
         Severity.ERROR,
-        steps=(
-            Step(
-                "Install NVIDIA's driver, 570 or newer, of the distribution.",
-                "sudo ubuntu-drivers install || sudo apt install nvidia-driver",
-            ),
-            Step("Reboot.", "sudo reboot"),
-        ),
+        steps=system.DRIVER,
         explains=("gpu-not-used", "cpu-fallback"),
         verify="nvidia-smi -L",
     ),
     Rule(
         nouveau_loaded,
         Severity.ERROR,
-        steps=(
-            Step(
-                "Keep nouveau from the card.",
-                "printf 'blacklist nouveau\\noptions nouveau modeset=0\\n'"
-                " | sudo tee /etc/modprobe.d/blacklist-nouveau.conf && sudo update-initramfs -u",
-            ),
-            Step(
-                "Install NVIDIA's driver, 570 or newer.",
-                "sudo ubuntu-drivers install || sudo apt install nvidia-driver",
-            ),
-            Step("Reboot.", "sudo reboot"),
-        ),
+        steps=(Step("Keep nouveau from loading at boot, and rebuild the initramfs."), *system.DRIVER),
         explains=("gpu-not-used", "cpu-fallback"),
         verify="nvidia-smi -L",
     ),
     Rule(
         nvidia_version_mismatch,
         Severity.ERROR,
-        steps=(
-            Step("Reboot: the new module is loaded then.", "sudo reboot"),
-            Step(
-                "Keep it from happening again: upgrade the driver only together with a reboot.",
-                "sudo apt-mark hold 'nvidia-driver*'",
-            ),
-        ),
+        steps=(_REBOOT_MODULE, Step("Hold the driver's packages, and upgrade them only before a reboot.")),
         explains=("gpu-not-used", "cpu-fallback"),
         verify="nvidia-smi -L",
     ),

@@ -1,4 +1,4 @@
-"""What the rules of this group share: the first broken link, the last start in the log, when things happened."""
+"""What the rules of this group share: the first broken link, the last start in the log, timestamps."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from reaper_ops.core.values import human_bytes
 
 SOURCES = {
     "pci": "/sys/bus/pci",
-    "module": "/proc/modules",
+    "module": "/sys/bus/pci",
     "nodes": "/dev",
     "tool": "nvidia-smi",
-    "driver": "GPU tables",
+    "driver": "nvidia-smi",
     "toolkit": "docker info",
     "container": "docker inspect",
     "server": "server log",
     "model": "GET /api/ps",
 }
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)")
 
 
-def wished(case: HostEvidence) -> bool:
-    """Whether the inventory names a GPU; else one that is there is used, and may be left alone."""
+def desired(case: HostEvidence) -> bool:
+    """Whether the inventory asks for a GPU; otherwise one that is there may be used or left alone."""
     return case.settings.gpu_require or case.settings.gpu_vendor in {"nvidia", "amd"}
 
 
@@ -49,16 +49,17 @@ def broken(case: HostEvidence, id_: str) -> Link | None:
     return link if link is not None and link.id == id_ else None
 
 
-def seen(case: HostEvidence, link: Link) -> Evidence:
-    """What was seen of the link; of the server's log the whole line."""
+def link_evidence(case: HostEvidence, link: Link) -> Evidence:
+    """The broken link as evidence; of the server's log the whole line."""
     text = link.seen
     if link.link == "server":
         lines = gpu_server.last_start((case.facts.journal if case.facts else None) or "").splitlines()
-        text = next((row for row in lines if link.seen[:60] in row), text)
-    return Evidence(SOURCES.get(link.link, link.link), excerpt(text))
+        text = next((row for row in lines if link.seen in row), text)
+    source = "/sys/class/kfd" if link.link == "driver" and vendor(case) == "amd" else SOURCES.get(link.link, link.link)
+    return Evidence(source, excerpt(text))
 
 
-def found(
+def finding(
     case: HostEvidence,
     summary: str,
     *evidence: Evidence,
@@ -67,8 +68,8 @@ def found(
     steps: tuple[Step, ...] | None = None,
     severity: Severity | None = None,
 ) -> Finding:
-    """An error where a GPU is wished or something fails by it, else a warning."""
-    harm = wished(case) or case.state is not State.HEALTHY
+    """An error where a GPU is desired or the host is unhealthy, otherwise a warning."""
+    harm = desired(case) or case.state is not State.HEALTHY
     return Finding(
         summary,
         tuple(dict.fromkeys((*evidence, *on_cpu(case)))),
@@ -87,7 +88,7 @@ def on_cpu(case: HostEvidence) -> tuple[Evidence, ...]:
     )
 
 
-def said(case: HostEvidence, id_: str) -> Hit | None:
+def log_line(case: HostEvidence, id_: str) -> Hit | None:
     """The last line of the server's present run with that signature."""
     journal = (case.facts.journal if case.facts else None) or ""
     if not signatures.stands_in(id_, journal):
@@ -96,28 +97,28 @@ def said(case: HostEvidence, id_: str) -> Hit | None:
     return lines[-1] if lines else None
 
 
-def kernel(case: HostEvidence, id_: str) -> list[Hit]:
+def kernel_lines(case: HostEvidence, id_: str) -> list[Hit]:
     return [
         hit for hit in signatures.hits("kernel", case.facts.kernel if case.facts else None) if hit.signature.id == id_
     ]
 
 
-def line(hit: Hit, source: str = "server log") -> Evidence:
+def as_evidence(hit: Hit, source: str = "server log") -> Evidence:
     return Evidence(source, excerpt(hit.line))
 
 
-def moment(text: str) -> datetime | None:
+def timestamp(text: str) -> datetime | None:
     """The first moment with a time zone in a line."""
-    stamp = _MOMENT.search(text)
+    stamp = _TIMESTAMP.search(text)
     return datetime.fromisoformat(stamp[0]) if stamp else None
 
 
-def started(case: HostEvidence) -> datetime | None:
-    """When the server's present run began, as its log says."""
-    return moment(case.log.listening.line) if case.log.listening else None
+def server_start(case: HostEvidence) -> datetime | None:
+    """When the server's present run began, by its log."""
+    return timestamp(case.log.listening.line) if case.log.listening else None
 
 
 def since_start(case: HostEvidence, hit: Hit) -> bool:
-    """Whether a line is younger than the server's present run; true where that cannot be told."""
-    then, start = moment(hit.line), started(case)
+    """Whether a line is younger than the server's present run; true where no time is known."""
+    then, start = timestamp(hit.line), server_start(case)
     return then is None or start is None or then >= start

@@ -11,24 +11,24 @@ from reaper_ops.core.health.report import Evidence
 UNNAMED = frozenset({"gpu-not-used", "gpu-library-missing", "nvidia-driver-missing", "wsl2-gpu"})
 WINDOWS = (
     Step(
-        "On Windows: install NVIDIA's current driver for Windows, then update WSL and start it anew.",
+        "On Windows, install NVIDIA's current driver, then update and restart WSL in a terminal of Windows.",
         "wsl --update; wsl --shutdown",
     ),
 )
 
 
 def wsl2_gpu(case: HostEvidence) -> Finding | None:
-    """WSL does not hand the GPU to Linux.
+    """WSL does not pass the GPU to Linux.
 
-    Inside WSL the driver is that of Windows, reached over /dev/dxg. A Linux driver inside WSL replaces its libraries
-    and breaks it; an old WSL or Windows driver gives nothing.
+    Inside WSL the driver is that of Windows, reached through /dev/dxg. A Linux driver inside WSL replaces its libraries
+    and breaks it; an old WSL or an old Windows driver passes no GPU.
 
     Signals:
     - `GPU access blocked by the operating system`
-    - nvidia-smi works in a shell, the service runs on the CPU
+    - nvidia-smi works in a shell, but the service runs on the CPU
 
     Not to be confused with:
-    - nvidia-driver-missing: that is for machines of their own; do not install a driver inside WSL.
+    - nvidia-driver-missing: that is for hosts other than WSL; do not install a driver inside WSL.
 
     Sources:
     - https://github.com/ollama/ollama/issues/1460
@@ -40,20 +40,34 @@ def wsl2_gpu(case: HostEvidence) -> Finding | None:
     package = facts.packages.get("nvidia-driver")
     if package:
         said = Evidence("dpkg", f"nvidia-driver {package}")
-        return proof.found(
+        return proof.finding(
             case,
-            "a Linux driver of NVIDIA is installed inside WSL, where it breaks the GPU",
+            "NVIDIA's Linux driver is installed inside WSL, where it breaks the GPU",
             said,
-            proof.seen(case, link),
+            proof.link_evidence(case, link),
         )
     if not any(node.path == "/dev/dxg" for node in facts.gpu.nodes):
-        return proof.found(
-            case, "WSL gives this Linux no GPU: /dev/dxg is missing", proof.seen(case, link), steps=WINDOWS
+        missing = Evidence("/dev", "no /dev/dxg")
+        return proof.finding(case, "WSL passes no GPU to this Linux: /dev/dxg is missing", missing, steps=WINDOWS)
+    if facts.gpu.nvidia:
+        summary = "nvidia-smi works inside WSL, but the server does not find the GPU"
+        evidence = (Evidence("nvidia-smi", ", ".join(card.name for card in facts.gpu.nvidia)),)
+        return proof.finding(
+            case, summary, *evidence, proof.link_evidence(case, link), confidence=Confidence.LIKELY, steps=_LIBRARIES
         )
     sure = Confidence.CERTAIN if link.id == "wsl2-gpu" else Confidence.LIKELY
-    return proof.found(
-        case, "WSL has a GPU, and Ollama cannot use it", proof.seen(case, link), confidence=sure, steps=WINDOWS
-    )
+    summary = "WSL has a GPU, but NVIDIA's driver does not work inside it"
+    return proof.finding(case, summary, proof.link_evidence(case, link), confidence=sure, steps=WINDOWS)
+
+
+_LIBRARIES = (
+    Step(
+        "Give the server the driver libraries of WSL: set `ollama_env: {LD_LIBRARY_PATH: /usr/lib/wsl/lib}` in the"
+        " inventory, then apply it.",
+        "{up}",
+    ),
+    *WINDOWS,
+)
 
 
 RULES = (
@@ -61,7 +75,10 @@ RULES = (
         wsl2_gpu,
         Severity.ERROR,
         steps=(
-            Step("Remove the Linux driver inside WSL.", "sudo apt purge '*nvidia-driver*' 'libnvidia-*'"),
+            Step(
+                "Remove the Linux driver inside WSL.",
+                "sudo apt purge 'nvidia-driver*' 'nvidia-dkms*' && sudo apt autoremove --purge",
+            ),
             *WINDOWS,
         ),
         explains=("gpu-not-used", "cpu-fallback"),
