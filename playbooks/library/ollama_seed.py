@@ -9,7 +9,7 @@ import functools
 import hashlib
 import http.client
 import os
-import shutil
+import secrets
 import socket
 import time
 import urllib.error
@@ -23,6 +23,7 @@ from ansible.module_utils.reaper_progress import Progress, Stopped
 from ansible.module_utils.reaper_registry import ACCEPT, TIMEOUT, Onward, blobs, free_space, received
 from ansible.module_utils.reaper_staging import guest_for, quarters, settle
 from ansible.module_utils.reaper_torrent import named, read, torrent
+from ansible.module_utils.reaper_tracker import serve
 from ansible.module_utils.reaper_tree import acting_as, remove_path, writer_of
 
 DOCUMENTATION = r"""
@@ -30,7 +31,7 @@ module: ollama_seed
 short_description: Be the seed of a swarm of models
 description:
   - Blobs are downloaded once from the registry or the site mirror, resumable, and their SHA-256 is checked. Then
-    opentracker and aria2 run until C(ended), or until no host has needed anything for five minutes.
+    a tracker and aria2 run until C(ended), or until no host has needed anything for five minutes.
   - Small blobs and manifests are in the answer; they travel with the tasks of the hosts.
 options:
   state: {description: What to do., type: str, choices: [present, ended], default: present}
@@ -66,17 +67,8 @@ swarm: {description: "Models, torrents and small blobs, for ollama_swarm.", type
 """
 SMALL = 64 << 10
 PAUSE, PATIENCE, SETTLE = 0.25, 15, 0.8
-MISSING = "opentracker is not installed; install opentracker (Debian: apt install opentracker) on the seed"
 TAKEN = "the tracker does not start at %s:%d: %s; see what has that port, or name another address by --seed-address"
 MOVED = "the tag has moved: `reaper-ops models update` lets the lock follow"
-
-
-def tracker(address, port):
-    """As root it confines itself to the directory, so the list of what it serves is named from there."""
-    found = shutil.which("opentracker", path=os.environ.get("PATH", "") + ":/usr/bin:/usr/local/bin")
-    if not found:
-        raise Trouble(MISSING)
-    return [found, "-i", address, "-p", str(port), "-P", str(port), "-d", ".", "-w", "whitelist"]
 
 
 def tidy(directory, purge):
@@ -108,22 +100,25 @@ class Source:
 
 
 class Seed:
-    def __init__(self, params, progress):
+    def __init__(self, params, progress, here, user):
         self.params, self.progress, self.source = params, progress, Source(params["proxy"])
-        self.dir, guest = place(params["dir"])
-        self.torrents, self.small = {}, {}
+        self.dir, self.user = here, user
+        self.torrents, self.small, self.salt = {}, {}, secrets.token_hex(16)
         self.announce = "http://%s:%d/announce" % (params["address"], params["port"])
         self.options = {"https-proxy": params["proxy"]} if params["proxy"] else {}
-        self.user = guest or writer_of(params["dir"])
         self.keeper = self.keeping()
         self.client = None
+
+    @property
+    def whitelist(self):
+        return os.path.join(self.dir, "whitelist")
 
     def keeping(self, **more):
         return Keeper(
             self.dir,
             self.params["owner"],
             user=self.user,
-            also=[tracker(self.params["address"], self.params["port"])],
+            also=functools.partial(serve, self.whitelist, self.params["address"], self.params["port"]),
             tidy=functools.partial(tidy, self.dir),
             options={"max-overall-download-limit": self.params["limit_rate"], **self.options, **more},
         )
@@ -145,7 +140,7 @@ class Seed:
             return {"models": told, "small": self.small, "torrents": {}}
         self.fleet_only()
         self.open([one for _, one in self.torrents.values()])
-        gids = [self.client.add_torrent(data, self.dir) for data, _ in self.torrents.values()]
+        gids = [self.client.add_torrent(data, self.dir, named(one)) for one, (data, _) in self.torrents.items()]
         self.wait(gids, "reading what is sent", lambda row: row.get("seeder") == "true")
         self.keeper.delivered()
         torrents = {digest: base64.b64encode(data).decode() for digest, (data, _) in self.torrents.items()}
@@ -190,7 +185,7 @@ class Seed:
             if not error:
                 found, pieces = read(self.at(digest), size)
                 if "sha256:" + found == digest:
-                    self.torrents[digest] = torrent(named(digest), size, pieces, self.announce)
+                    self.torrents[digest] = torrent(named(digest), size, pieces, self.announce, self.salt)
                     self.progress.tally.done.add(digest)
                     return
                 error = "%s comes damaged" % url
@@ -232,7 +227,7 @@ class Seed:
 
     def open(self, hashes):
         """The tracker starts when the list of what it serves is whole."""
-        write_atomic(os.path.join(self.dir, "whitelist"), "".join(one + "\n" for one in hashes), 0o644)
+        write_atomic(self.whitelist, "".join(one + "\n" for one in hashes), 0o600)
         write_atomic(self.keeper.mark("also"), "", 0o600)
         place, until = (self.params["address"], self.params["port"]), time.monotonic() + PATIENCE
         while time.monotonic() < until:
@@ -246,9 +241,8 @@ class Seed:
         raise Trouble(TAKEN % (*place, self.keeper.said()))
 
 
-def begun(params):
+def begun(params, here):
     """One swarm at a time from one seed; an earlier one of the same owner was left behind."""
-    here, _ = place(params["dir"])
     row = running(here)
     if row and row.get("owner") != params["owner"]:
         age = time.time() - row.get("since", 0)
@@ -270,22 +264,23 @@ def bring(module):
         return {"swarm": {"models": {}, "small": {}, "torrents": {}}}
     progress = Progress(params)
     try:
-        with acting_as(readied(params["dir"])):
-            begun(params)
-            return {"swarm": Seed(params, progress).seed(), "changed": True}
+        here, user = readied(params["dir"])
+        with acting_as(user):
+            begun(params, here)
+            return {"swarm": Seed(params, progress, here, user).seed(), "changed": True}
     finally:
         progress.end()
 
 
 def readied(path):
-    """The directory is there; who acts in it."""
+    """Makes the directory: where in it is worked, and by whom, who may be shut out on the way to it."""
     user = writer_of(path)
     with acting_as(user):
         os.makedirs(path, mode=0o755, exist_ok=True)
     here, guest = place(path)
     if guest:
         settle(here, guest)
-    return guest or user
+    return here, guest or user
 
 
 def ended(params):

@@ -22,7 +22,7 @@ from ansible.module_utils.reaper_registry import free_space
 from ansible.module_utils.reaper_rows import keep
 from ansible.module_utils.reaper_rules import digest_of, retired, same_name, unchanged
 from ansible.module_utils.reaper_staging import Staging
-from ansible.module_utils.reaper_torrent import blob
+from ansible.module_utils.reaper_torrent import blob, named
 from ansible.module_utils.reaper_tree import acting_as, writer_of
 
 DOCUMENTATION = r"""
@@ -189,7 +189,7 @@ class Swarm:
         for digest in digests:
             if digest not in self.gids:
                 torrent = base64.b64decode(self.swarm["torrents"][digest])
-                self.gids[digest] = self.client.add_torrent(torrent, self.staging.path)
+                self.gids[digest] = self.client.add_torrent(torrent, self.staging.path, named(digest))
         before, since = -1, time.monotonic()
         while True:
             rows = {digest: self.client.state(self.gids[digest]) for digest in digests}

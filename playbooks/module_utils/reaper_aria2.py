@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import traceback
 
@@ -87,7 +88,10 @@ class Aria2:
             raise Trouble("aria2: %s" % answer["error"].get("message"))
         return answer["result"]
 
-    def add_torrent(self, data, directory):
+    def add_torrent(self, data, directory, name):
+        """The notes of an earlier torrent of this file go: each pull has its own. The file is read piece by piece."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(directory, name + ".aria2"))
         return self.call("addTorrent", base64.b64encode(data).decode(), [], {"dir": directory})
 
     def add_url(self, url, directory, name):
@@ -178,11 +182,12 @@ class Keeper:
     """A process of its own that runs aria2, and further programs with it, beyond the end of the module.
 
     Until `delivered` it lives as long as the module; from then on while a peer still needs something, and LINGER
-    seconds more. user: (uid, gid) as which all of it runs, where root starts it. also: programs that start once the
-    file `also` is there. tidy is called at the end with whether `end` wants everything to go.
+    seconds more. user: (uid, gid) as which all of it runs, where root starts it. also: what begins, in a thread, once
+    the file `also` is there, and never ends by itself. tidy is called at the end with whether `end` wants everything
+    to go.
     """
 
-    def __init__(self, directory, owner, user=None, also=(), tidy=None, linger=LINGER, options=None):
+    def __init__(self, directory, owner, user=None, also=None, tidy=None, linger=LINGER, options=None):
         self.directory, self.owner, self.user, self.also = directory, owner, user, also
         self.tidy, self.linger = tidy or (lambda purge: None), linger
         self.port, self.secret = free_port(), secrets.token_hex(16)
@@ -250,14 +255,13 @@ class Keeper:
         write_atomic(session_path(self.directory), json.dumps(row) + "\n", 0o600)
         own = [self.program, "--conf-path=" + self.mark("aria2.conf"), "--stop-with-process=%d" % os.getpid()]
         with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGTERM, lambda *_: os.kill(children[0].pid, signal.SIGTERM))
-        children = [subprocess.Popen(own, cwd=self.directory, stdin=subprocess.DEVNULL)]
+            signal.signal(signal.SIGTERM, lambda *_: os.kill(child.pid, signal.SIGTERM))
+        child = subprocess.Popen(own, cwd=self.directory, stdin=subprocess.DEVNULL)
         try:
-            self.watch(children)
+            self.watch(child)
         finally:
             purge = self.ended() == "purge"
-            for child in children:
-                stop(child)
+            stop(child)
             self.tidy(purge)
             for name in ("session.json", "aria2.conf", "end", "delivered", "also"):
                 with contextlib.suppress(FileNotFoundError):
@@ -271,12 +275,15 @@ class Keeper:
         except OSError:
             return ""
 
-    def watch(self, children):
-        client, quiet, also = Aria2(self.port, self.secret), time.monotonic(), list(self.also)
-        while all(child.poll() is None for child in children) and not self.ended():
+    def watch(self, child):
+        client, quiet, begun = Aria2(self.port, self.secret), time.monotonic(), None
+        while child.poll() is None and not self.ended():
             time.sleep(0.3)
-            while also and os.path.exists(self.mark("also")):
-                children.append(subprocess.Popen(also.pop(), cwd=self.directory, stdin=subprocess.DEVNULL))
+            if begun and not begun.is_alive():
+                return
+            if self.also and not begun and os.path.exists(self.mark("also")):
+                begun = threading.Thread(target=self.also, daemon=True)
+                begun.start()
             delivered = os.path.exists(self.mark("delivered"))
             if not delivered and started_at(self.parent[0]) != self.parent[1]:
                 return

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 
+from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.reaper_files import Trouble, read_json, write_atomic
 
 LOG_LIMIT = 10 << 20
@@ -115,12 +116,28 @@ def orphans(spec):
     return session(row["pid"])
 
 
+def own_ground(*paths):
+    """What is run, and what is written as it says, must not be somebody else's to change."""
+    for path in paths:
+        there = path
+        while not os.path.lexists(there):
+            there = os.path.dirname(there) or "/"
+        where = tree.exposed(there)
+        if where:
+            raise Trouble(
+                "%s: another user than root can change %s, and root runs nothing from there; use "
+                "`ansible_become_user` or `-u` to run it as that user, or a directory of root's" % (path, where)
+            )
+
+
 def load(path):
+    own_ground(os.path.dirname(os.path.abspath(path)))
     spec = read_json(path)
     if spec is None:
         return None
     if not isinstance(spec, dict) or not all(spec.get(key) for key in ("argv", "log", "pid")):
         raise Trouble("%s: needs argv, log and pid; write it again with `reaper-ops up`" % path)
+    own_ground(spec["argv"][0], os.path.dirname(spec["log"]), os.path.dirname(spec["pid"]))
     spec.setdefault("environment", {})
     return spec
 

@@ -29,17 +29,19 @@ def guest_for(path):
 
 
 def quarters(path, name):
-    """Where the guest works: there, or in a place of his own where he does not come through."""
+    """Where the guest works: there, or where he does not come through in a place of his own, one for each path."""
     above = [os.path.abspath(path)]
     while above[-1] != "/":
         above.append(os.path.dirname(above[-1]))
-    return os.path.join(path, name) if all(os.stat(one).st_mode & 0o001 for one in above) else QUARTERS
+    if all(os.stat(one).st_mode & 0o001 for one in above):
+        return os.path.join(path, name)
+    return "%s-%s" % (QUARTERS, hashlib.sha256(above[0].encode("utf-8", "surrogateescape")).hexdigest()[:12])
 
 
 def settle(path, guest):
     """The directory is the guest's; what somebody else left in it, he could not go on with."""
     os.makedirs(path, mode=0o700, exist_ok=True)
-    if path == QUARTERS:
+    if path.startswith(QUARTERS + "-"):
         with directory(os.path.dirname(path)) as above:
             os.fchmod(above, stat.S_IMODE(os.fstat(above).st_mode) | 0o011)
     with directory(path) as here:

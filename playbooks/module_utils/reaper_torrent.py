@@ -51,9 +51,13 @@ def read(path, size):
     return whole.hexdigest(), b"".join(pieces)
 
 
-def torrent(name, size, pieces, announce):
-    """(the file's bytes, hash of its `info`); private: no peer but those of our tracker."""
+def torrent(name, size, pieces, announce, salt):
+    """(the file's bytes, hash of its `info`); private: no peer but those of our tracker.
+
+    The salt goes into the hash, so that who knows the blob alone does not know the hash, which is what lets a peer in.
+    """
     info = {"length": size, "name": name, "piece length": piece_length(size), "pieces": pieces, "private": 1}
+    info["source"] = salt
     return encoded({"announce": announce, "info": info}), hashlib.sha1(encoded(info)).hexdigest()
 
 

@@ -30,7 +30,7 @@ WATCHERS = {
     "shellcheck": "shellcheck",
 }
 MIRROR = {"nginx": "nginx", "docker-registry": "docker-registry"}
-SWARM = {"aria2": "aria2c", "opentracker": "opentracker", "iproute2": "tc"}
+SWARM = {"aria2": "aria2c", "iproute2": "tc"}
 """What the tests of monitoring, the web page, commands, the mirror and swarms use; each says it is skipped without."""
 COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
 APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]

@@ -89,20 +89,26 @@ REFUSED = (
 )
 
 
-@pytest.mark.parametrize("tls", [True, False])
-def test_a_registry_of_the_internet_sends_to_the_internet_only(short, tls):
+@pytest.mark.parametrize(("tls", "by_another"), [(True, False), (False, False), (True, True)])
+def test_a_registry_of_the_internet_sends_to_the_internet_only(short, tls, by_another):
+    """Also where the first place that it sends to sends on."""
     if reason := wires.why_not():
         pytest.skip(reason)
-    cert, places = certificate(short), [*REACHED, *REFUSED]
+    reached = {place: data for place, data in REACHED.items() if not (by_another and place.startswith("/"))}
+    cert, places = certificate(short), [*reached, *REFUSED]
 
     def registry(request):
         if request.path.startswith("/moved/"):
             return liars.part(GOOD, request)
         number, kind = request.path.split("/")[3:5]
         place = f"https://cdn.test:{SECURE}/x" if kind == "manifests" else places[int(number)]
+        if by_another and kind == "blobs":
+            place = f"https://cdn.test:{SECURE}/hop/{number}"
         return 307, {"Location": place}, b""
 
     def cdn(request):
+        if request.path.startswith("/hop/"):
+            return 302, {"Location": places[int(request.path.split("/")[2])]}, b""
         return liars.part(GOOD, request)
 
     def inner(request):
@@ -128,11 +134,12 @@ def test_a_registry_of_the_internet_sends_to_the_internet_only(short, tls):
             }
             manifest = site.get(f"http://{mirror}/v2/x/0/manifests/latest")
         assert manifest[0] == 502
-    assert {place: answers[place][2] for place in REACHED} == REACHED
+    assert {place: answers[place][2] for place in reached} == reached
     assert {place: answers[place][0] for place in REFUSED} == dict.fromkeys(REFUSED, 502)
     assert not [place for place in REFUSED if EVIL in answers[place][2]]
     assert plain.asked == []
-    assert len(asked.asked) == 1
+    assert len([one for one in asked.asked if one.path == "/x"]) == 1
+    assert len([one for one in asked.asked if one.path != "/x"]) == (len(places) if by_another else 0)
     lines = [request.line for one in inners for request in one.asked]
     assert lines == ["GET /x HTTP/1.1"] * 2, "only the names that lead inside are asked, and their answer is dropped"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def placed(made):
 
 def test_the_guest_works_where_he_comes_through(staging, made, tmp_path):
     """pytest's own directory is closed to others, as /var/lib/docker is."""
-    assert made.path == str(tmp_path / "quarters/swarm")
+    assert made.path.startswith(f"{tmp_path}/quarters/swarm-")
+    assert made.path != staging.quarters(str(tmp_path), "work"), "a seed and a host on one machine do not meet"
     assert os.stat(made.path).st_uid == staging.GUEST[0]
     assert os.stat(made.path).st_mode & 0o777 == 0o700
     assert os.stat(tmp_path / "quarters").st_mode & 0o011
@@ -79,3 +81,19 @@ def test_what_another_left_in_the_place_goes(made):
     Path(made.path, "log").symlink_to("/etc/shadow")
     made.make()
     assert os.listdir(made.path) == []
+
+
+def test_a_seed_in_a_home_that_is_closed_to_others_begins(staging, tmp_path, monkeypatch):
+    """As root's own is: whoever works for it cannot look at the way to it."""
+    monkeypatch.setattr(staging, "QUARTERS", str(tmp_path / "quarters/swarm"))
+    path = UTILS.parent / "library" / "ollama_seed.py"
+    spec = importlib.util.spec_from_file_location("tried_ollama_seed", path)
+    seed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(seed)
+    closed = tmp_path / "home"
+    closed.mkdir(mode=0o700)
+    here, user = seed.readied(str(closed / ".cache/swarm"))
+    assert here.startswith(f"{tmp_path}/quarters/swarm-")
+    assert user == staging.GUEST
+    with seed.acting_as(user):
+        seed.begun({"dir": str(closed / ".cache/swarm"), "owner": "x"}, here)

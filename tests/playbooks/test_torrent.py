@@ -76,7 +76,7 @@ def test_aria2_reads_the_same(tmp_path: Path) -> None:
         pytest.skip("not installed: aria2c (Debian: aria2)")
     (tmp_path / "blob").write_bytes(b"x" * 200_000)
     _, pieces = torrents.read(str(tmp_path / "blob"), 200_000)
-    data, info_hash = torrents.torrent("blob", 200_000, pieces, "http://192.0.2.1:6969/announce")
+    data, info_hash = torrents.torrent("blob", 200_000, pieces, "http://192.0.2.1:6969/announce", "salt")
     (tmp_path / "t.torrent").write_bytes(data)
     argv = ["aria2c", "--no-conf", "--show-files", str(tmp_path / "t.torrent")]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
@@ -84,3 +84,10 @@ def test_aria2_reads_the_same(tmp_path: Path) -> None:
     assert "Mode: single" in said
     assert "The Number of Pieces: 4" in said
     assert "http://192.0.2.1:6969/announce" in said
+
+
+def test_who_knows_the_blob_alone_does_not_know_the_hash() -> None:
+    """The hash is what lets a peer in, so each pull has one of its own."""
+    hashes = {torrents.torrent("blob", 3, b"p" * 20, "http://192.0.2.1/announce", salt)[1] for salt in ("one", "two")}
+    plain = {"length": 3, "name": "blob", "piece length": 64 << 10, "pieces": b"p" * 20, "private": 1}
+    assert len(hashes | {hashlib.sha1(torrents.encoded(plain)).hexdigest()}) == 3

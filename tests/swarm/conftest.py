@@ -1,4 +1,4 @@
-"""Peers in namespaces with limited links, each with a simulated Ollama; aria2 and opentracker are the real ones."""
+"""Peers in namespaces with limited links, each with a simulated Ollama; aria2 is the real one."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def fleet(program: list[str], peers: int, size: int, rate: str) -> Iterator[Flee
 @pytest.fixture
 def hosts(program: list[str]) -> Iterator[Callable[..., Fleet]]:
     """Makes a fleet of so many peers; skipped, and says why, where there can be none."""
-    reason = net.why_not("aria2c", "opentracker")
+    reason = net.why_not("aria2c")
     if reason:
         pytest.skip(reason)
     with contextlib.ExitStack() as stack:

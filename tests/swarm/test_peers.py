@@ -1,4 +1,4 @@
-"""Real aria2 and opentracker between namespaces with 50 Mbit/s links; bytes are counted on the links."""
+"""Real aria2 between namespaces with 50 Mbit/s links; bytes are counted on the links."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def users(keeper):
 
 def listening(fleet, at, keeper):
     """The addresses at which aria2 and the tracker listen; RPC is on the loopback."""
-    every = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    every = [str(keeper), *Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()]
     rows = net.run(*fleet.site.inside(at, ["ss", "-Hltunp"])).splitlines()
     return {row.split()[4].rpartition(":")[0] for row in rows if any(f"pid={pid}," in row for pid in every)}
 
@@ -98,6 +100,8 @@ def test_a_killed_peer_goes_on_and_a_flipped_byte_is_fetched_again(hosts, tmp_pa
         byte = file.read(1)
         file.seek(8)
         file.write(bytes([byte[0] ^ 1]))
+    former, swarm = swarm, fleet.seed()["swarm"]
+    assert former["torrents"] != swarm["torrents"], "each pull has hashes of its own"
     before = fleet.site.sent(0)
     done = answer(fleet.pull(1, swarm))
     assert done["models"][0]["error"] == ""
@@ -128,7 +132,7 @@ def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts,
     for path in (staging, wrong):
         os.chown(path, GUEST, GUEST)
     _, pieces = torrents.read(str(wrong), LITTLE)
-    data, _ = torrents.torrent(wrong.name, LITTLE, pieces, "http://10.77.0.10:6969/announce")
+    data, _ = torrents.torrent(wrong.name, LITTLE, pieces, "http://10.77.0.10:6969/announce", "salt")
     lying = {**swarm, "torrents": {digest: base64.b64encode(data).decode()}}
     told = answer(fleet.pull(1, lying, retries=0))["models"][0]
     assert "digest mismatch" in told["error"]
@@ -174,3 +178,54 @@ def test_a_peer_that_sends_wrong_pieces_does_no_harm(hosts, tmp_path):
     blob = fleet.store(1) / "blobs" / wrong.name
     assert (told["error"] == "") == (fleet.listed(1) == {NAME: fleet.digest}) == blob.exists()
     assert not blob.exists() or torrents.sha256(str(blob)) == digest.partition(":")[2]
+
+
+MEET = """
+import sys, socket
+import ansible.module_utils
+ansible.module_utils.__path__.append(sys.argv[1])
+from ansible.module_utils import reaper_tracker
+class Known(reaper_tracker.Tracker):
+    def answer(self, path, address, now):
+        for peers in self.swarms.values():
+            peers[socket.inet_aton(sys.argv[3]) + int(sys.argv[4]).to_bytes(2, "big")] = (now, True)
+        return super().answer(path, address, now)
+reaper_tracker.Tracker = Known
+reaper_tracker.serve(sys.argv[2], "127.0.0.1", 6969)
+"""
+
+
+def test_who_knows_the_blob_but_was_not_given_the_torrent_gets_nothing(hosts, tmp_path):
+    """He makes a torrent of the blob himself. The seed's tracker refuses him; one of his own leads him to the seed,
+    whose aria2 knows no such torrent. With the torrent that hosts are given, the same two ways work."""
+    fleet = hosts(1, LITTLE)
+    swarm = fleet.seed()["swarm"]
+    [digest] = swarm["torrents"]
+    blob = weights(fleet, swarm)
+    whole, pieces = torrents.read(str(blob), LITTLE)
+    assert f"sha256:{whole}" == digest
+    given = base64.b64decode(swarm["torrents"][digest])
+    announces = {"tracker": "http://10.77.0.10:6969/announce", "meet": "http://127.0.0.1:6969/announce"}
+    rows = net.run(*fleet.site.inside(0, ["ss", "-Hltn"])).split()
+    [port] = {row.rpartition(":")[2] for row in rows if row.startswith(f"{fleet.site.address(0)}:")} - {"6969"}
+    salt = given.partition(b"6:source32:")[2][:32].decode()
+    assert len(salt) == 32
+    for known, is_let_in in (("", False), (salt, True)):
+        for way, announce in announces.items():
+            place = tmp_path / f"{way}-{is_let_in}"
+            place.mkdir()
+            data, hash_ = torrents.torrent(blob.name, LITTLE, pieces, announce, known)
+            (place / "t.torrent").write_bytes(data)
+            (place / "hashes").write_text(hash_)
+            argv = [sys.executable, "-c", MEET, str(PLAYBOOKS / "module_utils"), str(place / "hashes")]
+            meet = fleet.start(1, [*argv, fleet.site.address(0), port])
+            argv = ["aria2c", "--no-conf", f"--dir={place}", "--seed-time=0", "--bt-require-crypto=true"]
+            argv += ["--enable-dht=false", "--disable-ipv6=true", "--bt-tracker-interval=1", "--file-allocation=none"]
+            argv += [f"--bt-stop-timeout={20 if is_let_in else 6}"]
+            done = fleet.start(1, [*argv, str(place / "t.torrent")], stdout=subprocess.DEVNULL)
+            done.wait(timeout=60)
+            meet.kill()
+            meet.wait()
+            got = (place / blob.name).read_bytes() if (place / blob.name).exists() else b""
+            assert (got == blob.read_bytes()) is is_let_in, way
+            assert is_let_in or not any(got), way
