@@ -13,7 +13,7 @@ from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.rules import serverlog
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.out_of_memory import loads
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
 from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.health import probe
 from reaper_ops.core.inventory.settings import Settings
@@ -45,7 +45,7 @@ def test_no_load_failed_where_all_went_well() -> None:
     [("39.4 GiB", int(39.4 * (1 << 30))), ("512 MiB", 512 << 20), ("7 B", 7), ("much", None)],
 )
 def test_sizes_as_ollama_writes_them(text: str, size: int | None) -> None:
-    assert room.parsed(text) == size
+    assert headroom.parsed(text) == size
 
 
 def test_a_gpu_row_of_the_breakdown_is_read() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
-from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import OOMD, death
+from reaper_ops.core.doctor.rules.out_of_memory import kill_remedies as remedies
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
+from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import OOMD, oom_kill
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.health.report import Evidence, State
@@ -20,33 +21,34 @@ ON_PURPOSE = ("signal: terminated", "signal: killed", "context canceled")
 def create_quantize_oom(case: HostEvidence) -> Finding | None:
     """Memory ran out while `ollama create` converted or quantized a model.
 
-    Tensors are converted in parallel, each in memory; the victim is the server itself, or its quantizing program.
+    Ollama converts tensors in parallel, each in memory. The kernel kills the server itself or its quantizing program.
 
     Signals:
-    - the stream of `ollama create` is cut at `converting model` or `quantizing`
+    - the output of `ollama create` ends at `converting model` or `quantizing`
     - the kernel's line names `ollama` or `llama-quantize`, not a runner
 
     Not to be confused with:
-    - kernel-oom-kill: the victim is a runner, and no model was being made.
+    - kernel-oom-kill: the victim is a runner, and no model was being created.
 
     Sources:
     - https://github.com/ollama/ollama/issues/12026
     - server/quantization.go of Ollama
     """
-    dead = death(case)
-    if dead is None or dead.cause == OOMD or dead.victim is None:
+    kill = oom_kill(case)
+    if kill is None or kill.cause == OOMD or kill.victim is None:
         return None
-    name, making = dead.victim.groups["comm"], _making(case)
+    name, quantizing = kill.victim.groups["comm"], _quantizing(case)
     tool = name.startswith("llama-quantize")
-    if not tool and (making is None or not name.startswith("ollama")):
+    if not tool and (quantizing is None or not name.startswith("ollama")):
         return None
-    shown = (Evidence("server log", excerpt(making.line)), *dead.evidence) if making else dead.evidence
-    summary = f"the kernel killed {room.victim(dead.victim)} while a model was being quantized{room.host(case)}"
+    start = (Evidence("server log", excerpt(quantizing.line)),) if quantizing else ()
+    summary = f"the kernel killed {headroom.victim(kill.victim)}, while quantizing a model{headroom.host(case)}"
     confidence = Confidence.CERTAIN if tool else Confidence.LIKELY
-    return Finding(summary, shown, confidence, steps=room.started(case, _QUANTIZE))
+    steps = remedies.started(case, (_ELSEWHERE, _FEWER_TENSORS, *remedies.more_swap(case)))
+    return Finding(summary, (*start, *kill.evidence), confidence, steps=steps)
 
 
-def _making(case: HostEvidence) -> Hit | None:
+def _quantizing(case: HostEvidence) -> Hit | None:
     """A quantization that began, with no load after it."""
     found = None
     for hit in case.log_hits:
@@ -61,16 +63,17 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
     """The runner ended for a reason that is neither memory nor a known fault.
 
     A Go panic (`exit status 2`), a missing library (`exit status 127`), a segmentation fault, a failed assertion, or
-    a kill by hand. The lines before its end in the log say more.
+    a kill by hand. The log lines before its end show more.
 
     Signals:
     - `llama-server process has terminated: exit status 2`, `signal: segmentation fault`, `signal: aborted`
     - `model runner has unexpectedly stopped`
 
     Not to be confused with:
-    - kernel-oom-kill: the kernel's line; an `exit status 2` may follow a failed allocation, one screen up in the log.
-    - cpu-illegal-instruction, gpu-library-missing, model-incompatible: they say so.
-    - a stop or an orderly unload ends a runner with `signal: terminated` or `killed`.
+    - kernel-oom-kill: the kernel log has a line. An `exit status 2` can also follow a failed allocation, which is then
+      further up in the server's log.
+    - cpu-illegal-instruction, gpu-library-missing, model-incompatible: the log names the reason.
+    - a stop or an orderly unload, which ends a runner with `signal: terminated` or `killed`.
 
     Sources:
     - https://github.com/ollama/ollama/issues/8770
@@ -78,17 +81,18 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/6541
     """
     verdict = case.blamed(ID)
-    if death(case) is not None or any(v.state is State.OUT_OF_MEMORY for v in case.verdicts):
+    if oom_kill(case) is not None or any(v.state is State.OUT_OF_MEMORY for v in case.verdicts):
         return None
     if verdict is not None:
         if any(e.path == "/api/generate" and e.status not in BY_RUNNER for e in case.seen.exchanges):
             return None
         killed = any("killed" in shown.text for shown in verdict.evidence[:1])
-        return Finding(verdict.summary, verdict.evidence, Confidence.POSSIBLE if killed else Confidence.LIKELY)
+        summary, confidence = verdict.summary.rstrip(": "), Confidence.POSSIBLE if killed else Confidence.LIKELY
+        return Finding(summary, verdict.evidence, confidence, steps=(_KILLER, _RESTART) if killed else None)
     last = _last_crash(case)
     if last is None:
         return None
-    summary = f"the last load of a model ended: {excerpt(_said(last.line), 120)}"
+    summary = f"the last load of a model failed: {excerpt(_reason(last.line), 120)}"
     return Finding(summary, (Evidence("server log", excerpt(last.line)),), Confidence.LIKELY, severity=Severity.WARNING)
 
 
@@ -104,21 +108,22 @@ def _last_crash(case: HostEvidence) -> Hit | None:
     return found
 
 
-def _said(line: str) -> str:
+def _reason(line: str) -> str:
     return line.partition("process has terminated: ")[2].rstrip('"') or line
 
 
-_QUANTIZE = (
-    Step("Make the model on a machine with more memory, and push or copy it here."),
-    Step("Or let fewer tensors be converted at once: `ollama_env: {GOMAXPROCS: 1}` for that time; then", "{up}"),
-    Step("Or give the host swap: `swap_kind: file`; then", "{up}"),
+_ELSEWHERE = Step("Create the model on a machine with more memory, and push or copy it to this host.")
+_FEWER_TENSORS = Step(
+    "Or convert fewer tensors at once: set `ollama_env: {GOMAXPROCS: 1}` until the model is created; then", "{up}"
 )
+_KILLER = Step("Find who ended the runner: a person, a script, or a watchdog of another program.", "{log}")
+_RESTART = Step("If it happens again, restart the server.", "{restart}", Automate.ASK, "restart")
 
 RULES = (
     Rule(
         create_quantize_oom,
         Severity.ERROR,
-        steps=_QUANTIZE,
+        steps=(_ELSEWHERE, _FEWER_TENSORS, remedies.SWAP),
         explains=(
             "kernel-oom-kill",
             "container-memory-limit-oom",
@@ -132,10 +137,14 @@ RULES = (
         runner_crash_other,
         Severity.ERROR,
         steps=(
-            Step("Read what the runner said before its end.", "{log}"),
-            Step("Try the same model on the CPU (`num_gpu: 0`), then another small one: that splits model from build."),
-            Step("Restart the server, if it stays so.", "{restart}", Automate.ASK, "restart"),
-            Step("Pull the model again, or set another `ollama_version`; then", "{up}"),
+            Step("Read what the runner logged before it ended.", "{log}"),
+            Step(
+                "Run the same model on the CPU (`num_gpu: 0`), then another small model. If only this model fails, "
+                "suspect its file; if all fail, the build or the driver."
+            ),
+            _RESTART,
+            Step("If only this model fails, check its file.", "reaper-ops models verify --repair {source} -l {host}"),
+            Step("If all models fail, set another `ollama_version`; then", "{up}"),
         ),
         explains=("degraded",),
         needs=("journal.log",),

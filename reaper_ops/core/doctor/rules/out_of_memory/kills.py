@@ -5,8 +5,9 @@ from __future__ import annotations
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
-from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import CONTAINER, KERNEL, OOMD, UNIT, OomKill, death
+from reaper_ops.core.doctor.rules.out_of_memory import kill_remedies as remedies
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
+from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import CONTAINER, KERNEL, OOMD, UNIT, OomKill, oom_kill
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.health.report import Evidence, State
@@ -24,15 +25,15 @@ DOWN = (
 )
 
 
-def _who(dead: OomKill) -> str:
-    return room.victim(dead.victim) if dead.victim else "a process of Ollama"
+def _who(kill: OomKill) -> str:
+    return headroom.victim(kill.victim) if kill.victim else "a process of Ollama"
 
 
 def kernel_oom_kill(case: HostEvidence) -> Finding | None:
-    """The kernel killed a process of Ollama, because the host ran out of memory.
+    """The kernel killed a process of Ollama because the host ran out of memory.
 
-    Model, context and everything else together need more than main memory and swap hold. From 0.30 nothing in Ollama
-    refuses such a load. The kernel takes the largest process: mostly the runner, at times a bystander.
+    Model, context and all other programs together need more than main memory and swap. From 0.30 Ollama no longer
+    refuses such a load. The kernel kills the largest process: mostly the runner, sometimes an unrelated program.
 
     Signals:
     - `llama-server process has terminated: signal: killed`; up to 0.24 `llama runner process has terminated: ...`
@@ -41,25 +42,25 @@ def kernel_oom_kill(case: HostEvidence) -> Finding | None:
 
     Not to be confused with:
     - container-memory-limit-oom, systemd-memorymax-oom: the kernel says `Memory cgroup out of memory` and names the
-      group whose limit was met; here it says `Out of memory`.
-    - systemd-oomd-kill: the journal names systemd-oomd, the kernel is silent.
-    - ram-preflight-refused: the server refused politely, nothing was killed.
-    - an orderly unload may log `llama-server terminated ... signal: killed`; the kernel's line is missing then.
+      group that reached its limit; here it says `Out of memory`.
+    - systemd-oomd-kill: the journal names systemd-oomd, and the kernel logs nothing.
+    - ram-preflight-refused: the server refused the load, and nothing was killed.
+    - an orderly unload can log `llama-server terminated ... signal: killed`, but without a line of the kernel.
 
     Sources:
     - https://github.com/ollama/ollama/issues/10739
     - https://github.com/ollama/ollama/issues/9934
     - https://github.com/ollama/ollama/issues/9678
     """
-    dead = death(case)
-    if dead is not None and dead.cause == KERNEL:
-        summary = f"the kernel killed {_who(dead)}: out of memory{room.host(case)}"
-        return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _KERNEL))
-    return _bystander(case) if dead is None else None
+    kill = oom_kill(case)
+    if kill is not None and kill.cause == KERNEL:
+        summary = f"the kernel killed {_who(kill)}, because the host ran out of memory{headroom.host(case)}"
+        return Finding(summary, kill.evidence, kill.confidence, steps=remedies.host_ran_out(case))
+    return _bystander(case) if kill is None else None
 
 
 def _bystander(case: HostEvidence) -> Finding | None:
-    """A load of ours asked, and the kernel killed somebody else."""
+    """A load of Ollama needed memory, and the kernel killed another program."""
     invoked = False
     if case.state not in {State.OUT_OF_MEMORY, State.DEGRADED}:
         return None
@@ -67,9 +68,12 @@ def _bystander(case: HostEvidence) -> Finding | None:
         if hit.signature.id == "oom-invoked":
             invoked = _ours(hit)
         elif hit.signature.id == "oom-kill" and invoked and not _ours(hit) and hit.groups["memcg"] == "O":
-            summary = f"Ollama asked for memory, and the kernel killed {room.victim(hit)}"
-            shown = (Evidence("kernel log", excerpt(hit.line)),)
-            return Finding(summary + room.host(case), shown, Confidence.LIKELY, severity=Severity.WARNING)
+            summary = f"Ollama needed memory, and the kernel killed another program: {headroom.victim(hit)}"
+            evidence = (Evidence("kernel log", excerpt(hit.line)),)
+            steps = remedies.host_ran_out(case)
+            return Finding(
+                summary + headroom.host(case), evidence, Confidence.LIKELY, severity=Severity.WARNING, steps=steps
+            )
     return None
 
 
@@ -78,44 +82,44 @@ def _ours(hit: Hit) -> bool:
 
 
 def container_memory_limit_oom(case: HostEvidence) -> Finding | None:
-    """The memory limit of the container was met, and the kernel killed inside it.
+    """The container reached its memory limit, and the kernel killed a process in it.
 
-    Often only the runner dies: the container runs on, answers, and may carry `OOMKilled: true` until its next start;
-    with control groups of version 1 the flag stays false all the same.
+    Often only the runner dies: the container keeps running and answering, with `OOMKilled: true` until its next start.
+    With control groups of version 1 the flag stays false.
 
     Signals:
     - exit code 137 and a restart; or HTTP 500 `signal: killed` while the container stays up
-    - the host itself has plenty of free memory
+    - plenty of free memory on the host
 
     Not to be confused with:
-    - kernel-oom-kill: the kernel says `Out of memory` without `Memory cgroup`; then the host ran out, not the limit.
-    - exit code 137 with neither flag nor kernel line: `docker stop`, or somebody else's kill.
+    - kernel-oom-kill: the kernel says `Out of memory` without `Memory cgroup`: the whole host ran out of memory.
+    - exit code 137 with neither flag nor kernel line: `docker stop`, or a kill by hand.
 
     Sources:
     - moby daemon/monitor.go, the event oom
     - https://github.com/moby/moby/issues/21083
     - https://github.com/morphik-org/morphik-core/issues/120
     """
-    dead = death(case)
-    if dead is None or dead.cause != CONTAINER:
+    kill = oom_kill(case)
+    if kill is None or kill.cause != CONTAINER:
         return None
-    lid = room.limit(case)
-    limit = f" of {room.gib(lid.size)}" if lid else ""
+    limit = headroom.limit(case)
+    size = f" of {headroom.gib(limit.size)}" if limit else ""
     boxed = case.settings.ollama_runtime == "docker" or bool(case.facts and case.facts.system.container)
-    whose = "the container's" if boxed else "a control group's"
-    summary = f"{whose} memory limit{limit} was met, and the kernel killed {_who(dead)}"
-    steps = _CONTAINER if case.settings.ollama_memory_max else _OTHER_CONTAINER
-    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, steps))
+    whose = "the container" if boxed else f"the control group {kill.group}" if kill.group else "a control group"
+    summary = f"{whose} reached its memory limit{size}, and the kernel killed {_who(kill)}"
+    values = {"path": kill.group} if case.settings.ollama_runtime == "process" and kill.group else {}
+    return Finding(summary, kill.evidence, kill.confidence, values, steps=remedies.limit_reached(case, kill.group))
 
 
 def systemd_memorymax_oom(case: HostEvidence) -> Finding | None:
-    """The unit's own memory limit was met, and the kernel killed inside it.
+    """The service reached its memory limit, and the kernel killed a process in it.
 
-    Ollama reads limits at the root of its control groups only, so it cannot see `MemoryMax` of a unit or slice and
-    plans with the whole host.
+    Ollama reads limits only at the root of the control groups, so it does not see the `MemoryMax` of a unit or slice
+    and plans with all of the host's memory.
 
     Signals:
-    - a load is killed although `free -h` shows plenty; with `MemoryHigh` it crawls instead
+    - a load is killed although `free -h` shows plenty; with `MemoryHigh` it is very slow instead
     - `Memory cgroup out of memory: Killed process ... (llama-server)` with `oom_memcg=/system.slice/ollama.service`
 
     Not to be confused with:
@@ -126,69 +130,67 @@ def systemd_memorymax_oom(case: HostEvidence) -> Finding | None:
     - discover/cpu_linux.go of Ollama
     - https://github.com/ollama/ollama/issues/7686
     """
-    dead = death(case)
-    if dead is None:
+    kill = oom_kill(case)
+    if kill is None:
         return _throttled(case)
-    if dead.cause != UNIT:
+    if kill.cause != UNIT:
         return None
-    lid = room.limit(case)
-    limit = f" ({lid.where}, {room.gib(lid.size)})" if lid else ""
-    summary = f"the service's memory limit{limit} was met, and the kernel killed {_who(dead)}"
-    return Finding(summary, dead.evidence, dead.confidence, steps=room.started(case, _unit(case)))
-
-
-def _unit(case: HostEvidence) -> tuple[Step, ...]:
-    """Where the inventory sets no limit, somebody else does."""
-    return _UNIT if case.settings.ollama_memory_max else _UNIT[1:]
+    limit, outer = headroom.limit(case), kill.group.endswith(".slice")
+    size = f" ({limit.where}, {headroom.gib(limit.size)})" if limit and not outer else ""
+    whose = f"the slice {kill.group.rpartition('/')[2]}" if outer else "the service"
+    summary = f"{whose} reached its memory limit{size}, and the kernel killed {_who(kill)}"
+    values, steps = remedies.limit_values(kill.group), remedies.limit_reached(case, kill.group)
+    return Finding(summary, kill.evidence, kill.confidence, values, steps=steps)
 
 
 def _throttled(case: HostEvidence) -> Finding | None:
-    """`MemoryHigh` kills nobody: it makes the unit wait for its own pages."""
+    """`MemoryHigh` kills nothing: the kernel makes the unit wait while it reclaims its pages."""
     cgroup, pressure = case.traces.cgroup, case.traces.pressure
     if cgroup is None or not cgroup.high or not cgroup.high_events or case.settings.ollama_runtime != "systemd":
         return None
     if (cgroup.current or 0) < NEARLY * cgroup.high or pressure is None or pressure.full < WAITING:
         return None
     shown = (
-        Evidence("cgroup memory.high", f"{room.gib(cgroup.high)}, in use {room.gib(cgroup.current or 0)}"),
+        Evidence("cgroup memory.high", f"{headroom.gib(cgroup.high)}, in use {headroom.gib(cgroup.current or 0)}"),
         Evidence("cgroup memory.events", f"high {cgroup.high_events}"),
         Evidence("/proc/pressure/memory", f"full avg10={pressure.full:.1f}"),
     )
-    summary = f"the service is held at its MemoryHigh of {room.gib(cgroup.high)}, and waits for its own memory"
-    return Finding(summary, shown, Confidence.LIKELY, severity=Severity.WARNING, steps=_unit(case))
+    summary = f"the kernel slows the service down at its MemoryHigh of {headroom.gib(cgroup.high)}"
+    values, steps = remedies.limit_values(""), remedies.throttled(case)
+    return Finding(summary, shown, Confidence.LIKELY, values, severity=Severity.WARNING, steps=steps)
 
 
 def oompolicy_stops_service(case: HostEvidence) -> Finding | None:
-    """One runner was killed for memory, and systemd stopped the whole service for it.
+    """The kernel killed one runner for memory, and systemd then stopped the whole service.
 
-    With `OOMPolicy=stop`, systemd's default, a kill of any process of the unit ends all of it: every client gets
-    connection refused, every loaded model is lost, and the server comes back cold.
+    With `OOMPolicy=stop`, systemd's default, the kill of any process of the unit stops the unit: clients get connection
+    refused, all models are unloaded, and the server starts again without any.
 
     Signals:
     - HTTP 500 or a cut answer, then 3 to 10 seconds of connection refused, then an empty `/api/ps`
     - `A process of this unit has been killed by the OOM killer`, then `Failed with result 'oom-kill'`
 
     Not to be confused with:
-    - kernel-oom-kill alone: with `OOMPolicy=continue` only the runner dies; and when the victim is the server itself,
-      no policy could have kept it.
+    - kernel-oom-kill alone: with `OOMPolicy=continue` only the runner dies. If the kernel kills the server itself, the
+      policy does not matter.
     - service-not-running: Result is success.
-    - with control groups of version 1 systemd sees no such event, and the unit stays active.
+    - a host with control groups of version 1: systemd gets no such event, and the unit stays active.
 
     Sources:
     - systemd.service(5), OOMPolicy=
     - https://github.com/ollama/ollama/issues/9322
     - https://github.com/ollama/ollama/issues/11231
     """
-    dead = death(case)
-    if dead is None or dead.cause == OOMD or case.settings.ollama_runtime != "systemd":
+    kill = oom_kill(case)
+    if kill is None or kill.cause == OOMD or case.settings.ollama_runtime != "systemd":
         return None
     policy = case.unit.get("OOMPolicy", "")
     shown = _stopped(case)
-    if policy == "continue" or not shown or _server_itself(case, dead):
+    if policy == "continue" or not shown or _server_itself(case, kill):
         return None
-    certain = policy in {"stop", "kill"} and dead.victim is not None
+    certain = policy in {"stop", "kill"} and kill.victim is not None
     shown = (*shown, Evidence("systemctl show", f"OOMPolicy={policy}")) if policy else shown
-    summary = "systemd stopped the whole service because one process of it was killed for memory"
+    summary = "systemd stopped the whole service because the kernel killed one of its processes for memory"
     return Finding(summary, shown, Confidence.CERTAIN if certain else Confidence.LIKELY)
 
 
@@ -201,44 +203,44 @@ def _stopped(case: HostEvidence) -> tuple[Evidence, ...]:
     return ()
 
 
-def _server_itself(case: HostEvidence, dead: OomKill) -> bool:
+def _server_itself(case: HostEvidence, kill: OomKill) -> bool:
     """The pid that wrote the server's log was the victim; the name alone does not say, runners were named so too."""
-    if dead.victim is None or dead.victim.groups["comm"].startswith(RUNNERS):
+    if kill.victim is None or kill.victim.groups["comm"].startswith(RUNNERS):
         return False
-    return f" ollama[{dead.victim.groups['pid']}]:" in (case.facts.journal or "" if case.facts else "")
+    return f" ollama[{kill.victim.groups['pid']}]:" in (case.facts.journal or "" if case.facts else "")
 
 
 def systemd_oomd_kill(case: HostEvidence) -> Finding | None:
-    """systemd-oomd killed Ollama, to relieve the host's memory pressure.
+    """systemd-oomd killed Ollama to relieve the host's memory pressure.
 
-    It acts on pressure over 50 % for 20 seconds or swap over 90 %, before the kernel would, and takes a whole control
-    group: the unit, the container, or the login scope of `ollama serve` with its terminal.
+    It acts before the kernel does, at a pressure over 50 % for 20 seconds or swap over 90 % full, and kills a whole
+    control group: the unit, the container, or the session scope in which `ollama serve` runs.
 
     Signals:
-    - the server vanishes, and the kernel log has no line about it
+    - the server is gone, and the kernel log has no line about it
     - `ollama.service: systemd-oomd killed 21 process(es) in this unit.`
 
     Not to be confused with:
     - kernel-oom-kill: the kernel's `Out of memory: Killed process`.
-    - oompolicy-stops-service: there the kernel killed one process, and systemd the rest.
+    - oompolicy-stops-service: the kernel killed one process, and systemd stopped the rest.
 
     Sources:
     - https://github.com/systemd/systemd/issues/23606
     - https://github.com/systemd/systemd/issues/35270
     - https://github.com/omacom/omarchy/issues/9799
     """
-    dead = death(case)
-    if dead is None:
+    kill = oom_kill(case)
+    if kill is None:
         return _login_scope(case)
-    if dead.cause != OOMD:
+    if kill.cause != OOMD:
         return None
-    at = room.when(dead.evidence[0].text)
-    summary = f"systemd-oomd killed Ollama{at}, to relieve memory pressure{room.host(case)}"
-    return Finding(summary, dead.evidence, steps=room.started(case, _OOMD))
+    at = headroom.when(kill.evidence[0].text)
+    summary = f"systemd-oomd killed Ollama{at} to relieve memory pressure{headroom.host(case)}"
+    return Finding(summary, kill.evidence, steps=remedies.by_oomd(case))
 
 
 def _login_scope(case: HostEvidence) -> Finding | None:
-    """A server started in a login session dies with its scope, which does not bear its name."""
+    """A server started in a login session dies with its scope, whose name does not mention Ollama."""
     facts = case.facts
     gone = case.state in {State.CONNECTION_REFUSED, State.OUT_OF_MEMORY} and not case.log.stopped
     if facts is None or facts.process is not None or case.settings.ollama_runtime != "process" or not gone:
@@ -248,66 +250,33 @@ def _login_scope(case: HostEvidence) -> Finding | None:
         group = hit.groups.get("cgroup", "")
         if f"/user-{user}.slice/" in group:
             return Finding(
-                "systemd-oomd killed a login scope of this user, and Ollama may have run in it",
+                "systemd-oomd killed a session scope of this user, in which Ollama may have run",
                 (Evidence("journal of systemd-oomd", excerpt(hit.line)),),
                 Confidence.POSSIBLE,
-                steps=_OOMD[:2],
+                steps=remedies.by_oomd(case),
             )
     return None
-
-
-_SMALLER = Step("Or choose a smaller model, or a smaller quantization, under `ollama_models`; then", "{up}")
-_LESS = Step(
-    "Let less be in memory at once: `ollama_max_loaded_models: 1` and a smaller `ollama_context_length` in the "
-    "inventory; then",
-    "{up}",
-)
-_KERNEL = (
-    _LESS,
-    Step("Or give the host swap as a safety net: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
-    _SMALLER,
-)
-_CONTAINER = (Step("Raise the limit: `ollama_memory_max` in the inventory; then", "{up}"), _LESS, _SMALLER)
-_OTHER_CONTAINER = (
-    Step("Raise the memory limit where the container is started: `docker run --memory`, or `mem_limit` of Compose."),
-    _LESS,
-    _SMALLER,
-)
-_UNIT = (
-    Step("Raise `ollama_memory_max` to the model's size, its context and 1 GiB, or remove it; then", "{up}"),
-    Step("Raise or remove `MemoryMax=` and `MemoryHigh=` that others wrote.", "systemctl cat ollama"),
-    _LESS,
-    _SMALLER,
-)
-_OOMD = (
-    _LESS,
-    Step("Or give the host swap: `swap_kind: file`; then", "{up}"),
-    Step(
-        "Or exempt the unit: `systemctl edit ollama`, with `[Service]` and `ManagedOOMPreference=avoid`; then",
-        "sudo systemctl daemon-reload",
-    ),
-)
 
 
 RULES = (
     Rule(
         kernel_oom_kill,
         Severity.ERROR,
-        steps=_KERNEL,
+        steps=(remedies.LESS, remedies.SWAP, remedies.SMALLER),
         explains=("out-of-memory", "oompolicy-stops-service", *DOWN),
         needs=("kernel.log",),
     ),
     Rule(
         container_memory_limit_oom,
         Severity.ERROR,
-        steps=_CONTAINER,
+        steps=(remedies.RAISE, remedies.LESS, remedies.SMALLER),
         explains=("out-of-memory", *DOWN),
         needs=("docker-inspect.json", "cgroup.txt", "kernel.log"),
     ),
     Rule(
         systemd_memorymax_oom,
         Severity.ERROR,
-        steps=_UNIT,
+        steps=(remedies.RAISE, remedies.LESS, remedies.SMALLER),
         explains=("out-of-memory", "oompolicy-stops-service", "swap-thrashing", *DOWN),
         needs=("systemctl-show.txt", "cgroup.txt", "kernel.log"),
     ),
@@ -316,7 +285,7 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "Let only the runner die: the unit that `up` writes says `OOMPolicy=continue`.",
+                "Let only the runner die: `up` writes a unit with `OOMPolicy=continue`.",
                 "{up}",
                 Automate.ASK,
                 "apply",
@@ -328,7 +297,7 @@ RULES = (
     Rule(
         systemd_oomd_kill,
         Severity.ERROR,
-        steps=_OOMD,
+        steps=(remedies.LESS, remedies.SWAP, remedies.EXEMPT),
         explains=("out-of-memory", *DOWN),
         needs=("journal.log",),
     ),

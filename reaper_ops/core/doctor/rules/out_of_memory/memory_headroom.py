@@ -1,11 +1,10 @@
-"""How much memory there is for models, and in words."""
+"""How much memory there is for models, as numbers and in words."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from reaper_ops.core.doctor.finding import Automate, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.signatures.model import Hit
 
@@ -52,10 +51,10 @@ def limit(case: HostEvidence) -> Limit | None:
 
 def total(case: HostEvidence) -> int | None:
     """Main memory that models can use: the limit, or all of the host's."""
-    memory, lid = case.facts.memory if case.facts else None, limit(case)
+    memory, smallest = case.facts.memory if case.facts else None, limit(case)
     if memory is None:
-        return lid.size if lid else None
-    return min(memory.total, lid.size) if lid else memory.total
+        return smallest.size if smallest else None
+    return min(memory.total, smallest.size) if smallest else memory.total
 
 
 def swap(case: HostEvidence) -> int:
@@ -72,12 +71,12 @@ def vram(case: HostEvidence) -> int:
 
 
 def host(case: HostEvidence) -> str:
-    """`the host has 32.0 GiB and no swap`, or nothing."""
+    """`; the host has 32.0 GiB of memory and no swap`, or nothing."""
     memory = case.facts.memory if case.facts else None
     if memory is None:
         return ""
-    more = f"{gib(memory.swap_total)} swap" if memory.swap_total else "no swap"
-    return f"; the host has {gib(memory.total)} and {more}"
+    more = f"{gib(memory.swap_total)} of swap" if memory.swap_total else "no swap"
+    return f"; the host has {gib(memory.total)} of memory and {more}"
 
 
 def when(line: str) -> str:
@@ -92,21 +91,7 @@ def stamp(line: str) -> str:
 
 
 def victim(hit: Hit) -> str:
-    """`llama-server (pid 812) at 14:02:11, 30.0 GiB of it in memory`."""
+    """`llama-server (pid 812, 30.0 GiB resident) at 14:02:11`."""
     rss = hit.groups.get("rss")
-    held = f", {gib(int(rss) * 1024)} of it in memory" if rss else ""
-    return f"{hit.groups['comm']} (pid {hit.groups['pid']}){when(hit.line)}{held}"
-
-
-START = Step("Start the server, by bringing the host to its wish.", "{up}", Automate.ASK, "apply")
-
-
-POLICY = Step("So that next time only a runner dies: `up` writes OOMPolicy=continue.", "{up}", Automate.ASK, "apply")
-
-
-def started(case: HostEvidence, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps after a kill: a server that is down is started, a unit that stops as a whole is mended."""
-    looked = bool(case.seen.exchanges or case.unit or (case.facts and case.facts.container))
-    if case.seen.version is None and looked:
-        return (START, *steps)
-    return (*steps, POLICY) if case.unit.get("OOMPolicy") in {"stop", "kill"} else steps
+    resident = f", {gib(int(rss) * 1024)} resident" if rss else ""
+    return f"{hit.groups['comm']} (pid {hit.groups['pid']}{resident}){when(hit.line)}"

@@ -10,7 +10,7 @@ from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Confidence
 from reaper_ops.core.doctor.rules import memory
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.health.report import Evidence, State
 
@@ -27,28 +27,32 @@ DOWN = frozenset({State.CONNECTION_REFUSED, State.HTTP_ERROR})
 
 @dataclass(frozen=True)
 class OomKill:
-    """A kill that still does harm: the server is down, or its last load failed. victim is the kernel's line."""
+    """A kill that still does harm: the server is down, or its last load failed.
+
+    victim: the kernel's line. group: the control group whose limit was reached, where the kernel named it.
+    """
 
     cause: str
     evidence: tuple[Evidence, ...]
     confidence: Confidence = Confidence.CERTAIN
     victim: Hit | None = None
+    group: str = ""
 
 
-def death(case: HostEvidence) -> OomKill | None:
+def oom_kill(case: HostEvidence) -> OomKill | None:
     """None for a kill that was made good since: the probe's rules judge that."""
     if case.facts is None:
         return None
-    said = next((v for v in case.verdicts if v.state is State.OUT_OF_MEMORY and v.cause in KILLS), None)
-    line = memory.kernel_line(case) if said or _exited(case) or _alone(case) else None
-    oomd = _oomd(case) if said or _gone(case) else None
-    if oomd is not None and (line is None or room.stamp(oomd.line) >= room.stamp(line.line) != ""):
+    verdict = next((v for v in case.verdicts if v.state is State.OUT_OF_MEMORY and v.cause in KILLS), None)
+    line = memory.kernel_line(case) if verdict or _exited(case) or _alone(case) else None
+    oomd = _oomd(case) if verdict or _gone(case) else None
+    if oomd is not None and (line is None or headroom.stamp(oomd.line) >= headroom.stamp(line.line) != ""):
         return OomKill(OOMD, (Evidence("journal", excerpt(oomd.line)),))
     if line is not None:
-        found = _by_kernel(case, line)
-        doubtful = said is None or _long_before(case, line)
-        return replace(found, confidence=Confidence.LIKELY) if doubtful else found
-    return _counted(case) if said else None
+        by_kernel = _by_kernel(case, line)
+        doubtful = verdict is None or _long_before(case, line)
+        return replace(by_kernel, confidence=Confidence.LIKELY) if doubtful else by_kernel
+    return _counted(case) if verdict else None
 
 
 def _exited(case: HostEvidence) -> bool:
@@ -70,7 +74,7 @@ def _long_before(case: HostEvidence, line: Hit) -> bool:
     failed = case.log.failed_load
     if failed is None or failed.signature.id != "runner-killed":
         return False
-    killed, ended = room.stamp(line.line), room.stamp(failed.line)
+    killed, ended = headroom.stamp(line.line), headroom.stamp(failed.line)
     try:
         return abs((datetime.fromisoformat(ended) - datetime.fromisoformat(killed)).total_seconds()) > SAME_MOMENT
     except (ValueError, TypeError):
@@ -110,7 +114,7 @@ def _by_kernel(case: HostEvidence, line: Hit) -> OomKill:
     if not line.groups.get("memcg", "").startswith("Memory"):
         return OomKill(KERNEL, shown, victim=line)
     cause = _owner(case, group)
-    return OomKill(cause, shown, Confidence.CERTAIN if group else Confidence.LIKELY, line)
+    return OomKill(cause, shown, Confidence.CERTAIN if group else Confidence.LIKELY, line, group)
 
 
 def _owner(case: HostEvidence, group: str) -> str:
@@ -127,21 +131,21 @@ def _owner(case: HostEvidence, group: str) -> str:
 def _counted(case: HostEvidence) -> OomKill | None:
     """No kernel line: counters and flags say that there was a kill, and a limit says whose it was."""
     proof = memory.kill(case)
-    shown = proof.evidence if proof else _said_by_systemd(case)
-    lid = room.limit(case)
+    shown = proof.evidence if proof else _from_systemd(case)
+    limit = headroom.limit(case)
     if not shown:
         return None
     docker = case.settings.ollama_runtime == "docker"
-    if lid is None and (not docker or case.traces.containers is not None):
+    if limit is None and (not docker or case.traces.containers is not None):
         return OomKill(KERNEL, (*shown, Evidence("limits", "none set")), Confidence.LIKELY)
-    if lid is not None:
-        shown = (*shown, Evidence(lid.where, room.gib(lid.size)))
+    if limit is not None:
+        shown = (*shown, Evidence(limit.where, headroom.gib(limit.size)))
     peak = case.traces.cgroup.peak if case.traces.cgroup else None
-    full = lid is not None and peak is not None and peak >= 0.98 * lid.size
+    full = limit is not None and peak is not None and peak >= 0.98 * limit.size
     return OomKill(CONTAINER if docker else UNIT, shown, Confidence.CERTAIN if full else Confidence.LIKELY)
 
 
-def _said_by_systemd(case: HostEvidence) -> tuple[Evidence, ...]:
+def _from_systemd(case: HostEvidence) -> tuple[Evidence, ...]:
     found = [Evidence("systemctl show", "Result=oom-kill")] if case.unit.get("Result") == "oom-kill" else []
     before = case.log.killed_after or case.log.previous
     if before is not None:

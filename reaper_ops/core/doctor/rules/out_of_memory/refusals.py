@@ -5,7 +5,8 @@ from __future__ import annotations
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
+from reaper_ops.core.doctor.rules.out_of_memory import kill_remedies as remedies
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
 from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import CONTAINER, KERNEL, UNIT
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence, State
@@ -23,12 +24,12 @@ def _refusal(case: HostEvidence) -> tuple[Verdict, int | None, int | None] | Non
     for shown in verdict.evidence:
         hit = signatures.match("api", shown.text)
         if hit is not None and "need" in hit.groups:
-            return verdict, room.parsed(hit.groups["need"]), room.parsed(hit.groups["have"])
+            return verdict, headroom.parsed(hit.groups["need"]), headroom.parsed(hit.groups["have"])
     return verdict, None, None
 
 
 def ram_preflight_refused(case: HostEvidence) -> Finding | None:
-    """Ollama itself refused a model, because free memory and free swap are too small for it.
+    """Ollama refused a model because free memory and free swap are too small for it.
 
     Only versions 0.2.1 to 0.24 check that. Nothing was killed.
 
@@ -36,8 +37,8 @@ def ram_preflight_refused(case: HostEvidence) -> Finding | None:
     - HTTP 500 `model requires more system memory (39.4 GiB) than is available (30.0 GiB)`
 
     Not to be confused with:
-    - container-free-underestimated: the free memory that it names is far below what the host has.
-    - kernel-oom-kill: there the kernel's log names a victim.
+    - container-free-underestimated: the message names far less free memory than the host has.
+    - kernel-oom-kill: the kernel log names a victim.
 
     Sources:
     - https://github.com/ollama/ollama/pull/5469
@@ -51,25 +52,32 @@ def ram_preflight_refused(case: HostEvidence) -> Finding | None:
     if need is None or have is None:
         return Finding(f"Ollama refused: {verdict.summary}", verdict.evidence)
     names = [row.name for row in case.seen.loaded or ()]
-    also = f", while {', '.join(names)} is loaded" if names else ""
-    summary = f"Ollama refused a model: it needs {room.gib(need)}, and {room.gib(have)} were free{also}"
-    if names:
-        return Finding(summary, verdict.evidence, values={"model": names[0]}, steps=(_UNLOAD, *_REFUSED))
-    return Finding(summary, verdict.evidence, steps=_REFUSED)
+    loaded = f" with {', '.join(names)} loaded" if names else ""
+    summary = f"Ollama refused a model: it needs {headroom.gib(need)}, but {headroom.gib(have)} were free{loaded}"
+    values, unload = ({"model": names[0]}, (_UNLOAD,)) if names else ({}, ())
+    return Finding(summary, verdict.evidence, values=values, steps=(*unload, _SMALLER, *_more_memory(case)))
+
+
+def _more_memory(case: HostEvidence) -> tuple[Step, ...]:
+    """Swap of the host does not help at a limit, which keeps the server out of it."""
+    size = case.settings.ollama_memory_max
+    if size:
+        return (Step(f"Or raise `ollama_memory_max`, now {headroom.gib(size)}; then", "{up}"),)
+    return remedies.more_swap(case) if headroom.limit(case) is None else ()
 
 
 def container_free_underestimated(case: HostEvidence) -> Finding | None:
-    """Ollama in a container takes the file cache for used memory, and refuses a model that would fit.
+    """Ollama in a container counts the file cache as used memory and refuses a model that would fit.
 
-    It counts free memory as the total minus `memory.current`, and that holds cached files such as the weights
-    themselves and pulls. A restart empties the count.
+    It takes free memory as the total minus `memory.current`, which includes cached files, such as the weights
+    themselves and downloads. A restart resets the count.
 
     Signals:
     - `requires more system memory (...) than is available (15.7 GiB)` on a host with 28 GiB free; each try names less
 
     Not to be confused with:
     - ram-preflight-refused: the host is as full as the message says.
-    - container-memory-limit-oom: a limit of the container is really that low.
+    - container-memory-limit-oom: the container's limit is that low.
 
     Sources:
     - https://github.com/ollama/ollama/issues/15650
@@ -81,28 +89,32 @@ def container_free_underestimated(case: HostEvidence) -> Finding | None:
     if found is None or memory is None or case.settings.ollama_runtime != "docker":
         return None
     verdict, need, have = found
-    free, lid = memory.available + memory.swap_free, room.limit(case)
-    if have is None or need is None or have > 0.75 * free or need > free or (lid and lid.size < memory.total):
+    free, limit = memory.available + memory.swap_free, headroom.limit(case)
+    if have is None or need is None or have > 0.75 * free or need > free or (limit and limit.size < memory.total):
         return None
-    shown = [*verdict.evidence, Evidence("meminfo", f"available {room.gib(memory.available)}")]
+    shown = [
+        *verdict.evidence,
+        Evidence("meminfo", f"available {headroom.gib(memory.available)}, swap free {headroom.gib(memory.swap_free)}"),
+    ]
     current = case.traces.cgroup.current if case.traces.cgroup else None
     if current is not None:
-        shown.append(Evidence("cgroup memory.current", room.gib(current)))
+        shown.append(Evidence("cgroup memory.current", headroom.gib(current)))
     proven = current is not None and abs(memory.total + memory.swap_free - current - have) < 0.1 * memory.total
-    summary = f"Ollama counts cached files as used: it saw {room.gib(have)} free, the host has {room.gib(free)}"
+    sizes = f"it counted {headroom.gib(have)} as free, but the host has {headroom.gib(free)}, swap included"
+    summary = f"Ollama counts cached files as used memory: {sizes}"
     return Finding(summary, tuple(shown), Confidence.CERTAIN if proven else Confidence.LIKELY)
 
 
 def wsl2_memory_cap(case: HostEvidence) -> Finding | None:
-    """WSL2 gives Linux too little of the memory of Windows.
+    """WSL2 gives Linux too little of the Windows host's memory.
 
-    By default it is the half; the rest stays with Windows, whatever Linux lacks.
+    The default is half of it; the rest stays with Windows, whatever Linux needs.
 
     Signals:
     - out of memory at half of the machine's memory
 
     Not to be confused with:
-    - kernel-oom-kill on a machine of its own: its kernel does not name Microsoft.
+    - kernel-oom-kill on a Linux host: its kernel version does not contain `microsoft`.
 
     Sources:
     - https://github.com/ollama/ollama/issues/7711
@@ -113,23 +125,24 @@ def wsl2_memory_cap(case: HostEvidence) -> Finding | None:
     if ended is None or "microsoft" not in kernel.lower():
         return None
     memory = case.facts.memory if case.facts else None
-    size = room.gib(memory.total) if memory else "a part"
-    shown = (Evidence("uname -r", kernel), Evidence("meminfo", f"MemTotal {size}"), *ended.evidence[:1])
-    return Finding(f"this is WSL2, to which Windows gives {size} of its memory", shown, Confidence.LIKELY)
+    size = headroom.gib(memory.total) if memory else "a part"
+    evidence = (Evidence("uname -r", kernel), Evidence("meminfo", f"MemTotal {size}"), *ended.evidence[:1])
+    summary = f"this host runs in WSL2, which gives it only {size} of the memory of Windows"
+    return Finding(summary, evidence, Confidence.LIKELY)
 
 
 def overcommit_or_ulimit(case: HostEvidence) -> Finding | None:
-    """An allocation was refused by a limit of the system, not for lack of memory.
+    """A limit of the system refused an allocation although memory was free.
 
-    Strict overcommit (`vm.overcommit_memory=2`) counts every promise; `ulimit -v` and `LimitAS=` cap the address
-    space; `LimitMEMLOCK=` caps what may be locked.
+    Strict overcommit (`vm.overcommit_memory=2`) counts all memory that was allocated, used or not; `ulimit -v` and
+    `LimitAS=` limit the address space; `LimitMEMLOCK=` limits what a process can lock.
 
     Signals:
     - `ggml_aligned_malloc: insufficient memory`, `Cannot allocate memory`, with free memory on the host
     - `failed to mlock 4912902144-byte buffer ... Cannot allocate memory`
 
     Not to be confused with:
-    - kernel-oom-kill: there something was killed; here an allocation came back empty.
+    - kernel-oom-kill: a process was killed; here an allocation failed.
     - context-oversized: no such limit is set, and one buffer is larger than the host.
 
     Sources:
@@ -140,13 +153,13 @@ def overcommit_or_ulimit(case: HostEvidence) -> Finding | None:
     refused = case.blamed("context-oversized")
     space = limits.get(ADDRESS_SPACE, "unlimited")
     if refused is not None and case.traces.overcommit == 2:
-        shown = (*refused.evidence, Evidence("/proc/sys/vm/overcommit_memory", "2"))
-        steps = (_OVERCOMMIT,)
-        return Finding("the host allows no overcommit, and an allocation was refused", shown, steps=steps)
+        evidence = (*refused.evidence, Evidence("/proc/sys/vm/overcommit_memory", "2"))
+        return Finding("the host does not overcommit memory and refused an allocation", evidence, steps=_OVERCOMMIT)
     if refused is not None and space != "unlimited":
-        shown = (*refused.evidence, Evidence("/proc/PID/limits", f"{ADDRESS_SPACE} {space}"))
-        size = room.gib(int(space)) if space.isdigit() else space
-        return Finding(f"the server's address space is limited to {size}, and an allocation was refused", shown)
+        evidence = (*refused.evidence, Evidence(_limits_file(case), f"{ADDRESS_SPACE} {space}"))
+        size = headroom.gib(int(space)) if space.isdigit() else space
+        summary = f"the server's address space is limited to {size}, so an allocation failed"
+        return Finding(summary, evidence, steps=_ADDRESS_SPACE[case.settings.ollama_runtime])
     return _not_locked(case, limits.get(LOCKED, "unlimited"))
 
 
@@ -155,28 +168,58 @@ def _not_locked(case: HostEvidence, locked: str) -> Finding | None:
         return None
     for hit in case.log_hits:
         if hit.signature.id == "mlock-limit":
-            shown = (Evidence("server log", excerpt(hit.line)), Evidence("/proc/PID/limits", f"{LOCKED} {locked}"))
-            summary = "a model was to be locked in memory, and the service's limit forbids it"
-            return Finding(summary, shown, severity=Severity.WARNING, steps=(_MEMLOCK,))
+            evidence = (Evidence("server log", excerpt(hit.line)), Evidence(_limits_file(case), f"{LOCKED} {locked}"))
+            summary = "a request asked to lock a model in memory (`use_mlock`), which the server's limit forbids"
+            steps = (*(_MEMLOCK if case.settings.ollama_runtime == "systemd" else ()), _NO_MLOCK)
+            return Finding(summary, evidence, severity=Severity.WARNING, steps=steps)
     return None
 
 
-_OVERCOMMIT = Step("Allow overcommit, as Linux does by default.", "sudo sysctl -w vm.overcommit_memory=0")
-_MEMLOCK = Step(
-    "`systemctl edit ollama`: `[Service]` with `LimitMEMLOCK=infinity`; or leave out `use_mlock`; then", "{restart}"
-)
+def _limits_file(case: HostEvidence) -> str:
+    process = case.facts.process if case.facts else None
+    return f"/proc/{process.pid}/limits" if process else "limits of the server's process"
 
-_UNLOAD = Step("Unload {model}, which is loaded too.", "{ollama} stop {model}", Automate.SAFE, "unload")
-_REFUSED = (
-    Step("Choose a smaller model or quantization, or lower `ollama_context_length`; then", "{up}"),
-    Step("Or add swap: `swap_kind: file`, `swap_size: 16G`; then", "{up}"),
+
+_OVERCOMMIT = (
+    Step("Allow overcommit, Linux's default.", "sudo sysctl -w vm.overcommit_memory=0"),
+    Step(
+        "Find the file that sets it, and correct it there: otherwise a reboot brings it back.",
+        "grep -rn overcommit_memory /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d",
+    ),
 )
+_RESTART = Step("Restart the server.", "{restart}", Automate.ASK, "restart")
+_ADDRESS_SPACE = {
+    "systemd": (
+        Step(
+            "Remove `LimitAS=` from the file that sets it, and have systemd read it with `systemctl daemon-reload`.",
+            "systemctl cat ollama | grep -n -e '^# /' -e LimitAS",
+        ),
+        _RESTART,
+    ),
+    "docker": (
+        Step(
+            "Find the limit among the container's ulimits.", "docker inspect -f '{{json .HostConfig.Ulimits}}' ollama"
+        ),
+        Step("Recreate the container without it.", "{up}", Automate.ASK, "apply"),
+    ),
+    "process": (
+        Step(
+            "Find the limit `as` of the login, or a `ulimit -v` in its shell profile, and remove it.",
+            "grep -rnw as /etc/security/limits.conf /etc/security/limits.d",
+        ),
+        Step("Stop the server, and start it again from a new login.", "{restart}", Automate.ASK, "restart"),
+    ),
+}
+_MEMLOCK = (Step("Add `[Service]` and `LimitMEMLOCK=infinity`.", "sudo systemctl edit ollama"), _RESTART)
+_NO_MLOCK = Step("Or remove `use_mlock` from the requests or the Modelfile.")
+_UNLOAD = Step("Unload {model}.", "{ollama} stop {model}", Automate.SAFE, "unload")
+_SMALLER = Step("Choose a smaller model or quantization, or lower `ollama_context_length`; then", "{up}")
 
 RULES = (
     Rule(
         ram_preflight_refused,
         Severity.ERROR,
-        steps=(_UNLOAD, *_REFUSED),
+        steps=(_UNLOAD, _SMALLER, remedies.SWAP),
         explains=("out-of-memory",),
         needs=("journal.log",),
     ),
@@ -184,8 +227,8 @@ RULES = (
         container_free_underestimated,
         Severity.ERROR,
         steps=(
-            Step("Restart the container, which empties its count.", "{restart}", Automate.ASK, "restart"),
-            Step("Set a newer `ollama_version`: from 0.30 nothing is refused any more; then", "{up}"),
+            Step("Restart the container, which resets the count.", "{restart}", Automate.ASK, "restart"),
+            Step("Set a newer `ollama_version`: from 0.30 Ollama no longer refuses a model; then", "{up}"),
         ),
         explains=("ram-preflight-refused", "out-of-memory"),
         needs=("meminfo.txt", "cgroup.txt"),
@@ -194,8 +237,10 @@ RULES = (
         wsl2_memory_cap,
         Severity.ERROR,
         steps=(
-            Step("On Windows, write `[wsl2]`, `memory=48GB` and `swap=32GB` to %UserProfile%\\.wslconfig."),
-            Step("On Windows, restart WSL.", "wsl --shutdown"),
+            Step(
+                "On Windows, raise the limits in %UserProfile%\\.wslconfig, for example `memory=48GB` below `[wsl2]`."
+            ),
+            Step("On Windows, stop WSL; its next start applies them.", "wsl --shutdown"),
         ),
         explains=("kernel-oom-kill", "ram-preflight-refused", "out-of-memory"),
         needs=("meminfo.txt",),
@@ -205,14 +250,7 @@ RULES = (
     Rule(
         overcommit_or_ulimit,
         Severity.ERROR,
-        steps=(
-            Step(
-                "Find who limits it: `LimitAS=` of the unit, or `ulimit -v` of the shell that starts it; then",
-                "{restart}",
-            ),
-            _OVERCOMMIT,
-            _MEMLOCK,
-        ),
+        steps=(*_ADDRESS_SPACE["systemd"], *_OVERCOMMIT, *_MEMLOCK, _NO_MLOCK),
         explains=("out-of-memory",),
         needs=("journal.log",),
     ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict
+from reaper_ops.core.doctor.rules.out_of_memory import kill_remedies as remedies
 from reaper_ops.core.doctor.rules.out_of_memory import loads
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
 from reaper_ops.core.doctor.rules.out_of_memory.refusals import overcommit_or_ulimit
 from reaper_ops.core.doctor.rules.out_of_memory.thrash import thrashing
 from reaper_ops.core.doctor.rules.rule import Rule
@@ -21,6 +23,7 @@ LARGE = 32768
 HUGE = 131072
 ON_GPU = frozenset({"vram-oom-load", "vram-oom-runtime", "rocm-vulkan-oom"})
 FOREVER = 2100
+BUFFER = re.compile(r"attempted to allocate ([\d.]{1,16}) MB")
 HARM = (
     "kernel-oom-kill",
     "container-memory-limit-oom",
@@ -47,10 +50,10 @@ def _blob_size(case: HostEvidence, row: RunningModel) -> int:
 
 
 def context_oversized(case: HostEvidence) -> Finding | None:
-    """The context is so long that its cache does not fit, though the model itself would.
+    """The context is so long that its cache does not fit, although the model itself would.
 
     The cache grows with context times parallel requests. Up to 0.6.6 the default was 2048 tokens, then 4096; from
-    0.15.5 it depends on GPU memory: 32768 from 23 GiB, 262144 from 47 GiB. A client can ask for more than the default.
+    0.15.5 it depends on GPU memory: 32768 from 23 GiB, 262144 from 47 GiB. A request or a Modelfile can ask for more.
 
     Signals:
     - a small model that takes tens of GiB, spills to the CPU, or ends for lack of memory, often after an upgrade
@@ -59,7 +62,7 @@ def context_oversized(case: HostEvidence) -> Finding | None:
     Not to be confused with:
     - ram-preflight-absent: the weights alone are larger than the host.
     - models-overcommitted: two or more models share the memory.
-    - a chosen context that fits is a wish, not a fault.
+    - a long context that fits: configured so, not a fault.
 
     Sources:
     - https://github.com/ollama/ollama/issues/14116
@@ -70,8 +73,8 @@ def context_oversized(case: HostEvidence) -> Finding | None:
     if ended is not None:
         if overcommit_or_ulimit(case):
             return None
-        found = _by_load(case, ended) or _by_default(case) or _by_buffer(case, ended)
-        return replace(found, steps=room.started(case, _SHORTER)) if found else None
+        finding = _by_load(case, ended) or _by_default(case) or _by_buffer(case, ended)
+        return replace(finding, steps=remedies.started(case, finding.steps or _SHORTER)) if finding else None
     if case.state is State.PARTIAL_OFFLOAD or thrashing(case):
         return _by_rows(case)
     return None
@@ -82,26 +85,27 @@ def _by_load(case: HostEvidence, ended: Verdict) -> Finding | None:
     if load is None or load.context <= SMALL:
         return None
     gpu = ended.cause in ON_GPU
-    have = room.vram(case) if gpu else (room.total(case) or 0) + room.swap(case)
+    have = headroom.vram(case) if gpu else (headroom.total(case) or 0) + headroom.swap(case)
     if load.weights:
         if load.kv < load.weights or (have and load.at(SMALL) > have):
             return None
-        sizes = f"{room.gib(load.kv)}, more than the weights with {room.gib(load.weights)}"
-        summary = f"a context of {load.context} tokens{_whence(case, load.context)}, needs {sizes}"
-        return Finding(summary, _shown(case, load))
+        sizes = f"a cache of {headroom.gib(load.kv)}; the weights need {headroom.gib(load.weights)}"
+        summary = f"a context of {load.context} tokens{_source(case, load.context)} needs {sizes}"
+        return Finding(summary, _evidence(case, load), steps=_shorter(case, load.context))
     if load.context < LARGE:
         return None
-    summary = f"a model was to be loaded with a context of {load.context} tokens{_whence(case, load.context)}"
-    return Finding(summary, _shown(case, load), Confidence.LIKELY)
+    summary = f"the load that failed had a context of {load.context} tokens{_source(case, load.context)}"
+    return Finding(summary, _evidence(case, load), Confidence.LIKELY, steps=_shorter(case, load.context))
 
 
-def _shown(case: HostEvidence, load: loads.FailedLoad) -> tuple[Evidence, ...]:
+def _evidence(case: HostEvidence, load: loads.FailedLoad) -> tuple[Evidence, ...]:
     found = [Evidence("server log", load.line)]
     if load.weights:
-        parts = f"weights {room.gib(load.weights)}, cache {room.gib(load.kv)}, work space {room.gib(load.compute)}"
+        weights, cache, work = (headroom.gib(size) for size in (load.weights, load.kv, load.compute))
+        parts = f"weights {weights}, cache {cache}, compute buffers {work}"
         found.append(Evidence("server log, memory breakdown", parts))
     if load.reduced:
-        found.append(Evidence("server log", "an automatic context had been lowered once already"))
+        found.append(Evidence("server log", "Ollama had already lowered an automatic context once"))
     return tuple(found)
 
 
@@ -114,29 +118,51 @@ def _default(case: HostEvidence) -> tuple[int, str]:
     return found
 
 
-def _whence(case: HostEvidence, context: int) -> str:
+def _source(case: HostEvidence, context: int) -> str:
+    """Where the context is from, in words; nothing where the log does not show the default."""
     default, vram = _default(case)
-    if case.environ.get("OLLAMA_CONTEXT_LENGTH", "") == str(context):
-        return ", as OLLAMA_CONTEXT_LENGTH says"
+    if _configured(case, context):
+        return " (OLLAMA_CONTEXT_LENGTH)"
     if context == default:
-        return f", Ollama's default for {vram} of GPU memory"
-    return ", as the request asked"
+        return f" (Ollama's default for {vram} of GPU memory)"
+    return " (from the request or the Modelfile)" if _requested(case, context) else ""
+
+
+def _configured(case: HostEvidence, context: int) -> bool:
+    return case.environ.get("OLLAMA_CONTEXT_LENGTH", "") == str(context)
+
+
+def _requested(case: HostEvidence, context: int) -> bool:
+    """Neither the server's setting nor its default, of which one was read."""
+    default = _default(case)[0] or case.environ.get("OLLAMA_CONTEXT_LENGTH", "")
+    return default not in {0, "", "0", context} and not _configured(case, context)
+
+
+def _shorter(case: HostEvidence, context: int) -> tuple[Step, ...]:
+    """A setting does not change what a request or a Modelfile asks for."""
+    if _requested(case, context):
+        return (_CLIENT, _CACHE)
+    return (_SET, _CACHE) if _source(case, context) else _SHORTER
 
 
 def _by_default(case: HostEvidence) -> Finding | None:
-    """The log no longer holds the load, but the default that held for it."""
+    """The log no longer shows the load, but the default that applied to it."""
     default, vram = _default(case)
     if default < HUGE or case.environ.get("OLLAMA_CONTEXT_LENGTH", "0") not in {"", "0"} or loads.failing(case):
         return None
-    summary = f"models are loaded with a context of {default} tokens, Ollama's default for {vram} of GPU memory"
-    return Finding(summary, (Evidence("server log", f"default_num_ctx={default}"),), Confidence.LIKELY)
+    summary = f"models load with a context of {default} tokens, Ollama's default for {vram} of GPU memory"
+    evidence = (Evidence("server log", f"default_num_ctx={default}"),)
+    return Finding(summary, evidence, Confidence.LIKELY, steps=(_SET, _CACHE))
 
 
 def _by_buffer(case: HostEvidence, ended: Verdict) -> Finding | None:
-    """One allocation failed, on a host without limits: mostly the cache, which is one large buffer."""
+    """One allocation failed on a host without limits: mostly the cache, which is one large buffer."""
     if ended.cause != "context-oversized":
         return None
-    return Finding("one large buffer could not be had, mostly the context's cache", ended.evidence, Confidence.LIKELY)
+    buffer = BUFFER.search(" ".join(item.text for item in ended.evidence))
+    size = headroom.gib(float(buffer[1]) * (1 << 20)) if buffer else "one large buffer"
+    summary = f"an allocation of {size} failed, most likely for the cache of a long context"
+    return Finding(summary, ended.evidence, Confidence.LIKELY)
 
 
 def _by_rows(case: HostEvidence) -> Finding | None:
@@ -146,27 +172,35 @@ def _by_rows(case: HostEvidence) -> Finding | None:
         if not own or context < LARGE or size <= 1.6 * own or not spilled:
             continue
         smaller = own + (size - own) * SMALL // context
-        have = room.vram(case)
+        have = headroom.vram(case)
         if have and case.state is State.PARTIAL_OFFLOAD and smaller > have:
             continue
-        summary = f"{row.name} has a context of {context} tokens{_whence(case, context)}, and takes {room.gib(size)}"
-        shown = Evidence("GET /api/ps", f"{row.name}: context {context}, {room.gib(size)}; its file {room.gib(own)}")
-        return Finding(f"{summary}, its weights {room.gib(own)}", (shown,), Confidence.LIKELY)
+        summary = f"{row.name} needs {headroom.gib(size)} with a context of {context} tokens{_source(case, context)}"
+        shown = Evidence(
+            "GET /api/ps", f"{row.name}: context {context}, {headroom.gib(size)}; its file {headroom.gib(own)}"
+        )
+        summary = f"{summary}; its weights need {headroom.gib(own)}"
+        return Finding(summary, (shown,), Confidence.LIKELY, severity=_severity(case), steps=_shorter(case, context))
     return None
+
+
+def _severity(case: HostEvidence) -> Severity | None:
+    """A model that is partly on the CPU still answers."""
+    return Severity.WARNING if case.state is State.PARTIAL_OFFLOAD and not thrashing(case) else None
 
 
 def models_overcommitted(case: HostEvidence) -> Finding | None:
     """More models are kept in memory than fit together.
 
-    The default is three for each GPU, or three on a CPU; `keep_alive: -1` pins a model for ever. Typical: one for
+    The default is three for each GPU, or three on a CPU; `keep_alive: -1` pins a model forever. Typical: one model for
     chat, one for embeddings, one for completion.
 
     Signals:
     - out of memory, or slow, only when a second model is used
-    - `/api/ps` lists several models, some that expire in the year 2318
+    - `/api/ps` lists several models, some of which expire in the year 2318
 
     Not to be confused with:
-    - context-oversized: one model alone is the trouble.
+    - context-oversized: one model alone does not fit.
     - vram-held-by-others: the memory is held by a program that is not Ollama.
 
     Sources:
@@ -180,19 +214,24 @@ def models_overcommitted(case: HostEvidence) -> Finding | None:
     shown = tuple(Evidence("GET /api/ps", _row(row)) for row in rows)
     if len(rows) >= 2 and (ended or thrashing(case) or _crowded(case, rows)):
         together = sum(row.size or 0 for row in rows)
-        summary = f"{len(rows)} models are in memory at once, {room.gib(together)} together"
+        summary = f"{len(rows)} models are in memory at once, {headroom.gib(together)} together"
         idle = next((row.name for row in rows if not _pinned(row)), rows[0].name)
-        return Finding(summary, shown, Confidence.LIKELY, {"model": idle}, steps=(_UNLOAD, *_FEWER))
+        return Finding(summary, shown, Confidence.LIKELY, {"model": idle}, _severity(case), (_UNLOAD, *_fewer(rows)))
     if ended and load is not None and load.resident >= 2:
-        summary = f"{load.resident} models were in memory already when the next load ended for lack of it"
+        summary = f"{load.resident} models were already in memory when the next load ran out of it"
         line = Evidence("server log", f'"loaded runners" count={load.resident}, then {load.line}')
-        return Finding(summary, (line, *shown), Confidence.LIKELY, steps=room.started(case, _FEWER))
+        return Finding(summary, (line, *shown), Confidence.LIKELY, steps=remedies.started(case, _FEWER))
     return None
+
+
+def _fewer(rows: list[RunningModel]) -> tuple[Step, ...]:
+    """Only a model that is pinned has a client that pins it."""
+    return _FEWER if any(_pinned(row) for row in rows) else _FEWER[:1]
 
 
 def _row(row: RunningModel) -> str:
     stays = "pinned" if _pinned(row) else f"until {row.expires_at}" if row.expires_at else "until it is idle"
-    return f"{row.name}: {room.gib(row.size or 0)}, {stays}"
+    return f"{row.name}: {headroom.gib(row.size or 0)}, {stays}"
 
 
 def _pinned(row: RunningModel) -> bool:
@@ -200,21 +239,21 @@ def _pinned(row: RunningModel) -> bool:
 
 
 def _crowded(case: HostEvidence, rows: list[RunningModel]) -> bool:
-    """One of them is partly on the CPU, and would fit the GPU alone."""
-    have = room.vram(case)
+    """One of them is partly on the CPU and would fit into GPU memory alone."""
+    have = headroom.vram(case)
     return any(row.size_vram and row.size and row.size_vram < row.size <= have for row in rows)
 
 
 def ram_preflight_absent(case: HostEvidence) -> Finding | None:
-    """An installed model is larger than main memory, swap and GPU memory together, and nothing will refuse it.
+    """An installed model is larger than main memory, swap and GPU memory together, and Ollama will not refuse it.
 
-    Up to 0.24 Ollama refused such a load. From 0.30 it does not: the host swaps, freezes, or the kernel kills.
+    Up to 0.24 Ollama refused such a load. From 0.30 it does not: the host swaps or freezes, or the kernel kills.
 
     Signals:
-    - no error at all until the model is used; then `signal: killed`, or minutes without an answer
+    - no error until the model is used; then `signal: killed`, or minutes without an answer
 
     Not to be confused with:
-    - ram-preflight-refused: versions up to 0.24 say no by themselves.
+    - ram-preflight-refused: versions up to 0.24 refuse the load.
     - context-oversized: the weights fit, the context's cache does not.
 
     Sources:
@@ -222,10 +261,10 @@ def ram_preflight_absent(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/14130
     """
     version = case.seen.version or case.settings.ollama_version
-    memory = room.total(case)
+    memory = headroom.total(case)
     if signatures.engine(version) != "new" or memory is None or case.facts is None or case.facts.memory is None:
         return None
-    have = memory + room.swap(case) + room.vram(case)
+    have = memory + headroom.swap(case) + headroom.vram(case)
     models = sorted(((m.size or 0, m.name) for m in case.seen.models or ()), reverse=True)
     size, name = models[0] if models else (0, "")
     if size <= have:
@@ -233,22 +272,26 @@ def ram_preflight_absent(case: HostEvidence) -> Finding | None:
     ended, failed = _ended(case), _failed_model(case)
     if ended is not None and failed and full_model_name(failed) != full_model_name(name):
         return None
+    main, swap, gpu = (headroom.gib(part) for part in (memory, headroom.swap(case), headroom.vram(case)))
     shown = (
-        Evidence("GET /api/tags", f"{name}: {room.gib(size)}"),
-        Evidence(
-            "meminfo", f"memory {room.gib(memory)}, swap {room.gib(room.swap(case))}, GPU {room.gib(room.vram(case))}"
-        ),
+        Evidence("GET /api/tags", f"{name}: {headroom.gib(size)}"),
+        Evidence("meminfo", f"memory {main}, swap {swap}, GPU {gpu}"),
     )
-    summary = (
-        f"{name} has {room.gib(size)}, and all memory together is {room.gib(have)}; {version} loads it all the same"
-    )
+    together = f"main memory, swap and GPU memory together are {headroom.gib(have)}"
+    summary = f"{name} takes {headroom.gib(size)}, but {together}; Ollama {version} does not refuse to load it"
     confidence = Confidence.LIKELY if ended is not None and not failed else Confidence.CERTAIN
     severity = Severity.ERROR if ended is not None else Severity.WARNING
-    return Finding(summary, shown, confidence, {"model": name}, severity, room.started(case, _replace(case)))
+    return Finding(summary, shown, confidence, {"model": name}, severity, remedies.started(case, _replace(case)))
+
+
+def _replace(case: HostEvidence) -> tuple[Step, ...]:
+    """Nothing enforces `ollama_memory_max` without systemd or Docker; one that is set already protects the host."""
+    enforced = case.settings.ollama_runtime != "process" and not case.settings.ollama_memory_max
+    return _REPLACE if enforced else _REPLACE[:1]
 
 
 def _failed_model(case: HostEvidence) -> str:
-    """The model whose load failed, where log and store tell."""
+    """The model whose load failed, where log and store show it."""
     load = loads.failing(case)
     for store in case.traces.stores or ():
         for manifest in store.manifests:
@@ -257,26 +300,19 @@ def _failed_model(case: HostEvidence) -> str:
     return ""
 
 
-_SHORTER = (
-    Step("Set `ollama_context_length: 8192`, or what the work needs, in the inventory; then", "{up}"),
-    Step("`ollama_kv_cache_type: q8_0` with `ollama_flash_attention: true` halves the cache; then", "{up}"),
-    Step("Where a client asks for it, lower `num_ctx` there."),
-)
+_SET = Step("Set `ollama_context_length: 8192`, or what the work needs, in the inventory; then", "{up}")
+_CACHE = Step("Or halve the cache: `ollama_kv_cache_type: q8_0` with `ollama_flash_attention: true`; then", "{up}")
+_CLIENT = Step("Lower `num_ctx` where it is set: in the client's requests or in the Modelfile.")
+_SHORTER = (_SET, _CACHE, _CLIENT)
 _UNLOAD = Step("Unload {model}, if it is idle.", "{ollama} stop {model}", Automate.ASK, "unload")
 _FEWER = (
     Step("Set `ollama_max_loaded_models: 1` and a shorter `ollama_keep_alive` in the inventory; then", "{up}"),
-    Step("Where a client pins a model with `keep_alive: -1`, let it stop that."),
+    Step("If a client pins a model with `keep_alive: -1`, remove that from its requests."),
 )
 
-
-def _replace(case: HostEvidence) -> tuple[Step, ...]:
-    """Nothing limits the memory of a plain process."""
-    return _REPLACE[:1] if case.settings.ollama_runtime == "process" else _REPLACE
-
-
 _REPLACE = (
-    Step("Replace {model} by a smaller model or quantization under `ollama_models`; then", "{up}"),
-    Step("Or protect the rest of the host with `ollama_memory_max`; then", "{up}"),
+    Step("Replace {model} with a smaller model or quantization under `ollama_models`; then", "{up}"),
+    Step("Or protect the rest of the host: set `ollama_memory_max`, so that the load fails at once; then", "{up}"),
 )
 
 RULES = (

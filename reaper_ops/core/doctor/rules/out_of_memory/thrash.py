@@ -1,11 +1,11 @@
-"""Swap: too little of it, too much use of it, no place for it."""
+"""Swap: too little of it, too much use of it, no file system for it."""
 
 from __future__ import annotations
 
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as room
-from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import KERNEL, death
+from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
+from reaper_ops.core.doctor.rules.out_of_memory.oom_kill import KERNEL, oom_kill
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence
 from reaper_ops.core.provision.plan import swap
@@ -16,16 +16,16 @@ RUNNERS = ("llama-server", "ollama runner", "ollama_llama_server")
 
 
 def no_swap(case: HostEvidence) -> Finding | None:
-    """The host has no swap, so a peak of a load ends at once in a kill.
+    """The host has no swap, so a peak during a load ends in a kill at once.
 
-    Cloud images come without any. Swap is a safety net for a peak, not working memory.
+    Cloud images come without swap. Swap is a safety net for a peak, not working memory.
 
     Signals:
     - a load is killed within seconds, `SwapTotal: 0 kB`
 
     Not to be confused with:
-    - swapfile-unsupported-fs: swap is wished, and the file system cannot hold it.
-    - a host without swap where nothing was killed and none is wished: that is a choice.
+    - swapfile-unsupported-fs: the inventory asks for swap, and the file system cannot hold it.
+    - a host without swap where nothing was killed and the inventory asks for none: configured so.
 
     Sources:
     - https://github.com/ollama/ollama/issues/7423
@@ -35,28 +35,26 @@ def no_swap(case: HostEvidence) -> Finding | None:
     if facts is None or facts.memory is None:
         return None
     if case.settings.swap_kind != "none":
-        return None if swapfile_unsupported_fs(case) else _wished_swap(case)
+        return None if swapfile_unsupported_fs(case) else _configured_swap(case)
     if facts.memory.swap_total or facts.system.container:
         return None
-    shown = (Evidence("meminfo", f"SwapTotal 0, MemTotal {room.gib(facts.memory.total)}"),)
-    dead = death(case)
-    if dead is None or dead.cause != KERNEL:
+    kill = oom_kill(case)
+    if kill is None or kill.cause != KERNEL:
         return None
-    summary = f"the host has {room.gib(facts.memory.total)} of memory and no swap to bridge a peak"
-    return Finding(summary, (*shown, *dead.evidence[:1]), Confidence.LIKELY)
+    summary = f"the host has {headroom.gib(facts.memory.total)} of memory and no swap for a peak"
+    evidence = Evidence("meminfo", f"SwapTotal 0, MemTotal {headroom.gib(facts.memory.total)}")
+    return Finding(summary, (evidence, *kill.evidence[:1]), Confidence.LIKELY)
 
 
-def _wished_swap(case: HostEvidence) -> Finding | None:
-    """The swap that the inventory wishes, by its own name: other swap does not stand in for it."""
+def _configured_swap(case: HostEvidence) -> Finding | None:
+    """The swap that the inventory asks for, by its own name: other swap does not replace it."""
     rows, kind = case.facts.swaps if case.facts else None, case.settings.swap_kind
     place = case.settings.swap_path if kind == "file" else "/dev/zram"
     if rows is None or any(row.path.startswith(place) for row in rows):
         return None
-    wish = f"{kind}, {room.gib(case.settings.swap_size)}"
-    seen = ", ".join(row.path for row in rows) or "no swap in use"
-    heal = (Step("Make the swap that the inventory wishes.", "{up}", Automate.ASK, "apply"),)
-    summary = f"the inventory wishes swap ({wish}), and it is not in use"
-    return Finding(summary, (Evidence("/proc/swaps", seen),), steps=heal)
+    active = ", ".join(row.path for row in rows) or "no swap in use"
+    summary = f"the swap of the inventory ({kind}, {headroom.gib(case.settings.swap_size)}) is not in use"
+    return Finding(summary, (Evidence("/proc/swaps", active),), steps=(_CREATE,))
 
 
 def thrashing(case: HostEvidence) -> bool:
@@ -72,17 +70,18 @@ def _loaded(case: HostEvidence) -> bool:
 
 
 def swap_thrashing(case: HostEvidence) -> Finding | None:
-    """A loaded model does not fit into memory, and its pages move to swap and back for every token.
+    """A loaded model does not fit into memory, so its pages move to swap and back for every token.
 
-    Weights are read in order for each token, so the pages that are needed next are those thrown out last.
+    The runner reads the weights in order for each token, so the pages that it needs next are always those that the
+    kernel evicted longest ago.
 
     Signals:
     - minutes for a token, SSH freezes, a huge load average
     - `/proc/pressure/memory` full avg10 over 10, or more than 1000 pages per second
 
     Not to be confused with:
-    - partial-cpu-offload: slow, but nothing is swapped.
-    - server-hung: no pressure at all.
+    - partial-cpu-offload: slow, but without swapping.
+    - server-hung: no memory pressure.
 
     Sources:
     - https://github.com/ollama/ollama/issues/7686
@@ -90,38 +89,44 @@ def swap_thrashing(case: HostEvidence) -> Finding | None:
     """
     if not thrashing(case):
         return None
+    rows = sorted(case.seen.loaded or (), key=lambda row: row.size or 0, reverse=True)
+    names = [row.name for row in rows]
+    verb = "are" if len(names) > 1 else "is"
+    loaded = f"{', '.join(names)} {verb} loaded" if names else "a model is loaded"
+    memory = case.facts.memory if case.facts else None
+    busy = "moving memory to swap and back" if memory is None or memory.swap_total else "reading evicted memory back"
+    values, unload = ({"model": names[0]}, (_UNLOAD,)) if names else ({}, ())
+    steps = (*unload, _SMALLER, *(() if case.settings.ollama_runtime == "process" else (_FAIL_FAST,)))
+    return Finding(f"the host is busy {busy} while {loaded}", _measured(case), values=values, steps=steps)
+
+
+def _measured(case: HostEvidence) -> tuple[Evidence, ...]:
     pressure, rate, memory = case.traces.pressure, case.traces.swap_rate, case.facts.memory if case.facts else None
-    shown = (
-        [Evidence("/proc/pressure/memory", f"full avg10={pressure.full:.1f} some avg10={pressure.some:.1f}")]
-        if (pressure)
-        else []
-    )
+    found = []
+    if pressure is not None:
+        found.append(
+            Evidence("/proc/pressure/memory", f"full avg10={pressure.full:.1f} some avg10={pressure.some:.1f}")
+        )
     if rate is not None:
-        shown.append(Evidence("/proc/vmstat", f"{rate:.0f} pages per second in and out of swap"))
+        found.append(Evidence("/proc/vmstat", f"{rate:.0f} pages per second in and out of swap"))
     if memory is not None:
         used = memory.swap_total - memory.swap_free
-        shown.append(Evidence("meminfo", f"available {room.gib(memory.available)}, swap used {room.gib(used)}"))
-    names = [row.name for row in case.seen.loaded or ()]
-    smaller = _SMALLER[:1] if case.settings.ollama_runtime == "process" else _SMALLER
-    values, steps = ({"model": names[0]}, (_UNLOAD, *smaller)) if names else ({}, smaller)
-    what = f"{', '.join(names)} is loaded" if names else "a model is loaded"
-    return Finding(
-        f"the host is busy moving memory to swap and back while {what}", tuple(shown), values=values, steps=steps
-    )
+        found.append(Evidence("meminfo", f"available {headroom.gib(memory.available)}, swap used {headroom.gib(used)}"))
+    return tuple(found)
 
 
 def swapfile_unsupported_fs(case: HostEvidence) -> Finding | None:
-    """A swap file is wished on a file system that cannot hold one.
+    """The inventory asks for a swap file on a file system that cannot hold one.
 
-    ZFS, overlay, network and FUSE file systems cannot; btrfs can only with a file that is never copied on write and
-    has no holes, which is how `up` makes it.
+    ZFS, overlay, network and FUSE file systems cannot. btrfs can, with a file that has no copy-on-write and no holes,
+    which is how `up` creates it.
 
     Signals:
     - `swapon: /swapfile: swapon failed: Invalid argument`
     - the kernel's `swapon: swapfile has holes`
 
     Not to be confused with:
-    - no-swap: the file system would hold it, and nobody made it yet.
+    - no-swap: the file system can hold the file, which does not exist yet.
 
     Sources:
     - btrfs-progs, Documentation/ch-swapfile.rst
@@ -137,31 +142,38 @@ def swapfile_unsupported_fs(case: HostEvidence) -> Finding | None:
     why = swap.refused(disk.fstype) if disk else ""
     if disk is not None and why:
         shown = Evidence("findmnt", f"{settings.swap_path} lies on {disk.mount}, {disk.fstype}")
-        return Finding(f"a swap file is wished at {settings.swap_path}: {why}", (shown,), values=values)
+        summary = f"the inventory asks for a swap file at {settings.swap_path}: {why}"
+        return Finding(summary, (shown,), values=values, steps=(_ELSEWHERE,))
     for hit in case.kernel_hits:
         if hit.signature.id == "swapfile-holes":
             shown = Evidence("kernel log", excerpt(hit.line))
-            return Finding(f"the swap file {settings.swap_path} has holes", (shown,), Confidence.LIKELY, values)
+            return Finding(
+                f"the swap file {settings.swap_path} has holes", (shown,), Confidence.LIKELY, values, steps=_HOLES
+            )
     return None
 
 
 _UNLOAD = Step("Unload {model}.", "{ollama} stop {model}", Automate.SAFE, "unload")
-_SMALLER = (
-    Step("Choose a smaller model, or set a smaller `ollama_context_length`; then", "{up}"),
-    Step("To fail fast instead, set `ollama_memory_max`, which forbids swap to the service; then", "{up}"),
+_SMALLER = Step("Choose a smaller model, or set a smaller `ollama_context_length`; then", "{up}")
+_FAIL_FAST = Step("Or let such a load fail at once: `ollama_memory_max` keeps the service out of swap; then", "{up}")
+_CREATE = Step("Create the swap that the inventory asks for.", "{up}", Automate.ASK, "apply")
+_ELSEWHERE = Step("Set `swap_path` to another file system, or set `swap_kind: zram`; then", "{up}")
+_HOLES = (
+    Step("Remove the file, which cannot be used as swap.", "sudo rm {path}"),
+    Step("Create it again, without holes.", "{up}", Automate.ASK, "apply"),
 )
 
 RULES = (
     Rule(
         no_swap,
         Severity.WARNING,
-        steps=(Step("Ask for swap in the inventory: `swap_kind: file`, `swap_size: 16G`, or `zram`; then", "{up}"),),
+        steps=(Step("Set `swap_kind: file` and `swap_size: 16G`, or `swap_kind: zram`; then", "{up}"),),
         needs=("meminfo.txt",),
     ),
     Rule(
         swap_thrashing,
         Severity.ERROR,
-        steps=(_UNLOAD, *_SMALLER),
+        steps=(_UNLOAD, _SMALLER, _FAIL_FAST),
         explains=(
             "load-timeout",
             "server-hung",
@@ -178,9 +190,6 @@ RULES = (
     Rule(
         swapfile_unsupported_fs,
         Severity.WARNING,
-        steps=(
-            Step("Put it elsewhere with `swap_path`, or ask for `swap_kind: zram`; then", "{up}"),
-            Step("Where the kernel speaks of holes: remove the old file, and let `up` make it anew.", "sudo rm {path}"),
-        ),
+        steps=(_ELSEWHERE,),
     ),
 )

@@ -17,21 +17,22 @@ EVERY = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - compared, not boun
 OURS = frozenset({"ollama", "docker-proxy", "rootlessport"})
 ALLOW = "access-control-allow-origin"
 FOREIGN = "https://reaper.invalid"
+ALLOWED = re.compile(r"\bALLOW(?: IN)?\s+(\d[\d.]{6,14}(?:/\d{1,2})?)(?=\s|$)")
 ANY = frozenset({"*", "http://*", "https://*"})
 
 
 def exposed_unauthenticated(case: HostEvidence) -> Finding | None:
-    """Anyone who reaches the port can use the server, and delete its models.
+    """Anyone who reaches the port can use the server and delete its models.
 
-    Ollama has no authentication (CVE-2025-63389). The server listens on more than loopback, although the inventory
-    wishes loopback; or it is meant to be open, and strangers use it.
+    Ollama has no authentication (CVE-2025-63389). Either the server listens on more than loopback although the
+    inventory asks for loopback, or it is open on purpose and clients with public addresses use it.
 
     Signals:
     - models that nobody pulled, a busy GPU at night, models that are gone
 
     Not to be confused with:
-    - `exposure: open` in a network of one's own, which the inventory wishes.
-    - a proxy with a login in front: the server itself then listens on loopback.
+    - `exposure: open` in a private network, as configured.
+    - a proxy that asks for a login: the server itself then listens on loopback.
 
     Sources:
     - https://pkg.go.dev/vuln/GO-2025-4251
@@ -40,13 +41,14 @@ def exposed_unauthenticated(case: HostEvidence) -> Finding | None:
     """
     if case.settings.exposure == "open":
         return _strangers(case)
-    found = reachable(case)
-    if not found:
+    evidence = reachable(case)
+    if not evidence:
         return None
+    summary = "the server is reachable from other machines without a login"
     if case.settings.ollama_managed:
-        return Finding("the server is reachable from outside without a login; loopback is wished", found)
-    summary = "the server is reachable from outside, and asks nobody for a login"
-    return Finding(summary, found, severity=Severity.WARNING, steps=(_MEANT, _BIND))
+        steps = None if case.settings.ollama_runtime == "systemd" else (_LOOPBACK, _MEANT)
+        return Finding(f"{summary}; the inventory asks for loopback only", evidence, steps=steps)
+    return Finding(summary, evidence, severity=Severity.WARNING, steps=(_MEANT, _BIND))
 
 
 def _strangers(case: HostEvidence) -> Finding | None:
@@ -54,10 +56,11 @@ def _strangers(case: HostEvidence) -> Finding | None:
     clients = sorted(client for client in set(CLIENT.findall(journal)) if _public(client))
     if not clients:
         return None
-    lines = [line for line in journal.splitlines() if (found := CLIENT.search(line)) and found[1] in clients]
+    lines = [line for line in journal.splitlines() if (match := CLIENT.search(line)) and match[1] in clients]
     summary = f"{len(clients)} public address{'es' if len(clients) > 1 else ''} used the server without a login"
     evidence = (Evidence("server log", excerpt(lines[-1])), Evidence("server log", f"from {', '.join(clients[:5])}"))
-    return Finding(summary, evidence, Confidence.LIKELY, steps=(_FIREWALL, _BIND))
+    firewall = _CHAIN if case.settings.ollama_runtime == "docker" else _FIREWALL
+    return Finding(summary, evidence, Confidence.LIKELY, steps=(firewall, _CLOSE))
 
 
 def _public(address: str) -> bool:
@@ -76,18 +79,18 @@ def _outside(address: str) -> bool:
         return False
 
 
-def _shown(row: Published) -> str:
+def _address(row: Published) -> str:
     address = f"[{row.address}]" if ":" in row.address else row.address or "every address"
     return f"{address}:{row.host_port}"
 
 
 def reachable(case: HostEvidence) -> tuple[Evidence, ...]:
-    """How it shows that the server listens on more than loopback; empty when it does not, or nobody looked."""
+    """Evidence that the server listens on more than loopback; empty when it does not, or when nothing was read."""
     traces, port = case.traces, case.settings.ollama_port
     outside = [row for row in traces.listeners or () if row.port == port and _outside(row.address)]
     found = [Evidence("ss -ltnp", f"{row.address}:{row.port} {row.command}") for row in outside if row.command in OURS]
     found += [
-        Evidence("docker inspect", f"{box.name} publishes {_shown(row)}")
+        Evidence("docker inspect", f"{box.name} publishes {_address(row)}")
         for box in traces.containers or ()
         for row in box.ports
         if box.serves and box.state == "running" and row.host_port == port and _outside(row.address)
@@ -104,16 +107,16 @@ def reachable(case: HostEvidence) -> tuple[Evidence, ...]:
 
 
 def docker_bypasses_ufw(case: HostEvidence) -> Finding | None:
-    """Docker opens the port past the firewall ufw.
+    """Docker publishes the port past the firewall ufw.
 
-    A published port is forwarded before ufw's own rules are asked, so that ufw's answer says nothing about it.
+    The kernel forwards a published port before it reaches ufw's rules, so `ufw status` does not describe it.
 
     Signals:
-    - `ufw status` denies the port, and it is open from outside
+    - `ufw status` denies the port, yet the port is open from outside
 
     Not to be confused with:
-    - firewall-drop: there the firewall does what it says.
-    - rules in the chain DOCKER-USER, which do count.
+    - firewall-drop: the firewall does what its status shows.
+    - rules in the chain DOCKER-USER, which do apply to published ports.
 
     Sources:
     - https://docs.docker.com/engine/network/packet-filtering-firewalls/
@@ -138,26 +141,35 @@ def docker_bypasses_ufw(case: HostEvidence) -> Finding | None:
     default = re.search(r"^Default: (?:deny|reject) \(incoming\).*$", ufw, re.M)
     if not own and (default is None or case.settings.exposure == "open"):
         return None
-    said = excerpt(own[0] if own else default[0] if default else "")
     evidence = (
-        Evidence("ufw status", said),
-        Evidence("docker inspect", f"{box.name} publishes {_shown(row)}"),
+        Evidence("ufw status", excerpt(own[0] if own else default[0] if default else "")),
+        Evidence("docker inspect", f"{box.name} publishes {_address(row)}"),
     )
-    return Finding(f"ufw restricts port {row.host_port}, and Docker's own rules open it to everyone", evidence)
+    summary = f"ufw restricts port {row.host_port}, but Docker's rules open it to everyone"
+    networks = {network for line in own for network in ALLOWED.findall(line)}
+    values = {"port": str(row.host_port), **({"network": min(networks)} if len(networks) == 1 else {})}
+    return Finding(summary, evidence, values=values, steps=_restricted(case, networks))
+
+
+def _restricted(case: HostEvidence, networks: set[str]) -> tuple[Step, ...]:
+    """`up` publishes on loopback only where the inventory asks for that; the network is the one that ufw allows."""
+    if case.settings.exposure == "loopback":
+        return (_PUBLISH,)
+    return (_DOCKER_USER if len(networks) == 1 else _CHAIN, _CLOSE)
 
 
 def origins_wildcard(case: HostEvidence) -> Finding | None:
-    """Any web page may use the server through a visitor's browser.
+    """Any web page can use the server through a visitor's browser.
 
-    OLLAMA_ORIGINS allows every origin, so that a page on the internet reaches the API of everyone who opens it and
-    can reach this host.
+    OLLAMA_ORIGINS allows every origin, so a page on the internet can call the API from the browser of anyone who can
+    reach this host.
 
     Signals:
     - `Access-Control-Allow-Origin: *` for a foreign `Origin`
 
     Not to be confused with:
-    - cors-origin-403: the other way round, a wanted page is refused.
-    - `ollama_origins: ["*"]` in the inventory, which wishes it.
+    - cors-origin-403: the opposite, a wanted page is refused.
+    - `ollama_origins: ["*"]` in the inventory: configured so.
 
     Sources:
     - https://github.com/ollama/ollama/issues/6021
@@ -173,7 +185,7 @@ def origins_wildcard(case: HostEvidence) -> Finding | None:
     written = case.environ.get("OLLAMA_ORIGINS", "")
     if ANY & {item.strip() for item in written.split(",")}:
         found.append(Evidence("environment of the server", f"OLLAMA_ORIGINS={written}"))
-    return Finding("every web page may use this server through a browser", tuple(found)) if found else None
+    return Finding("any web page can use this server through a visitor's browser", tuple(found)) if found else None
 
 
 def truthy(value: str) -> bool:
@@ -181,26 +193,45 @@ def truthy(value: str) -> bool:
     return value != "" and value not in GO_FALSE
 
 
-_MEANT = Step("If that is meant, write `exposure: open` and `ollama_bind: 0.0.0.0` into the inventory.")
-_BIND = Step("If not: let it listen on loopback (`OLLAMA_HOST=127.0.0.1:{port}`), with a proxy that asks for a login.")
-_FIREWALL = Step(
-    "Let only your own network in.",
-    "sudo ufw allow from 192.168.0.0/16 to any port {port} proto tcp && sudo ufw deny {port}/tcp",
+_MEANT = Step("If this is intended, set `exposure: open` and `ollama_bind: 0.0.0.0` in the inventory.")
+_BIND = Step(
+    "If not, set `OLLAMA_HOST=127.0.0.1:{port}` for the server and put a proxy that asks for a login in front of it."
 )
+_LOOPBACK = Step(
+    "Bind the server to loopback, as configured. This cuts off clients on other machines.",
+    "{up}",
+    Automate.ASK,
+    "apply",
+)
+_CLOSE = Step(
+    "Or put a proxy that asks for a login in front: set `exposure: loopback` and `ollama_bind: 127.0.0.1` in the "
+    "inventory; then",
+    "{up}",
+)
+_FIREWALL = Step(
+    "In the firewall of the host or of your provider, allow port {port} only from the networks of your users.",
+    "sudo ufw status verbose",
+)
+_CHAIN = Step(
+    "Allow port {port} only from the networks of your users, with rules in the chain DOCKER-USER; ufw does not filter "
+    "published ports.",
+    "sudo iptables -S DOCKER-USER",
+)
+_DOCKER_USER = Step(
+    "Restrict the port to the network that ufw allows, in the chain that Docker obeys. A reboot discards the rule: add "
+    "it to what restores your firewall, and to ip6tables where the port is published on [::].",
+    "sudo iptables -I DOCKER-USER -p tcp -m conntrack --ctorigdstport {port} --ctdir ORIGINAL ! -s {network} -j DROP",
+)
+_PUBLISH = Step("Publish the port on loopback only, as configured.", "{up}", Automate.ASK, "apply")
 
 RULES = (
     Rule(
         exposed_unauthenticated,
         Severity.ERROR,
         steps=(
+            _LOOPBACK,
             Step(
-                "Bring the server to loopback, as wished; this cuts off who uses it from outside.",
-                "{up}",
-                Automate.ASK,
-                "apply",
-            ),
-            Step(
-                "Where another drop-in sets OLLAMA_HOST, `up` overrides it, or says which file to move.",
+                "If another drop-in sets OLLAMA_HOST, `up` overrides it or reports which file to move.",
                 "systemctl cat ollama | grep -n OLLAMA_HOST",
             ),
             _MEANT,
@@ -210,14 +241,7 @@ RULES = (
     Rule(
         docker_bypasses_ufw,
         Severity.ERROR,
-        steps=(
-            Step("Publish the port on loopback only, as `exposure: loopback` says.", "{up}", Automate.ASK, "apply"),
-            Step(
-                "Or keep it open, and restrict it where Docker asks.",
-                "sudo iptables -I DOCKER-USER -p tcp -m conntrack --ctorigdstport {port} --ctdir ORIGINAL "
-                "! -s 192.168.0.0/16 -j DROP",
-            ),
-        ),
+        steps=(_PUBLISH, _CHAIN),
         explains=("exposed-unauthenticated",),
         needs=("docker-inspect.json", "firewall.txt"),
     ),
@@ -225,10 +249,8 @@ RULES = (
         origins_wildcard,
         Severity.WARNING,
         steps=(
-            Step(
-                "Bring the variable back to what the inventory names (`ollama_origins`).", "{up}", Automate.ASK, "apply"
-            ),
-            Step("A page that needs it: name its origin, as `ollama_origins: [https://chat.example.com]`."),
+            Step("Set OLLAMA_ORIGINS to what the inventory names (`ollama_origins`).", "{up}", Automate.ASK, "apply"),
+            Step("If a page needs access, name its origin, such as `ollama_origins: [https://chat.example.com]`."),
         ),
     ),
 )

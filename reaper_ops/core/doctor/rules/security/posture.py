@@ -27,14 +27,14 @@ REQUESTS = "OLLAMA_DEBUG_LOG_REQUESTS"
 def vulnerable_version(case: HostEvidence) -> Finding | None:
     """This version has known vulnerabilities.
 
-    They are listed with their sources in `reaper_ops/data/vulnerabilities.json`. Most need only a request to the API;
-    who can reach the port decides how much that matters.
+    `reaper_ops/data/vulnerabilities.json` lists them with their sources. Most need only a request to the API, so how
+    much they matter depends on who can reach the port.
 
     Signals:
-    - nothing, until it is abused
+    - nothing, until someone exploits it
 
     Not to be confused with:
-    - version-skew: an older version than wished, with or without known faults.
+    - version-skew: a version other than the configured one, vulnerable or not.
 
     Sources:
     - https://github.com/golang/vulndb
@@ -52,18 +52,24 @@ def vulnerable_version(case: HostEvidence) -> Finding | None:
     worst = next((row for row in known if row["fixed"] == READ_BY_ANYONE), known[0])
     count = f"{len(known)} known vulnerabilities" if len(known) > 1 else "a known vulnerability"
     summary = f"Ollama {version} has {count}: {worst['id']}, {worst['what']}"
-    shown = (worst, *(row for row in known if row is not worst))[:4]
-    evidence = (Evidence("GET /api/version", version), *(Evidence(row["source"], _says(row)) for row in shown))
+    listed = (worst, *(row for row in known if row is not worst))[:4]
+    evidence = (Evidence("GET /api/version", version), *(Evidence(row["source"], _described(row)) for row in listed))
     exposed = case.settings.exposure == "open" or bool(reachable(case))
     severe = exposed and key < version_key(READ_BY_ANYONE)
-    wished = case.settings.ollama_managed and version_key(case.settings.ollama_version) > _bound(known[0])
     return Finding(
         summary,
         evidence,
         values={"newest": newest_release()},
         severity=Severity.ERROR if severe else Severity.WARNING,
-        steps=(_DRIVER, _UPGRADE) if wished else None,
+        steps=_upgrade(case, _bound(known[0])),
     )
+
+
+def _upgrade(case: HostEvidence, bound: tuple[int, ...]) -> tuple[Step, ...]:
+    """The driver matters only to NVIDIA cards; the inventory may already ask for a version without these faults."""
+    driver = (_DRIVER,) if case.facts is None or case.facts.gpu.vendor() == "nvidia" else ()
+    configured = case.settings.ollama_managed and version_key(case.settings.ollama_version) > bound
+    return (*driver, _UPGRADE) if configured else (*driver, _NEWEST, _UNTIL)
 
 
 def _affects(row: Mapping[str, Any], key: tuple[int, ...]) -> bool:
@@ -74,23 +80,23 @@ def _bound(row: Mapping[str, Any]) -> tuple[int, ...]:
     return version_key(row["fixed"] or row["through"])
 
 
-def _says(row: Mapping[str, Any]) -> str:
-    until = f"fixed in {row['fixed']}" if row["fixed"] else f"named for versions up to {row['through']}"
+def _described(row: Mapping[str, Any]) -> str:
+    until = f"fixed in {row['fixed']}" if row["fixed"] else f"reported for versions up to {row['through']}"
     return f"{row['id']}: {row['what']}; {until}"
 
 
 def runs_as_root(case: HostEvidence) -> Finding | None:
     """The server runs as root.
 
-    A unit written by hand has no `User=`; or a container runs as root and sees whole directories of the host. A fault
-    in the server is then a fault of the whole machine.
+    A hand-written unit has no `User=`, or a container runs as root and mounts whole directories of the host. A flaw in
+    the server then exposes the whole machine.
 
     Signals:
     - `ps` shows root as the owner of `ollama serve`
 
     Not to be confused with:
-    - the ordinary image, which is root inside and has only its models mounted.
-    - a host that the inventory reaches as root, with `ollama_runtime: process`: it runs as whoever starts it.
+    - the official image, which runs as root inside and mounts only its models.
+    - a host to which the inventory connects as root, with `ollama_runtime: process`: the server runs as that user.
 
     Sources:
     - docs/linux.mdx of Ollama
@@ -106,7 +112,10 @@ def runs_as_root(case: HostEvidence) -> Finding | None:
     evidence = [Evidence(f"/proc/{facts.process.pid}/status", "Uid 0")]
     if runtime == "systemd":
         evidence.append(Evidence("systemctl show", f"User={case.unit.get('User', '')}"))
-    return Finding(f"the server (pid {facts.process.pid}) runs as root", tuple(evidence))
+    summary, values = f"the server (pid {facts.process.pid}) runs as root", {"pid": str(facts.process.pid)}
+    if runtime == "systemd":
+        return Finding(summary, tuple(evidence))
+    return Finding(summary, tuple(evidence), values=values, steps=(_END, _RESTART))
 
 
 def _sees_the_host(case: HostEvidence) -> Finding | None:
@@ -114,52 +123,77 @@ def _sees_the_host(case: HostEvidence) -> Finding | None:
         wide = [mount.source for mount in box.mounts if mount.kind == "bind" and WHOLE.match(mount.source)]
         if box.serves and box.state == "running" and wide and box.user in {"", "0", "root", "0:0"}:
             evidence = Evidence("docker inspect", f"{box.name}: user root, mounts {', '.join(wide)}")
-            return Finding(f"the container runs as root and sees {', '.join(wide)} of the host", (evidence,))
+            summary = f"the container {box.name} runs as root and mounts {', '.join(wide)} of the host"
+            return Finding(summary, (evidence,), values={"name": box.name}, steps=(_MOUNTS, _RECREATE))
     return None
 
 
 def secrets_in_logs(case: HostEvidence) -> Finding | None:
-    """The server's log holds a password, or what its users ask.
+    """The server's log contains a password, or the requests of its users.
 
-    At each start the server prints its environment, proxy passwords included; with OLLAMA_DEBUG_LOG_REQUESTS it keeps
+    At each start the server logs its environment, proxy passwords included; with OLLAMA_DEBUG_LOG_REQUESTS it keeps
     whole requests.
 
     Signals:
     - `HTTPS_PROXY:http://name:password@proxy` in the line `server config`
 
     Not to be confused with:
-    - what reaper_ops itself shows and saves: there passwords are replaced before they leave the host.
+    - what reaper_ops shows and saves: passwords are masked before they leave the host.
 
     Sources:
     - envconfig of Ollama (AsMap)
     - https://github.com/ollama/ollama/issues/9170
     """
     lines = signatures.lines_with(case.facts.journal if case.facts else None, 'msg="server config"')
-    found = [match for line in lines if "@" in line for match in LOGIN.finditer(line)]
-    if found:
-        shown = dict.fromkeys(f"{match[1]}:{match[2]}***@{match[3]}" for match in found)
-        evidence = tuple(Evidence("server log", f"server config … {text}") for text in list(shown)[:2])
-        return Finding("the password of a proxy stands in the server's log", evidence)
+    logins = [match for line in lines if "@" in line for match in LOGIN.finditer(line)]
+    if logins:
+        masked = dict.fromkeys(f"{match[1]}:{match[2]}***@{match[3]}" for match in logins)
+        evidence = tuple(Evidence("server log", f"server config … {text}") for text in list(masked)[:2])
+        steps = (_PROXY, _PASSWORD, _old_lines(case))
+        return Finding("the password of a proxy is in the server's log", evidence, steps=steps)
     value = case.environ.get(REQUESTS, "")
     if not truthy(value) or REQUESTS in case.settings.ollama_env:
         return None
-    said = Evidence("environment of the server", f"{REQUESTS}={value}")
-    return Finding("the server keeps the requests of its users in files", (said,), steps=(_QUIET,))
+    evidence = (Evidence("environment of the server", f"{REQUESTS}={value}"),)
+    return Finding("the server writes the requests of its users to files", evidence, steps=(_QUIET,))
 
 
-_DRIVER = Step("On NVIDIA look at the driver first: 0.30 and newer need 550, older cards 570.", "nvidia-smi")
-_UPGRADE = Step("Upgrade to the version that the inventory wishes.", "{up}", Automate.ASK, "apply")
-_QUIET = Step("Bring the server's variables to the inventory's wish.", "{up}", Automate.ASK, "apply")
+def _old_lines(case: HostEvidence) -> Step:
+    if case.settings.ollama_runtime == "process":
+        return Step("Remove the old lines.", f"truncate -s 0 {case.home}/ollama.log")
+    return _NEW_CONTAINER if case.settings.ollama_runtime == "docker" else _OLD_LINES
+
+
+_DRIVER = Step("Check the driver first: Ollama 0.30 and newer need NVIDIA 550, older cards 570.", "nvidia-smi")
+_UPGRADE = Step("Upgrade to the version in the inventory.", "{up}", Automate.ASK, "apply")
+_NEWEST = Step("Upgrade: set `ollama_version: {newest}` in the inventory; then", "{up}")
+_UNTIL = Step("Until then, listen on loopback only and pull models only from registries that you trust.")
+_END = Step("Stop the server that runs as root.", "sudo kill {pid}")
+_RESTART = Step("Start it as the user that the inventory connects with.", "{up}")
+_MOUNTS = Step(
+    "Find what creates the container {name} (a script, a compose file), and leave out these mounts.",
+    "docker inspect -f '{{json .HostConfig.Binds}}' {name}",
+)
+_RECREATE = Step(
+    "Recreate the container from the inventory; with `ollama_adopt: true` also one that others created.",
+    "{up}",
+    Automate.ASK,
+    "apply",
+)
+_PROXY = Step("Use a proxy that needs no password, or have it admit the host by its address; then", "{up}")
+_PASSWORD = Step("Change the password: everyone who can read the log has it.")
+_OLD_LINES = Step(
+    "Remove the old lines. The journal cannot remove single lines, so this removes those of all services.",
+    "sudo journalctl --rotate && sudo journalctl --vacuum-time=1s",
+)
+_NEW_CONTAINER = Step("The old lines go with the old container, which `up` replaces when its proxy changes.")
+_QUIET = Step("Set the server's variables to those of the inventory.", "{up}", Automate.ASK, "apply")
 
 RULES = (
     Rule(
         vulnerable_version,
         Severity.WARNING,
-        steps=(
-            _DRIVER,
-            Step("Upgrade: `ollama_version: {newest}` in the inventory, then bring the host to it.", "{up}"),
-            Step("Until then: loopback only, models only from registries that are trusted."),
-        ),
+        steps=(_DRIVER, _NEWEST, _UNTIL),
         needs=("http",),
         verify="curl -s http://127.0.0.1:{port}/api/version",
     ),
@@ -168,25 +202,18 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step(
-                "Run it as user ollama; with `ollama_adopt: true` also where another wrote the unit.",
+                "Run the server as user ollama; with `ollama_adopt: true` also where others wrote the unit.",
                 "{up}",
                 Automate.ASK,
                 "apply",
             ),
-            Step("Give it its models.", "sudo chown -R ollama:ollama {models_dir}"),
+            Step("Give that user the models.", "sudo chown -R ollama:ollama {models_dir}"),
         ),
     ),
     Rule(
         secrets_in_logs,
         Severity.WARNING,
-        steps=(
-            Step("Give the server a proxy that needs no password, or allow it by its address; then", "{up}"),
-            Step("Change the password: everyone who may read the log has it."),
-            Step(
-                "Remove the old lines. The journal has no way to remove some: those of all services go.",
-                "sudo journalctl --rotate && sudo journalctl --vacuum-time=1s",
-            ),
-        ),
+        steps=(_PROXY, _PASSWORD, _OLD_LINES),
         needs=("journal.log",),
     ),
 )
