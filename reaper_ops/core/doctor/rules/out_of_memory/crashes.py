@@ -143,7 +143,10 @@ RULES = (
                 "suspect its file; if all fail, the build or the driver."
             ),
             _RESTART,
-            Step("If only this model fails, check its file.", "reaper-ops models verify --repair {source} -l {host}"),
+            Step(
+                "If only this model fails, check and repair its file.",
+                "reaper-ops models verify --repair {source} -l {host}",
+            ),
             Step("If all models fail, set another `ollama_version`; then", "{up}"),
         ),
         explains=("degraded",),
