@@ -14,6 +14,8 @@ from fleet.command import Answer, reaper
 from fleet.hosts import Host
 from fleet.world import SUITES, Fleet
 
+from reaper_ops.core.provision import in_effect
+
 DROPIN = "/etc/systemd/system/ollama.service.d/zzz-fault.conf"
 STORE = "/var/lib/ollama/models"
 SHARE = 0.95
@@ -143,6 +145,7 @@ def test_the_right_cause_is_named_first(named: list[tuple[str, str]], capfd: pyt
 
 def test_the_faults_are_many_and_their_lines_whole() -> None:
     assert len({fault.id for fault in FAULTS}) >= 40
+    assert DROPIN > in_effect.DROPIN, "systemd reads drop-ins by name, and a fault must win over ours"
     for fault in FAULTS:
         places = {"dropin": "D", "store": "S", "model": "M", "second": "N", "address": "A"}
         assert shlex.split(fault.break_.format(**places))
