@@ -1,4 +1,4 @@
-"""The server may not do with its store what it has to."""
+"""The server may not read or write its store."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from reaper_ops.core.facts.traces import Denied, PathStep
 from reaper_ops.core.health.report import Evidence, State
 
 _OWN = Step(
-    "Give the store to the service's user.",
+    "Give the directory to the server's user.",
     "sudo chown -R {user}: {path} && sudo chmod -R u+rwX {path}",
     Automate.ASK,
     "own",
     ("store",),
 )
-_PASS = Step("Let that user pass, and nobody else.", "sudo setfacl -m u:{user}:x {path}")
-_SETTLE = Step("Let the server try again.", "{restart}", Automate.ASK, "restart")
+_PASS = Step("Let that user, and nobody else, pass through the directory.", "sudo setfacl -m u:{user}:x {path}")
+_SETTLE = Step("Restart the server.", "{restart}", Automate.ASK, "restart")
 REFUSED = frozenset({"models-dir-permission", "models-dir-readonly"})
 
 
@@ -43,18 +43,18 @@ def weight(case: HostEvidence) -> Severity | None:
 
 
 def models_dir_permission(case: HostEvidence) -> Finding | None:
-    """The user of the service may not enter or write the model store.
+    """The server's user may not enter or write the model store.
 
-    The store lies under somebody's home, or on a disk that is mounted for one user; or root owns it since somebody ran
-    `sudo ollama serve`. A server with models serves them from a store that it cannot write; without models it ends at
-    start.
+    The store is under somebody's home, or on a disk that is mounted for one user; or root owns it since somebody ran
+    `sudo ollama serve`. A server with models serves them from a store that it cannot write; without models it exits
+    when it starts.
 
     Signals:
     - `mkdir /srv/models/blobs: permission denied: ensure path elements are traversable`
     - `open …/blobs/sha256-…-partial-0: permission denied`
 
     Not to be confused with:
-    - unit-sandbox-blocks: the modes are right, and the unit forbids it.
+    - unit-sandbox-blocks: the modes are right, and the unit denies access.
     - service-home-missing: the path is the home of the user.
     - filesystem-readonly-or-inodes: `read-only file system`.
 
@@ -87,9 +87,9 @@ def _told(reason: reasons.Reason | None) -> tuple[Evidence, ...]:
 def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confidence: Confidence) -> Finding:
     user = case.unit.get("User") or "ollama"
     inside = store.below(path, store.expanded(case, case.models_dir))
-    what = "may not write" if inside else "may not pass"
+    what = "may not write" if inside else "may not pass through"
     return Finding(
-        f"the service's user {user} {what} {path}, where its models are",
+        f"the server's user {user} {what} {path}, {'its model store' if inside else 'above its model store'}",
         shown,
         confidence,
         {"path": path, "user": user, "store": store.expanded(case, case.models_dir)},
@@ -155,17 +155,17 @@ def _allowed(step: PathStep, uid: int, gids: tuple[int, ...], need: int) -> tupl
 
 
 def service_home_missing(case: HostEvidence) -> Finding | None:
-    """The home directory of the service's user is not there, or not its own.
+    """The home directory of the server's user does not exist, or belongs to another user.
 
-    The user existed before and was made without a home, or a distribution keeps it elsewhere. The server writes its key
-    there at each start.
+    The user was created without a home, or a distribution keeps it elsewhere. The server writes its key there when it
+    starts.
 
     Signals:
     - `Error: could not create directory mkdir /usr/share/ollama: permission denied`
     - `panic: $HOME is not defined`
 
     Not to be confused with:
-    - models-dir-permission: the path is the store, the home is there.
+    - models-dir-permission: the path is the store, and the home exists.
 
     Sources:
     - https://github.com/ollama/ollama/issues/15940
@@ -177,23 +177,34 @@ def service_home_missing(case: HostEvidence) -> Finding | None:
     down = case.state is not State.HEALTHY
     if down and hit is not None and hit.signature.id == "home-not-defined":
         return Finding(
-            "the service has no HOME", (Evidence("server log", excerpt(hit.line, 200)),), values={"user": user}
+            "the server has no HOME in its environment",
+            (Evidence("server log", excerpt(hit.line, 200)),),
+            values={"user": user},
+            steps=(_HOME,),
         )
     said = hit if down and hit is not None and hit.signature.id == "models-dir-permission" else None
     path = said.groups.get("path", "") if said else ""
     if said is not None and home and path in {home, f"{home}/.ollama"}:
         shown: tuple[Evidence, ...] = (Evidence("server log", excerpt(said.line, 200)),)
         return Finding(
-            f"the home {home} of the service's user {user} is not there, or not its own",
+            f"the server's user {user} cannot create or write its home {home}",
             shown,
             values={"path": home, "user": user, "home": home},
         )
     if case.traces.user_home_exists is not False or home != case.traces.user_home:
         return None
     shown = (Evidence("getent passwd", f"{user}: home {home}"), Evidence("stat", f"{home}: no such directory"))
-    summary = f"the home {home} of the service's user {user} is not there"
+    summary = f"the home {home} of the server's user {user} does not exist"
     return Finding(summary, shown, values={"path": home, "user": user, "home": home}, severity=weight(case))
 
+
+_HOME = Step(
+    "Set HOME for the server: the unit that `up` writes does; in a unit of your own, add `Environment=HOME=` with the "
+    "user's home.",
+    "{up}",
+    Automate.ASK,
+    "apply",
+)
 
 RULES = (
     Rule(
@@ -213,8 +224,8 @@ RULES = (
         service_home_missing,
         Severity.ERROR,
         steps=(
-            Step("Make it.", "sudo install -d -o {user} -g {user} {path}", Automate.SAFE, "own", ("home",)),
-            Step("Let the server try again.", "{restart}", Automate.ASK, "restart"),
+            Step("Create the home.", "sudo install -d -o {user} -g {user} {path}", Automate.SAFE, "own", ("home",)),
+            _SETTLE,
         ),
         explains=(
             "models-dir-permission",

@@ -1,4 +1,4 @@
-"""Variables that do nothing or something else than meant, and programs of different versions."""
+"""Variables without effect or with another effect than intended, and programs of different versions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ELSEWHERE = re.compile(
 )
 MEANT_FALSE = frozenset({"no", "n", "off", "none", "never", "disable", "disabled"})
 CACHE_TYPES = frozenset({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"})
-APPLY = Step("Write the service's settings as the inventory has them.", "{up}", Automate.ASK, "apply")
+APPLY = Step("Converge the host: the server gets the variables that the inventory sets.", "{up}", Automate.ASK, "apply")
 RESTART = Step("Restart the server.", "{restart}", Automate.ASK, "restart")
 
 
 def unknown_env_var(case: HostEvidence) -> Finding | None:
     """A variable is set that this version of Ollama does not read.
 
-    The server never warns about unknown names. Some were retired (OLLAMA_TMPDIR, OLLAMA_NEW_ENGINE, OLLAMA_MAX_VRAM),
+    The server never warns about unknown names. Some were removed (OLLAMA_TMPDIR, OLLAMA_NEW_ENGINE, OLLAMA_MAX_VRAM),
     some never existed (OLLAMA_NUM_CTX, OLLAMA_PORT).
 
     Signals:
@@ -51,7 +51,7 @@ def unknown_env_var(case: HostEvidence) -> Finding | None:
     also = f", and {len(found) - 1} more" if len(found) > 1 else ""
     shown = [Evidence(_where(case, n), f"{n}={written(case)[n]}") for n in list(found)[:3]]
     shown += [Evidence("server log", "server config: its list of variables has no such name")] if printed else []
-    summary = f"{name} is set and does nothing: {why}{also}"
+    summary = f"{name} has no effect: {why}{also}"
     values = {"name": name, "file": _where(case, name)}
     return Finding(summary, tuple(shown), values=values, steps=_steps(case, name))
 
@@ -79,10 +79,10 @@ def _printed(case: HostEvidence) -> str:
 
 
 def env_value_invalid(case: HostEvidence) -> Finding | None:
-    """A variable has a value that Ollama does not understand, or understands otherwise.
+    """A variable has a value that Ollama does not understand, or reads as something else.
 
-    A number that is none is replaced by the default, with a warning in the log. Of booleans, every text that Go
-    does not know is true: `OLLAMA_NOPRUNE=no` means yes. A duration without a unit means seconds.
+    An invalid number is replaced by the default, with a warning in the log. Of booleans, every text that Go does not
+    know is true: `OLLAMA_NOPRUNE=no` means yes. A duration without a unit means seconds.
 
     Signals:
     - `invalid environment variable, using default" key=OLLAMA_NUM_PARALLEL value=four default=1`
@@ -126,8 +126,8 @@ def _warned(case: HostEvidence) -> dict[str, tuple[Evidence, str]]:
         name, value = groups.get("key") or "OLLAMA_HOST", (groups.get("value") or groups.get("port") or "").strip('"')
         if case.environ and value not in case.environ.get(name, ""):
             continue
-        what = f"{value} is no {'number that it reads' if groups.get('key') else 'port'}"
-        why = f"{what}, the default is used instead"
+        what = "a number that Ollama reads" if groups.get("key") else "a port"
+        why = f"{value} is not {what}, so the default is used"
         found.setdefault(name, (Evidence("server log", excerpt(line, 200)), why))
     return found
 
@@ -139,7 +139,7 @@ def _misread(version: str, name: str, value: str) -> str:
     if kind == "bool":
         return environment.misread(kind, value) if value.lower() in MEANT_FALSE else ""
     if name == "OLLAMA_KV_CACHE_TYPE" and value.lower() not in CACHE_TYPES:
-        return f"{value} is no type of cache that Ollama has"
+        return f"{value} is not a cache type of Ollama"
     return environment.misread(kind, value) if kind in {"uint", "duration"} else ""
 
 
@@ -157,24 +157,24 @@ def _files(case: HostEvidence) -> Iterator[tuple[str, str]]:
 
 
 def _steps(case: HostEvidence, name: str) -> tuple[Step, ...]:
-    """Where the line stands in a file of ours, `up` writes it anew; elsewhere a person takes it out."""
+    """`up` writes a file of ours again; a person corrects any other."""
     ours = {file for file, body in _files(case) if MARKER in body} | {DROPIN}
     file = _where(case, name)
     if case.settings.ollama_runtime != "systemd" or file in ours:
         return (APPLY,)
     if file.startswith("/"):
         return (
-            Step("Take {name} out of {file}, or correct it.", "sudo nano {file} && sudo systemctl daemon-reload"),
+            Step("Remove {name} from {file}, or correct it.", "sudoedit {file} && sudo systemctl daemon-reload"),
             RESTART,
         )
     return (Step("Find where {name} is set, and correct it.", "systemctl cat ollama | grep -n {name}"), APPLY)
 
 
 def version_skew(case: HostEvidence) -> Finding | None:
-    """There are programs `ollama` of different versions.
+    """Programs named `ollama` have different versions.
 
-    Two installs lie beside each other (/usr/bin and /usr/local/bin, a container and a package), or the server was not
-    restarted after an upgrade.
+    Two installations exist (/usr/bin and /usr/local/bin, a container and a package), or the server was not restarted
+    after an upgrade.
 
     Signals:
     - `Warning: client version is 0.6.2`
@@ -196,9 +196,23 @@ def version_skew(case: HostEvidence) -> Finding | None:
     )
     values = {"path": odd[0].path}
     if case.settings.ollama_managed and all(b.version == case.settings.ollama_version for b in odd):
-        summary = f"the server still runs {server}; {odd[0].version} is installed and wished"
+        summary = f"the server still runs {server}; {odd[0].version} is installed and configured"
         return Finding(summary, shown, Confidence.CERTAIN, values, steps=(APPLY,))
-    return Finding(f"{odd[0].path} is {odd[0].version}, the server is {server}", shown, Confidence.CERTAIN, values)
+    steps = _OTHERS if case.settings.ollama_runtime == "systemd" else (_TYPE, _OTHERS[1])
+    return Finding(
+        f"{odd[0].path} is {odd[0].version}, and the server is {server}",
+        shown,
+        Confidence.CERTAIN,
+        values,
+        steps=steps,
+    )
+
+
+_TYPE = Step("List all of them.", "type -a ollama")
+_OTHERS = (
+    Step("List all of them, and the server's.", "type -a ollama; systemctl show -p ExecStart ollama"),
+    Step("Remove the one that nobody needs, or install the same version in both places.", "ls -l {path}"),
+)
 
 
 RULES = (
@@ -207,9 +221,6 @@ RULES = (
     Rule(
         version_skew,
         Severity.WARNING,
-        steps=(
-            Step("See all of them.", "type -a ollama; systemctl show -p ExecStart ollama"),
-            Step("Remove the one that nobody wants, or bring both to one version.", "ls -l {path}"),
-        ),
+        steps=_OTHERS,
     ),
 )

@@ -1,4 +1,4 @@
-"""The store is not where it should be, or what it lies on is not there for good."""
+"""The store is not where it should be, or its storage is missing, read-only or temporary."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.values import full_model_name
 
 MADE_READ_ONLY = ("nfs", "cifs", "smb", "9p", "virtiofs", "squashfs", "erofs", "iso9660")
-"""Nothing but a wish mounts these read-only: a store that many hosts share, and one of them fills."""
+"""Only a person mounts these read-only: a store that many hosts share, and one of them fills."""
 _ANONYMOUS = re.compile(r"^[0-9a-f]{64}\Z")
 
 
 def models_split_between_users(case: HostEvidence) -> Finding | None:
-    """The models lie in another store than the server's.
+    """The models are in another store than the server's.
 
-    Each user has a store of its own: the service, whoever ran `ollama serve` or `ollama pull` by hand, a container. A
-    server that was started another way sees none of the models.
+    Each user has a store: the service, whoever ran `ollama serve` by hand, a container. A server that was started
+    another way has none of the models.
 
     Signals:
     - all models disappeared; `ollama list` is empty after `ollama serve`
 
     Not to be confused with:
     - models-mount-missing: the disk of the store is not mounted.
-    - A second store beside a full one is no fault.
+    - A second store next to the right one is not a fault.
 
     Sources:
     - https://github.com/ollama/ollama/issues/1296
@@ -46,6 +46,8 @@ def models_split_between_users(case: HostEvidence) -> Finding | None:
         return None
     wanted = {full_model_name(name) for name in lacking}
     best = max(others, key=lambda s: (len(wanted & _names(s)), len(s.manifests)))
+    docker = case.settings.ollama_runtime == "docker"
+    where, inside = (" of the host", " of its container") if docker else ("", "")
     held = [m.name for m in best.manifests if not wanted or full_model_name(m.name) in wanted]
     if not held:
         return None
@@ -54,7 +56,7 @@ def models_split_between_users(case: HostEvidence) -> Finding | None:
         Evidence("model store", f"{best.path}: {', '.join(held[:3])}{' ...' if len(held) > 3 else ''}"),
     )
     return Finding(
-        f"{held[0]} lies in {best.path}, and the server looks into {case.models_dir}",
+        f"{held[0]} is in {best.path}{where}, and the server reads {case.models_dir}{inside}",
         shown,
         Confidence.CERTAIN if lacking else Confidence.LIKELY,
         {"path": best.path, "model": held[0]},
@@ -69,15 +71,15 @@ def _names(other: ModelStore) -> set[str]:
 def models_mount_missing(case: HostEvidence) -> Finding | None:
     """The disk of the model store is not mounted.
 
-    An external or network disk was not there when the machine started, so the store is an empty directory on the root
-    file system, and a pull fills that.
+    An external or network disk was missing when the host started, so the store is an empty directory on the root file
+    system, and a pull fills that.
 
     Signals:
-    - models vanish after a reboot, and come back after `mount`
+    - models disappear after a reboot, and are back after `mount`
 
     Not to be confused with:
-    - models-split-between-users: the store is where it should be, the models are in another.
-    - models-dir-permission: the empty directory under the mount belongs to root; that is its consequence.
+    - models-split-between-users: the store is mounted, and the models are in another.
+    - models-dir-permission: the empty mount point belongs to root, as a consequence.
 
     Sources:
     - https://github.com/ollama/ollama/issues/3438
@@ -97,7 +99,7 @@ def models_mount_missing(case: HostEvidence) -> Finding | None:
     there = disk.mount_of(case, path)
     shown = [Evidence("/etc/fstab", " ".join(row[:4]))]
     shown.append(
-        Evidence("findmnt", f"{path} lies on {there.target} ({there.source})" if there else f"no mount at {target}")
+        Evidence("findmnt", f"{path} is on {there.target} ({there.source})" if there else f"no mount at {target}")
     )
     return Finding(f"{target}, which holds the model store, is not mounted", tuple(shown), values={"path": target})
 
@@ -107,7 +109,7 @@ def _unescaped(word: str) -> str:
 
 
 def volume_not_persisted(case: HostEvidence) -> Finding | None:
-    """The models lie in the container itself, and go with it.
+    """The models are in the container itself, and are lost with it.
 
     No volume is mounted where the models are, or an anonymous one, which a new container does not get.
 
@@ -115,7 +117,7 @@ def volume_not_persisted(case: HostEvidence) -> Finding | None:
     - all models are lost after `docker rm`, `docker compose down -v` or a new image
 
     Not to be confused with:
-    - models-split-between-users: the models still lie somewhere.
+    - models-split-between-users: the models still exist in another store.
 
     Sources:
     - https://github.com/ollama/ollama/issues/1671
@@ -131,9 +133,9 @@ def volume_not_persisted(case: HostEvidence) -> Finding | None:
         return None
     mounts = "; ".join(f"{m.kind} {m.source[:20]} at {m.target}" for m in container.mounts) or "none"
     what = "an anonymous volume" if any(m.kind == "volume" for m in holding) else "no volume"
-    summary = f"the models of container {container.name} lie on {what}: a new container starts without them"
+    summary = f"the models of container {container.name} are on {what}: a new container starts without them"
     shown = (Evidence("docker inspect", f"Mounts: {mounts}; models in {models}"),)
-    return Finding(summary, shown, values={"name": container.name, "path": models})
+    return Finding(summary, shown, values={"name": container.name, "path": models}, severity=weight(case))
 
 
 def _our_container(case: HostEvidence) -> DockerContainer | None:
@@ -147,17 +149,17 @@ def _our_container(case: HostEvidence) -> DockerContainer | None:
 
 
 def filesystem_readonly_or_inodes(case: HostEvidence) -> Finding | None:
-    """The file system of the store takes no new files: it is read-only, or has no inode left.
+    """The store's file system accepts no new files: it is read-only, or has no free inodes.
 
-    After a disk error the kernel mounts a file system read-only. Millions of small files use up the inodes, and the
-    words are then those of a full disk.
+    After a disk error the kernel remounts a file system read-only. Millions of small files use up the inodes; the error
+    is then that of a full disk.
 
     Signals:
     - `mkdir /models/blobs: read-only file system`
-    - `no space left on device` while `df -h` shows room
+    - `no space left on device` while `df -h` shows free space
 
     Not to be confused with:
-    - a store that many hosts share read-only over the network, while the models that are wished are there.
+    - a store that many hosts share read-only over the network, with all the desired models.
     - pull-disk-full: no bytes are free.
     - unit-sandbox-blocks: read-only for the server alone.
 
@@ -175,12 +177,15 @@ def filesystem_readonly_or_inodes(case: HostEvidence) -> Finding | None:
             *kernel,
         )
         summary = f"{mount.target}, which holds the model store, is mounted read-only"
-        return Finding(summary, shown, values={"path": mount.target}, severity=None if kernel else weight(case))
+        return Finding(
+            summary, shown, values={"path": mount.target}, severity=None if kernel else weight(case), steps=_READ_ONLY
+        )
     if room is not None and disk.inodes_gone(room):
         shown = (Evidence("statvfs", f"{room.mount}: {room.inodes_free} of {room.inodes_total} inodes free"),)
         return Finding(
-            f"{room.mount} has no inodes left, though bytes are free",
+            f"{room.mount} has no free inodes, though bytes are free",
             shown,
+            steps=_INODES,
             values={"path": room.mount},
             severity=weight(case),
         )
@@ -200,7 +205,9 @@ def _read_only(case: HostEvidence, path: str, kernel: tuple[Evidence, ...]) -> F
         return None
     proven = bool(tried or kernel or reason)
     confidence = Confidence.CERTAIN if proven else Confidence.LIKELY
-    return Finding(f"{path} is read-only for the server", (*shown, *kernel), confidence, {"path": path}, weight(case))
+    return Finding(
+        f"{path} is read-only for the server", (*shown, *kernel), confidence, {"path": path}, weight(case), _READ_ONLY
+    )
 
 
 def _kernel(case: HostEvidence) -> tuple[Evidence, ...]:
@@ -208,15 +215,32 @@ def _kernel(case: HostEvidence) -> tuple[Evidence, ...]:
     return (Evidence("kernel log", excerpt(found[-1].line, 200)),) if found else ()
 
 
-AGAIN = Step("Pull what is missing.", "{up}", Automate.ASK, "apply")
+_READ_ONLY = (
+    Step(
+        "Look for disk errors in the kernel's log.",
+        "sudo dmesg -T | grep -i -e 'ext4-fs error' -e 'i/o error' -e remounting",
+    ),
+    Step(
+        "If there are some, save the data, check the disk, unmount it, repair it with fsck, and mount it again. If "
+        "there are none, look for `ro` in /etc/fstab.",
+        "findmnt -no SOURCE,OPTIONS -T {path}",
+    ),
+)
+_INODES = (
+    Step("See where the inodes are used.", "df -i {path}; sudo du --inodes -xd2 {path} | sort -n | tail"),
+    Step("Remove files that nobody needs, or move the store with `ollama_models_dir` in the inventory."),
+)
 
 RULES = (
     Rule(
         models_split_between_users,
         Severity.ERROR,
         steps=(
-            Step("Let the inventory name the store that has them, `ollama_models_dir: {path}`, then write it.", "{up}"),
-            Step("Or have them pulled into the server's own store.", "{up}", Automate.ASK, "apply"),
+            Step(
+                "Use the store that has the models: set `ollama_models_dir: {path}` in the inventory and apply it.",
+                "{up}",
+            ),
+            Step("Or pull the models into the server's store.", "{up}", Automate.ASK, "apply"),
         ),
         explains=("model-not-found", "model-missing"),
         needs=("store.txt",),
@@ -226,8 +250,13 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step("Mount it.", "sudo mount {path}", Automate.ASK, "mount"),
-            Step("Let the service wait for it: our drop-in has RequiresMountsFor.", "{up}", Automate.ASK, "apply"),
-            Step("Let the server look again.", "{restart}", Automate.ASK, "restart"),
+            Step("Restart the server, which then reads the mounted store.", "{restart}", Automate.ASK, "restart"),
+            Step(
+                "Converge the host: a unit of `up` starts only after the mount (RequiresMountsFor).",
+                "{up}",
+                Automate.ASK,
+                "apply",
+            ),
         ),
         explains=(
             "models-split-between-users",
@@ -246,8 +275,15 @@ RULES = (
         volume_not_persisted,
         Severity.ERROR,
         steps=(
-            Step("Copy the models out while this container exists.", "docker cp {name}:/root/.ollama ./ollama-saved"),
-            Step("Make it anew with its volume.", "{up}", Automate.ASK, "apply"),
+            Step(
+                "Save the models while this container exists.",
+                "docker exec {name} tar -C {path} -cf - . > ollama-models.tar",
+            ),
+            Step("Recreate the container with its volume.", "{up}", Automate.ASK, "apply"),
+            Step(
+                "Copy the models into the volume, and restart the container, which reads them when it starts.",
+                "docker exec -i {name} tar -C {path} -xf - < ollama-models.tar && docker restart {name}",
+            ),
         ),
         explains=("models-split-between-users", "model-not-found", "model-missing"),
         needs=("docker-inspect.json",),
@@ -255,15 +291,7 @@ RULES = (
     Rule(
         filesystem_readonly_or_inodes,
         Severity.ERROR,
-        steps=(
-            Step(
-                "See what the kernel says.", "sudo dmesg -T | grep -i -e 'ext4-fs error' -e 'i/o error' -e remounting"
-            ),
-            Step(
-                "Repair the file system (fsck, unmounted) and mount it again; or free inodes.",
-                "df -i {path}; findmnt -no SOURCE,OPTIONS -T {path}",
-            ),
-        ),
+        steps=(*_READ_ONLY, *_INODES),
         explains=(
             "models-dir-permission",
             "pull-disk-full",

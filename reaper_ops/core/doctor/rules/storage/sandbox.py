@@ -1,4 +1,4 @@
-"""The unit's walls around the server, and its store behind them."""
+"""A unit or a security module that denies the server its store."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - compared, not written
 
 
 def unit_sandbox_blocks(case: HostEvidence) -> Finding | None:
-    """The unit, or a security module, keeps the server from its store.
+    """The unit, or a security module, denies the server access to its store.
 
-    ProtectHome, ProtectSystem, PrivateTmp or the paths of the unit hide the store or make it read-only for the server,
-    though `ls` looks right; or SELinux or AppArmor denies it.
+    ProtectHome, ProtectSystem, PrivateTmp or paths of the unit hide the store or make it read-only for the server,
+    although `ls` shows the right modes; or SELinux or AppArmor denies access.
 
     Signals:
     - `permission denied` or `read-only file system` in a store whose modes are right
 
     Not to be confused with:
-    - models-dir-permission: the modes forbid it to the user in any case.
+    - models-dir-permission: the modes deny access to the user without any sandbox.
     - filesystem-readonly-or-inodes: the file system is read-only for everybody.
 
     Sources:
@@ -39,19 +39,25 @@ def unit_sandbox_blocks(case: HostEvidence) -> Finding | None:
     why = _hidden(case.unit, path) or _fenced(case.unit, path, sure=hit is not None)
     if why:
         confidence = Confidence.CERTAIN if said else Confidence.LIKELY
-        summary = f"the unit keeps the server from its store {path}: {why.split(';')[0]}"
-        return Finding(summary, (Evidence("systemctl show", why), *said), confidence, {"path": path}, weight(case))
+        summary = f"the unit denies the server its store {path}: {why.split(';')[0]}"
+        steps = (_MOVE,) if why.startswith("PrivateTmp") else (_CONVERGE, _DROPIN)
+        shown = (Evidence("systemctl show", why), *said)
+        return Finding(summary, shown, confidence, {"path": path}, weight(case), steps)
     denials = [line for line in (case.traces.audit or "").splitlines() if signatures.match("audit", line)]
     if not denials or not (said or case.state is not State.HEALTHY):
         return None
     shown = (Evidence("audit log", excerpt(denials[-1], 240)), *said)
     return Finding(
-        "a security module (SELinux, AppArmor) denies the server a file", shown, Confidence.LIKELY, {"path": path}
+        "a security module (SELinux, AppArmor) denies the server a file",
+        shown,
+        Confidence.LIKELY,
+        {"path": path},
+        steps=(_MODULE, _RESTART),
     )
 
 
 def _hidden(unit: Mapping[str, str], path: str) -> str:
-    """What hides the path wholly."""
+    """What hides the path completely."""
     if any(store.below(path, bind) for bind in store.unit_paths(unit, "BindPaths")):
         return ""
     home = next((h for h in HOMES if store.below(path, h)), "")
@@ -59,7 +65,7 @@ def _hidden(unit: Mapping[str, str], path: str) -> str:
     if home and protects in {"yes", "tmpfs"}:
         return f"ProtectHome={protects}; {home} is empty for the server"
     if unit.get("PrivateTmp", "no") in {"yes", "disconnected"} and any(store.below(path, t) for t in TEMPORARY):
-        return "PrivateTmp=yes; the server has a /tmp of its own, which ends with it"
+        return "PrivateTmp=yes; the server has a private /tmp, which is removed when it stops"
     gone = next((p for p in store.unit_paths(unit, "InaccessiblePaths") if store.below(path, p)), "")
     return f"InaccessiblePaths={gone}" if gone else ""
 
@@ -83,23 +89,30 @@ def _fenced(unit: Mapping[str, str], path: str, *, sure: bool) -> str:
     return f"ProtectSystem={system}" if any(store.below(path, r) for r in roots) else ""
 
 
+_CONVERGE = Step(
+    "If the inventory names this store (`ollama_models_dir`), converge the host: `up` writes a unit that opens it.",
+    "{up}",
+    Automate.ASK,
+    "apply",
+)
+_DROPIN = Step(
+    "Otherwise open it in a drop-in under `[Service]`: `ReadWritePaths={path}`, and below /home also `ProtectHome=no`.",
+    "sudo systemctl edit ollama",
+)
+_MOVE = Step(
+    "Move the store out of the temporary directory: set `ollama_models_dir` in the inventory and apply it.", "{up}"
+)
+_MODULE = Step(
+    "See what is denied, and give the store the label or the profile that allows it.",
+    "sudo ausearch -m avc -ts recent -c ollama",
+)
+_RESTART = Step("Restart the server.", "{restart}", Automate.ASK, "restart")
+
 RULES = (
     Rule(
         unit_sandbox_blocks,
         Severity.ERROR,
-        steps=(
-            Step(
-                "Where the inventory names this store: write the unit as it should be.", "{up}", Automate.ASK, "apply"
-            ),
-            Step(
-                "Where the unit is not ours: a drop-in with `ReadWritePaths={path}`, and `ProtectHome=no` below /home.",
-                "sudo systemctl edit ollama",
-            ),
-            Step(
-                "Where a security module denies it: give the store its label or profile.",
-                "sudo ausearch -m avc -ts recent -c ollama",
-            ),
-        ),
+        steps=(_CONVERGE, _DROPIN, _MODULE),
         explains=(
             "models-dir-permission",
             "filesystem-readonly-or-inodes",
