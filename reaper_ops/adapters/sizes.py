@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,11 @@ def look_up(downloads: Iterable[Download]) -> dict[str, int]:
             return {download.name: size for download, size in zip(wanted, found, strict=True) if size is not None}
     finally:
         door.close()
+
+
+def is_missing(download: Download) -> bool:
+    """Whether it is to come from a directory of this machine that does not have it, or not for us."""
+    return download.url.startswith("/") and not (Path(download.url).is_file() and os.access(download.url, os.R_OK))
 
 
 def _size(door: web.Web, download: Download) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import testinfra
 
+from reaper_ops.adapters import login as entering
+from reaper_ops.core.inventory import complaint
 from reaper_ops.verify.expected import Expected
 from reaper_ops.verify.server import CheckedServer
 
@@ -47,17 +50,52 @@ def host(wish: Expected) -> Any:
 
 
 def login(host: Any) -> str:
-    """Number of the user who logs in; testinfra raises what its SSH said, or Ansible's answer without a result."""
+    """Number of the user who logs in; why nobody can is told in the words of every other verb."""
+    if document()["through_ansible"]:
+        answer = asked(host)
+        if "rc" not in answer:
+            raise ConnectionError(f"cannot be reached: {why(host, answer)}")
+        code, out, errors = answer["rc"], answer["stdout"], answer["stderr"]
+    else:
+        try:
+            done = host.run("id -u")
+        except RuntimeError as error:
+            said = getattr(error.args[0], "stderr", error) if error.args else error
+            raise ConnectionError(f"cannot be reached: {why(host, {'msg': str(said).strip()})}") from None
+        code, out, errors = done.rc, done.stdout, done.stderr
+    if code != 0:
+        raise ConnectionError(f"runs no commands: {(errors or out).strip()}")
+    return str(out).strip()
+
+
+def asked(host: Any) -> dict[str, Any]:
+    """Ansible's answer; of a host that it does not reach testinfra quotes the program, and the reason is in there."""
     try:
-        done = host.run("id -u")
-    except RuntimeError as error:
-        said = getattr(error.args[0], "stderr", error) if error.args else error
-        raise ConnectionError(f"cannot be reached: {str(said).strip()}") from None
-    except KeyError:
-        raise ConnectionError("cannot be reached through Ansible; `ansible HOST -m ping` says why") from None
-    if done.rc != 0:
-        raise ConnectionError(f"runs no commands: {(done.stderr or done.stdout).strip()}")
-    return str(done.stdout).strip()
+        answer: dict[str, Any] = host.backend.run_ansible("shell", module_args="id -u", check=False)
+    except AssertionError as error:
+        message = re.search(r'"msg": "((?:[^"\\]|\\.)*)"', str(error))
+        return {"msg": re.sub(r"(?:\\+[rn])+", "\n", message[1] if message else str(error))}
+    return answer
+
+
+def why(host: Any, answer: dict[str, Any]) -> str:
+    variables = host.backend.get_variables()
+
+    def of(*names: str, default: str | None = "") -> str:
+        return next((str(variables[name]) for name in names if variables.get(name)), default or "")
+
+    entered = {
+        "host": of("ansible_host", default=host.backend.host),
+        "user": of("ansible_user", default=os.environ.get("ANSIBLE_REMOTE_USER")),
+        "port": of("ansible_port"),
+        "key": of(
+            *("ansible_ssh_private_key_file", "ansible_private_key_file"),
+            default=os.environ.get("ANSIBLE_PRIVATE_KEY_FILE"),
+        ),
+        "args": " ".join(filter(None, (of("ansible_ssh_common_args"), of("ansible_ssh_extra_args")))),
+    }
+    event = entering.in_words({"event": "unreachable", "result": answer, "login": entered})
+    return complaint.of_result(event["result"])
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ from reaper_ops.core.provision.plan.download import Download
 from reaper_ops.flows.inventory.gather import Gathered, survey
 from reaper_ops.flows.mirror import site as site_mirror
 
+MISSING = (
+    "this machine has no readable file {0}, which it is to bring to the host; put the archive there, "
+    "or correct ollama_release_url and ollama_version"
+)
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -83,10 +88,21 @@ def compute(inventory: Inventory, gathered: Gathered) -> Planned:
     wanted = {name for intent in intents.values() for name in intent.downloads()}
     known = _sizes(wanted) if wanted else {}
     plans = tuple(
-        wish.derive(inventory.by_name[name].settings, gathered.facts[name], known).plan if known else intent.plan
+        _carried(wish.derive(inventory.by_name[name].settings, gathered.facts[name], known) if known else intent)
         for name, intent in intents.items()
     )
     return Planned(inventory, replace(gathered, problems=problems), plans)
+
+
+def _carried(intent: wish.Intent) -> Plan:
+    """The plan; blocked where this machine lacks an archive that it is to bring to the host."""
+    wanted = [one for one in intent.downloads() if one.url.startswith("/")]
+    if not wanted:
+        return intent.plan
+    from reaper_ops.adapters import sizes
+
+    missing = tuple(MISSING.format(one.url) for one in wanted if sizes.is_missing(one))
+    return replace(intent.plan, blockers=(*intent.plan.blockers, *missing))
 
 
 def _sizes(wanted: set[Download]) -> Mapping[str, int]:

@@ -19,7 +19,7 @@ from reaper_ops.core.inventory.hosts import Host
 from reaper_ops.core.provision.verification import Verification, VerifyCheck
 from reaper_ops.errors import CommandError
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 CHECKS = PACKAGE / "verify"
 AT_ONCE = 8
 CONNECTION = (
@@ -54,23 +54,26 @@ def verify(source: Source) -> Verification:
     with tempfile.TemporaryDirectory(prefix="reaper-ops-verify-") as name:
         work = Path(name)
         _write(work / "inventory.json", _direct_inventory(hosts, variables))
-        shares = list(enumerate(_shares(hosts, source, variables)))
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        at_once = source.forks or AT_ONCE
+        shares = list(enumerate(_shares(hosts, source, variables, at_once)))
+        with ThreadPoolExecutor(at_once) as pool:
             found = list(pool.map(lambda one: _run(one[1], work, one[0], source), shares))
     order = {host.name: index for index, host in enumerate(hosts)}
     checks = sorted((check for checks in found for check in checks), key=lambda check: order[check.host])
     return Verification(tuple(order), tuple(checks))
 
 
-def _shares(hosts: Iterable[Host], source: Source, variables: Mapping[str, Mapping[str, Any]]) -> list[Share]:
+def _shares(
+    hosts: Iterable[Host], source: Source, variables: Mapping[str, Mapping[str, Any]], at_once: int
+) -> list[Share]:
     kinds: dict[tuple[bool, bool], list[Host]] = {}
     for host in hosts:
         through = not source.is_plain or not _is_direct(variables[host.name])
         kinds.setdefault((through, host.settings.ollama_runtime != "process"), []).append(host)
     return [
-        Share(tuple(members[start::AT_ONCE]), through, as_root)
+        Share(tuple(members[start::at_once]), through, as_root)
         for (through, as_root), members in kinds.items()
-        for start in range(min(AT_ONCE, len(members)))
+        for start in range(min(at_once, len(members)))
     ]
 
 

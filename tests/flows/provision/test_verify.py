@@ -55,7 +55,26 @@ def test_checks_of_other_runtimes_are_not_made(outcome: Outcome) -> None:
 
 def test_an_unreachable_host_is_unknown(outcome: Outcome) -> None:
     assert {check["outcome"] for check in outcome[1]["gone"].values()} == {"unknown"}
-    assert "cannot be reached" in outcome[1]["gone"]["version"]["detail"]
+    assert outcome[1]["gone"]["version"]["detail"] == (
+        "cannot be reached: nothing listens for SSH at 127.0.0.1 port 1; "
+        "start it on the host (`systemctl enable --now ssh`), or correct ansible_port"
+    )
+
+
+def test_through_ansible_the_sentence_is_the_same(tmp_path: Path) -> None:
+    """A user that is named makes Ansible the way; it is asked once, and its own words are put into ours."""
+    _, hosts = verify(tmp_path, "--limit", "gone", "--user", "maria", "--forks", "1")
+    assert "cannot be reached: nothing listens for SSH at 127.0.0.1 port 1; " in hosts["gone"]["version"]["detail"]
+
+
+def test_as_many_hosts_at_once_as_forks_says() -> None:
+    from reaper_ops.adapters.ansible import Source
+    from reaper_ops.core.inventory import hosts as inventory
+    from reaper_ops.flows.provision.verify import _shares
+
+    rows: dict[str, dict[str, str]] = {f"h{number}": {} for number in range(9)}
+    found = inventory.parse({"_meta": {"hostvars": rows}, "all": {"hosts": list(rows)}}, {}).hosts
+    assert sorted(len(share.hosts) for share in _shares(found, Source(("x",)), rows, 3)) == [3, 3, 3]
 
 
 def test_only_unreachable_hosts_mean_exit_5(tmp_path: Path) -> None:
