@@ -23,6 +23,7 @@ ADVICE = {
     "oompolicy-stops-service": "set `ollama_max_loaded_models: 1`, a smaller model or `swap_kind: file`, then",
     "systemd-oomd-kill": "set `ollama_max_loaded_models: 1`, a smaller model or `swap_kind: file`, then",
 }
+OF_A_LIMIT = frozenset({"container-memory-limit-oom", "systemd-memorymax-oom"})
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def verdict(case: HostEvidence, cause: str, summary: str, evidence: tuple[Eviden
     advice = ADVICE.get(cause, ADVICE["kernel-oom-kill"])
     if signatures.engine(case.seen.version) == "new" and cause == "ram-preflight-refused":
         advice = ADVICE["kernel-oom-kill"]
+    if cause in OF_A_LIMIT and not case.settings.ollama_memory_max:
+        advice = "raise the memory limit, which the inventory does not set, or choose a smaller model, then"
     action = case.repair("systemctl restart ollama")
     return Verdict(State.OUT_OF_MEMORY, summary, evidence, cause, f"{advice} {action}")
 

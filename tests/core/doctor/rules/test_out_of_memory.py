@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reaper_ops.core.doctor import signatures
-from reaper_ops.core.doctor.rules import serverlog
+from reaper_ops.core.doctor.rules import memory, serverlog
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.out_of_memory import loads
 from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
@@ -87,3 +87,13 @@ def test_only_a_load_of_the_same_model_makes_a_failed_one_good(
 ) -> None:
     found = serverlog.read("\n".join(lines)).with_store(blobs)
     assert (found.failed_load is not None) is failed
+
+
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [("8G", "raise `ollama_memory_max`, or"), (None, "raise the memory limit, which the inventory does not set, or")],
+)
+def test_only_a_limit_of_the_inventory_is_raised_there(size: str | None, advice: str) -> None:
+    limited = Settings.model_validate({"ollama_memory_max": size})
+    host = HostEvidence(limited, probe.observe("gpu1", "http://gpu1:11434", []))
+    assert memory.verdict(host, "systemd-memorymax-oom", "killed", ()).next_step.startswith(advice)
