@@ -23,6 +23,10 @@ EXAMPLES = {
     "like": "10.3.0",
     "origins": "https://app.example.org",
     "user": "ollama",
+    "key": "OLLAMA_BASE_URL",
+    "variable": "OLLAMA_HOST",
+    "before": "http://0.0.0.0:11434",
+    "setting": "ollama_bind",
     "wanted": "false",
 }
 """What a page says for places that only a host can fill, where their name alone would tell nobody what to write."""

@@ -9,6 +9,11 @@ from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, he
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.errors import ReaperError
 
+CONTAINER_STATES = {
+    "exited": "the container is stopped",
+    "created": "the container was created, but never started",
+}
+
 
 def down(case: HostEvidence) -> Verdict | None:
     """connection-refused with its cause, when the host's own evidence is there."""
@@ -100,7 +105,8 @@ def _container(case: HostEvidence) -> Verdict | None:
         if facts.container.state == "running":
             summary = "the container runs, but its port is not reachable here"
             return _refused(case, "container-port-not-published", summary, shown, "docker port ollama")
-        summary = f"the container is {facts.container.state or 'not running'}"
+        state = facts.container.state
+        summary = CONTAINER_STATES.get(state, f"the container is {state or 'not running'}")
         return _refused(case, "service-not-running", summary, shown, "docker start ollama")
     if facts.docker is None or facts.docker.engine is None:
         if "docker-version" in facts.unread:
@@ -109,7 +115,7 @@ def _container(case: HostEvidence) -> Verdict | None:
         return _refused(case, "service-not-installed", "Docker is not installed", shown, "install Docker")
     if not facts.docker.running:
         shown = Evidence("docker version", "the engine does not answer")
-        summary = "the Docker engine does not run"
+        summary = "the Docker engine is not running"
         return _refused(case, "service-not-running", summary, shown, "sudo systemctl start docker")
     if "container" in facts.unread:
         return None
@@ -125,7 +131,7 @@ def _process(case: HostEvidence) -> Verdict | None:
         return _listens_elsewhere(case, shown)
     if not facts.releases:
         shown = Evidence("releases", "no Ollama release is installed for this user")
-        return _refused(case, "service-not-installed", "Ollama is not installed", shown, "install Ollama")
+        return _refused(case, "service-not-installed", "Ollama is not installed for this user", shown, "install Ollama")
     complaint = case.log.complaint
     cause = complaint.signature.causes[0] if complaint and not case.log.listening else "service-not-running"
     shown = Evidence("process list", "no Ollama server runs")

@@ -1,4 +1,4 @@
-"""Addresses and ports inside and outside of containers."""
+"""Addresses and ports inside and outside containers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ GATEWAY = "host.docker.internal"
 
 
 def container_to_host_loopback(case: HostEvidence) -> Finding | None:
-    """A container asks its own loopback address for an Ollama that runs outside of it.
+    """A client in a container looks for Ollama at an address that does not lead out of the container.
 
-    Inside a container, localhost is the container. On Linux the name host.docker.internal exists only with
-    `extra_hosts: ["host.docker.internal:host-gateway"]`, and it leads to the address of the bridge, where a server
-    that listens on 127.0.0.1 refuses.
+    Inside a container, localhost is the container itself. On Linux, the name host.docker.internal exists only with
+    `extra_hosts: ["host.docker.internal:host-gateway"]`. It leads to the address of the bridge, where a server that
+    listens on 127.0.0.1 does not answer.
 
     Signals:
     - Open WebUI: `Connection error: Cannot connect to host localhost:11434`
     - `Cannot connect to host host.docker.internal:11434 ssl:default [Connect call failed ('172.17.0.1', 11434)]`
 
     Not to be confused with:
-    - a client on the host's network, or in the network of the server's container: localhost is right there.
+    - a client on the host's network, or in the network of the server's container: there, localhost is right.
     - Docker Desktop: host.docker.internal always exists.
 
     Sources:
@@ -43,20 +43,24 @@ def container_to_host_loopback(case: HostEvidence) -> Finding | None:
         if client.network == "host" or client.network.startswith("container:"):
             continue
         for name, written in _asked(client):
-            why = _lost(case, client, written)
+            why = _unreachable(case, client, written)
             if why:
-                shown = Evidence("docker inspect", f"{client.name}: {name}={written}, network {client.network or '?'}")
+                network = f", network {client.network}" if client.network else ""
+                shown = Evidence("docker inspect", f"{client.name}: {name}={written}{network}")
                 more = (port.listens(case),) if port.reach(case) else ()
-                summary = f"the container {client.name} {why}"
-                return Finding(summary, (shown, *more), Confidence.LIKELY, _right(case), steps=_way(case))
+                summary, values = (
+                    f"the container {client.name} {why}",
+                    {**_right(case), "name": client.name, "key": name},
+                )
+                return Finding(summary, (shown, *more), Confidence.LIKELY, values, steps=_way(case, client, written))
     return None
 
 
 def container_binds_loopback(case: HostEvidence) -> Finding | None:
-    """Inside its container the server listens on loopback only.
+    """Inside its container, the server listens on loopback only.
 
-    The image sets OLLAMA_HOST=0.0.0.0:11434; something overrode it. The port is published, so Docker accepts the
-    connection and then finds nobody on the container's address.
+    The image sets OLLAMA_HOST=0.0.0.0:11434, and something overrode it. The port is published, so Docker accepts the
+    connection, and then nothing listens at the container's address.
 
     Signals:
     - on the host: `curl: (56) Recv failure: Connection reset by peer` or `(52) Empty reply from server`
@@ -64,7 +68,7 @@ def container_binds_loopback(case: HostEvidence) -> Finding | None:
 
     Not to be confused with:
     - container-port-not-published: nothing listens on the host.
-    - a server that is starting: accepted, then silence, no reset.
+    - starting-up: the connection is accepted and stays silent, without a reset.
 
     Sources:
     - Dockerfile of Ollama, ENV OLLAMA_HOST
@@ -75,30 +79,31 @@ def container_binds_loopback(case: HostEvidence) -> Finding | None:
     facts = case.facts
     if facts is None or facts.container is None or facts.container.state != "running":
         return None
-    said = facts.container.environ.get("OLLAMA_HOST", "")
-    heard_at = case.log.listening.groups["addr"] if case.log.listening else ""
-    inside = port.is_loopback(_address(said)) if said else False
-    logged = port.is_loopback(heard_at.rpartition(":")[0].strip("[]"))
+    configured = facts.container.environ.get("OLLAMA_HOST", "")
+    listening = case.log.listening.groups["addr"] if case.log.listening else ""
+    inside = port.is_loopback(_address(configured)) if configured else False
+    logged = port.is_loopback(listening.rpartition(":")[0].strip("[]"))
     if not (inside or logged):
         return None
-    found = [Evidence("docker inspect", f"OLLAMA_HOST={said}")] if inside else []
+    found = [Evidence("docker inspect", f"OLLAMA_HOST={configured}")] if inside else []
     if logged and case.log.listening:
         found.append(Evidence("docker logs", excerpt(case.log.listening.line, 160)))
-    summary = f"inside its container the server listens on {heard_at or said}, which nobody outside can reach"
+    address = listening or configured
+    summary = f"inside its container, the server listens on {address} only, which cannot be reached from outside"
     return Finding(summary, (heard(failed), *found))
 
 
 def container_port_not_published(case: HostEvidence) -> Finding | None:
-    """The container runs, and its port is not published where it is asked for.
+    """The container runs, but does not publish its port where clients look for it.
 
-    `-p` is missing, or came after the image's name and so became an argument of `ollama`, or publishes another port.
+    `-p` is missing, publishes another port, or came after the image's name and so became an argument of `ollama`.
 
     Signals:
     - connection refused from the host; `docker exec ollama ollama list` works
 
     Not to be confused with:
     - listening-loopback-only: it is published, on 127.0.0.1.
-    - container-binds-loopback: it is published, and nobody listens behind it.
+    - container-binds-loopback: it is published, and nothing listens behind it.
 
     Sources:
     - https://github.com/ollama/ollama/issues/1671
@@ -116,7 +121,7 @@ def container_port_not_published(case: HostEvidence) -> Finding | None:
         return None
     ports = ", ".join(f"{p.address or '0.0.0.0'}:{p.host_port}->{p.port}" for p in box.ports)  # noqa: S104 - shown
     shown = Evidence("docker ps", f"{box.name}: ports {ports or 'none'}")
-    summary = f"the container runs, and port {wanted} of the host does not lead to it"
+    summary = f"the container runs, but does not publish port {wanted} of the host"
     return Finding(summary, (heard(failed), shown))
 
 
@@ -132,52 +137,57 @@ def _address(written: str) -> str:
         return ""
 
 
-def _lost(case: HostEvidence, client: DockerContainer, written: str) -> str:
+def _unreachable(case: HostEvidence, client: DockerContainer, written: str) -> str:
     """Why this container cannot reach the host's server by that URL; empty when it can, or may."""
     if written.startswith("/") or client.image.endswith((":ollama", "-ollama")):
         return ""
     host = _address(written)
     if port.is_loopback(host):
-        return f"asks {written} for Ollama, which is the container itself"
+        return f"looks for Ollama at {written}, which is the container itself"
     if host != GATEWAY or case.traces.docker_kind not in {"engine", "snap"}:
         return ""
-    if not any(line.startswith((f"{GATEWAY}:", f"{GATEWAY}=")) for line in client.extra_hosts):
-        return f"asks {GATEWAY}, a name that does not exist in it"
+    if not _has_gateway(client):
+        return f"looks for Ollama at {GATEWAY}, a name that does not exist in this container"
     if port.reach(case) == "loopback":
-        return f"asks {GATEWAY}, and the server listens on the host's loopback address only"
+        return f"looks for Ollama at {GATEWAY}, but the server listens on the host's loopback address only"
     return ""
 
 
-def _beside(case: HostEvidence) -> DockerContainer | None:
+def _has_gateway(client: DockerContainer) -> bool:
+    return any(line.startswith((f"{GATEWAY}:", f"{GATEWAY}=")) for line in client.extra_hosts)
+
+
+def _joinable(case: HostEvidence) -> DockerContainer | None:
     """Our server's container in a network that a client can join."""
     box = port.container(case)
     return box if box is not None and box.network not in {"", "host", "bridge", "default"} else None
 
 
 def _right(case: HostEvidence) -> dict[str, str]:
-    box = _beside(case)
+    box = _joinable(case)
     if box is not None:
         return {"right": f"http://{box.name}:11434", "network": box.network}
     return {"right": f"http://{GATEWAY}:{case.settings.ollama_port}"}
 
 
-def _way(case: HostEvidence) -> tuple[Step, ...]:
-    if _beside(case) is not None:
+def _way(case: HostEvidence, client: DockerContainer, written: str) -> tuple[Step, ...]:
+    if _joinable(case) is not None:
         return (_JOIN,)
-    return (_GATEWAY,) if port.reach(case) == "wide" else (_GATEWAY, _BRIDGE)
+    reached = _has_gateway(client) and _address(written) == GATEWAY
+    return (*(() if reached else (_GATEWAY,)), *(() if port.reach(case) == "wide" else (_BRIDGE,)))
 
 
-_JOIN = Step("In the client's Compose file: join the network {network}, and ask {right}.")
+_JOIN = Step("In the Compose file of {name}, add the network {network} and set {key}={right}; then recreate {name}.")
 _GATEWAY = Step(
-    "In the client's Compose file: `extra_hosts: ['host.docker.internal:host-gateway']`, and the URL {right}; "
-    "`network_mode: host` with http://127.0.0.1 works, too."
+    "In the Compose file of {name}, add `extra_hosts: ['host.docker.internal:host-gateway']` and set {key}={right}; "
+    "then recreate {name}. (`network_mode: host` with http://127.0.0.1:{port} works, too.)"
 )
 _BRIDGE = Step(
-    "The server must then listen on the bridge, too: `ollama_bind: 172.17.0.1` (safer than 0.0.0.0) with "
-    "`exposure: open` in the inventory, then `up`.",
+    "Have the server listen on Docker's bridge: `ollama_bind: 172.17.0.1` (safer than 0.0.0.0) with `exposure: open` "
+    "in the inventory, then apply. It then no longer answers at 127.0.0.1.",
     "{up}",
 )
-_APPLY = Step("Recreate the container as the inventory wishes.", "{up}", Automate.ASK, "apply")
+_APPLY = Step("Recreate the container as the inventory configures it.", "{up}", Automate.ASK, "apply")
 
 RULES = (
     Rule(

@@ -1,4 +1,4 @@
-"""Whether a server is started again and again, by systemd or by Docker, and what it says before it dies."""
+"""Whether systemd or Docker restarts a server again and again, and what the server logs before it exits."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _systemd(case: HostEvidence) -> Loop | None:
     counted = max(first, second)
     if unit.get("ActiveState") == "failed":
         times = f" {counted + 1} times" if counted else ""
-        summary = f"the service died{times}, and systemd has given up (Result={unit.get('Result', '?')})"
+        summary = f"the service exited{times}, and systemd no longer restarts it (Result={unit.get('Result', '?')})"
         return Loop(summary, tuple(evidence), Confidence.CERTAIN, given_up=True)
     if "auto-restart" in {unit.get("SubState"), again.get("SubState")} or second > first:
         sure = Confidence.CERTAIN if counted >= 2 else Confidence.POSSIBLE
         times = f"{counted} restarts so far" if counted else "its first restart is due"
-        return Loop(f"the service dies, and systemd starts it again ({times})", tuple(evidence), sure)
+        return Loop(f"the service keeps exiting, and systemd restarts it ({times})", tuple(evidence), sure)
     return _young(case, first, evidence)
 
 
@@ -54,26 +54,26 @@ def _docker(case: HostEvidence) -> Loop | None:
     shown = f"State {found.state}, RestartCount {found.restarts}, ExitCode {found.exit_code}"
     evidence = [Evidence("docker inspect", shown)]
     if found.state == "restarting":
-        summary = f"the container dies, and Docker starts it again (exit code {found.exit_code})"
+        summary = f"the container keeps exiting, and Docker restarts it (exit code {found.exit_code})"
         return Loop(summary, tuple(evidence), Confidence.CERTAIN)
     return _young(case, found.restarts or 0, evidence)
 
 
 def _young(case: HostEvidence, restarts: int, evidence: list[Evidence]) -> Loop | None:
-    """It runs at this moment, for the fourth time or more, and nobody was answered."""
+    """It runs at this moment, for the fourth time or more, and did not answer."""
     age = port.age(case)
     if restarts < 3 or age is None or age > YOUNG or case.state not in {State.CONNECTION_REFUSED, State.HTTP_ERROR}:
         return None
     evidence.append(Evidence("ps", f"the server is {age} s old"))
-    return Loop(f"the service dies again and again ({restarts} restarts)", tuple(evidence), Confidence.LIKELY)
+    return Loop(f"the service keeps exiting ({restarts} restarts so far)", tuple(evidence), Confidence.LIKELY)
 
 
-def died_of(case: HostEvidence) -> str:
-    """The line with the cause: a known one, else the server's own last `Error:` or panic."""
+def last_error(case: HostEvidence) -> str:
+    """The line with the cause: a known one, otherwise the server's own last `Error:` or panic."""
     lines = port.start_lines(case)
     known = [hit.line for hit in lines if hit.signature.causes]
-    said = [hit.line for hit in lines if hit.signature.id == "server-died"]
-    return next(iter([*known[-1:], *said[-1:]]), "")
+    fatal = [hit.line for hit in lines if hit.signature.id == "server-died"]
+    return next(iter([*known[-1:], *fatal[-1:]]), "")
 
 
 def allowed(case: HostEvidence, step: Step) -> Step:

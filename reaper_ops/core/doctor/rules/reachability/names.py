@@ -1,4 +1,4 @@
-"""Names, addresses and ports as a client reads them."""
+"""Names, addresses and ports as a client understands them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ OLLAMAS = 11434
 def dns_failure(case: HostEvidence) -> Finding | None:
     """The name of the host does not resolve.
 
-    A wrong name, a container in another Compose network, a search domain that is not there, a missing line in
-    /etc/hosts.
+    The name is wrong, or has no entry in DNS or /etc/hosts, or needs a search domain that is not configured. A
+    container finds the name of another one only in a network that both have joined.
 
     Signals:
     - `curl: (6) Could not resolve host`; `[Errno -2] Name or service not known`
     - Go: `lookup ollama: no such host`
 
     Not to be confused with:
-    - `[Errno -3] Temporary failure in name resolution`: the resolver itself cannot be reached, so no name resolves.
-    - registry-unreachable: there it is the server that cannot resolve the registry.
+    - `[Errno -3] Temporary failure in name resolution`: the resolver itself does not answer, so no name resolves.
+    - registry-unreachable: the server cannot resolve the registry; the name of the host itself resolves.
 
     Sources:
     - https://github.com/ollama/ollama/issues/424
@@ -32,24 +32,26 @@ def dns_failure(case: HostEvidence) -> Finding | None:
     verdict, failed = case.blamed("dns-failure"), case.seen.failed
     if verdict is None or failed is None:
         return None
-    later = failed.errno in {-3, 3} or "[Errno -3]" in failed.detail
-    summary = f"{verdict.summary}: the resolver here does not answer" if later else verdict.summary
+    silent = failed.errno in {-3, 3} or "[Errno -3]" in failed.detail
+    summary = f"{verdict.summary}: the resolver of this machine does not answer" if silent else verdict.summary
     written = port.target(case)
     values = {"name": written.host if written else case.host}
-    return Finding(summary, verdict.evidence, Confidence.LIKELY if later else Confidence.CERTAIN, values)
+    sure, steps = (Confidence.LIKELY, (_RESOLVER, _ASK_RESOLVER)) if silent else (Confidence.CERTAIN, None)
+    return Finding(summary, verdict.evidence, sure, values, steps=steps)
 
 
 def ipv6_localhost(case: HostEvidence) -> Finding | None:
     """`localhost` means ::1 to the client, and Ollama listens on IPv4 only.
 
-    Node since 17 and others take the first address of the resolver, which is often ::1. Ollama's default is 127.0.0.1.
+    Node.js 17 and newer, among others, takes the resolver's first address, which is often ::1. Ollama's default is
+    127.0.0.1.
 
     Signals:
     - `connect ECONNREFUSED ::1:11434`
     - `dial tcp [::1]:11434: connect: connection refused`
 
     Not to be confused with:
-    - service-not-running: there 127.0.0.1 refuses, too.
+    - service-not-running: 127.0.0.1 refuses, too.
 
     Sources:
     - https://github.com/promptfoo/promptfoo/issues/160
@@ -63,25 +65,29 @@ def ipv6_localhost(case: HostEvidence) -> Finding | None:
     verdict = case.blamed("ipv6-localhost")
     if not four and verdict is None:
         return None
-    said = Evidence("on the host itself", f"127.0.0.1 answers HTTP {answered[0].status}") if answered else None
-    seen = [heard(refused), *([said] if said else []), *([port.listens(case)] if port.holders(case) else [])]
+    over_four = Evidence("on the host itself", f"127.0.0.1 answers HTTP {answered[0].status}") if answered else None
+    listening = (port.listens(case),) if port.holders(case) else ()
+    evidence = (heard(refused), *((over_four,) if over_four else ()), *listening)
     sure = Confidence.CERTAIN if answered else Confidence.LIKELY if four else Confidence.POSSIBLE
-    return Finding("::1 refuses: the server listens on IPv4 only", tuple(seen), sure)
+    why = (
+        "the server listens on IPv4 only" if four else "Ollama listens on IPv4 only, unless it is configured otherwise"
+    )
+    return Finding(f"::1 refuses the connection: {why}", evidence, sure)
 
 
 def client_host_misparsed(case: HostEvidence) -> Finding | None:
-    """The port that was meant is not the port that is dialled.
+    """The client dials another port than the one that was meant.
 
-    Ollama reads OLLAMA_HOST by rules of its own: without a scheme the port is 11434, with `http://` it is 80, with
-    `https://` 443. A port that is no number is replaced by 11434 with a warning. 0.0.0.0 is an address to listen on;
-    clients before 0.18.3 dialled it as it is, which fails on Windows.
+    Ollama has its own rules for OLLAMA_HOST: without a scheme the port is 11434, with `http://` it is 80, with
+    `https://` 443. It replaces an invalid port by 11434, with a warning. 0.0.0.0 is an address to listen on; clients
+    before 0.18.3 dialed it literally, which fails on Windows.
 
     Signals:
     - `Failed to connect to 192.168.1.145 port 80`
     - `invalid port, using default` in the server's log
 
     Not to be confused with:
-    - a proxy on port 80 or 443 on purpose: it answers, with 502 where Ollama is away.
+    - a proxy on port 80 or 443 on purpose: it answers, with 502 where Ollama does not.
 
     Sources:
     - envconfig/config.go of Ollama
@@ -101,38 +107,49 @@ def _without_port(case: HostEvidence) -> Finding | None:
     if proxy and case.state is not State.NOT_OLLAMA:
         return None
     more = (Evidence("on the host itself", f"port {case.settings.ollama_port} answers HTTP 200"),) if local else ()
-    summary = f"{case.seen.url} names no port, so port {written.port} was asked"
+    summary = f"{case.seen.url} has no port, so the client dials {written.port} instead of {case.settings.ollama_port}"
     sure = Confidence.CERTAIN if local and not proxy else Confidence.LIKELY
-    values = {"right": f"{written.scheme}://{written.host}:{case.settings.ollama_port}"}
+    values = {"right": f"http://{port.bracketed(written.host)}:{case.settings.ollama_port}"}
     return Finding(summary, (heard(failed), *more), sure, values)
 
 
 def _bad_port(case: HostEvidence) -> Finding | None:
-    """The server itself did not understand its port, and took the default."""
-    words = [hit for hit in port.start_lines(case) if hit.signature.id == "port-invalid"]
-    if not words or case.state is State.HEALTHY:
+    """The server itself rejected its port, and took the default."""
+    lines = [hit for hit in port.start_lines(case) if hit.signature.id == "port-invalid"]
+    if not lines or case.state is State.HEALTHY:
         return None
-    asked = words[-1].groups["port"]
-    summary = f"the server does not understand the port {asked} in its OLLAMA_HOST, and took {OLLAMAS} instead"
-    steps = (
-        Step("Write the port as a number: `ollama_port` in the inventory.", "{up}", Automate.ASK, "apply"),
-        Step("On a host that is not managed: correct OLLAMA_HOST where it is set.", "systemctl cat ollama"),
-    )
-    return Finding(summary, (Evidence("server log", excerpt(words[-1].line, 160)),), steps=steps)
+    asked = lines[-1].groups["port"]
+    summary = f"OLLAMA_HOST of the server has the invalid port {asked}, so it listens on {OLLAMAS} instead"
+    steps = (_SET_PORT,) if case.settings.ollama_managed else (_CORRECT_PORT,)
+    return Finding(summary, (Evidence("server log", excerpt(lines[-1].line, 160)),), steps=steps)
+
+
+def _without_a_port(case: HostEvidence) -> bool:
+    written = port.target(case)
+    return written is not None and written.assumed_port
 
 
 def _listens_on(case: HostEvidence, number: int) -> bool:
     return any(listener.port == number for listener in case.traces.listeners or ())
 
 
+_ASK_RESOLVER = Step("On the machine that connects, see what the name resolves to.", "getent ahosts {name}")
+_RESOLVER = Step(
+    "On the machine that connects, check that its name servers are right and answer.", "cat /etc/resolv.conf"
+)
+_SET_PORT = Step("Apply the inventory, which sets port {port}.", "{up}", Automate.ASK, "apply")
+_CORRECT_PORT = Step("Correct the port in OLLAMA_HOST where it is set (at most 65535), then restart the server.")
+
 RULES = (
     Rule(
         dns_failure,
         Severity.ERROR,
         steps=(
-            Step("See what the resolver says.", "getent ahosts {name}"),
-            Step("Correct `ollama_base_url` or `ansible_host`, or give the name an entry in DNS or /etc/hosts."),
-            Step("Between containers: put both into one network, and ask the service by its name."),
+            _ASK_RESOLVER,
+            Step(
+                "Correct the name in `ollama_base_url` or `ansible_host`, or add it to DNS or to /etc/hosts. Between "
+                "containers, put both into one network and use the service's name."
+            ),
         ),
         explains=("dns",),
     ),
@@ -140,8 +157,12 @@ RULES = (
         ipv6_localhost,
         Severity.ERROR,
         steps=(
-            Step("Ask http://127.0.0.1:{port} instead of localhost: in `ollama_base_url`, and in clients."),
-            Step("Or let the server listen on both: `ollama_bind: '::'`, `exposure: open` and a firewall.", "{up}"),
+            Step("Use http://127.0.0.1:{port} instead of localhost, in `ollama_base_url` and in clients."),
+            Step(
+                "Or have the server listen on IPv4 and IPv6: `ollama_bind: '::'` and `exposure: open` in the "
+                "inventory, behind a firewall; then apply.",
+                "{up}",
+            ),
         ),
         explains=("connection-refused",),
         needs=("ss.txt",),
@@ -149,9 +170,10 @@ RULES = (
     Rule(
         client_host_misparsed,
         Severity.ERROR,
-        steps=(Step("Write the URL in full: {right} (`ollama_base_url`, and OLLAMA_HOST of clients)."),),
+        steps=(Step("Write the URL with its port: {right}, in `ollama_base_url` and in OLLAMA_HOST of clients."),),
         explains=("connection-refused", "timeout", "wrong-service-on-port", "not-ollama"),
         needs=("http",),
-        question="Which OLLAMA_HOST or base URL does the client have, letter by letter? `http://HOST` means port 80.",
+        question="Which OLLAMA_HOST or base URL does the client have, exactly? `http://{host}` means port 80.",
+        concerns=_without_a_port,
     ),
 )

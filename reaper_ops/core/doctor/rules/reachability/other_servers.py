@@ -1,4 +1,4 @@
-"""Something else answers: another program, another protocol, a proxy on the way."""
+"""Something else answers: another program, another protocol, or a proxy on the way."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ KNOWN = {
     "caddy": "Caddy",
     "llama.cpp": "llama.cpp's own server",
     "llama-server": "llama.cpp's own server",
+    "ssh-2.0": "an SSH server",
     "lm studio": "LM Studio",
     "vllm": "vLLM",
     "uvicorn": "a Python server (uvicorn)",
@@ -28,14 +29,14 @@ CONNECTABLE = (0, 18, 3)
 def wrong_service_on_port(case: HostEvidence) -> Finding | None:
     """Another program answers on this port.
 
-    nginx, Open WebUI, llama.cpp, LM Studio or vLLM were taken for Ollama, or stand on its port.
+    nginx, Open WebUI, llama.cpp, LM Studio or vLLM has the port, or the URL leads to it by mistake.
 
     Signals:
     - 404 pages, HTML, `Unexpected token '<'`
 
     Not to be confused with:
-    - proxy-400-404-path: Ollama is behind it, and some path is not passed on.
-    - port-taken: our server wants this very port, and cannot have it.
+    - proxy-400-404-path: Ollama is behind it, and some paths do not reach it.
+    - port-taken: Ollama wants this same port, and cannot have it.
 
     Sources:
     - https://github.com/ollama-ui/ollama-ui/issues/38
@@ -44,25 +45,29 @@ def wrong_service_on_port(case: HostEvidence) -> Finding | None:
     verdict = case.blamed("wrong-service-on-port")
     if verdict is None:
         return None
-    said = " ".join(e.body + " ".join(e.headers.values()) for e in case.seen.exchanges).lower()
-    name = next((name for mark, name in KNOWN.items() if mark in said), "")
-    holders = port.holders(case)
+    text = " ".join(f"{e.body} {e.detail} {' '.join(e.headers.values())}" for e in case.seen.exchanges).lower()
+    name = next((name for mark, name in KNOWN.items() if mark in text), "")
+    written = port.target(case)
+    asked = written.port if written else case.settings.ollama_port
+    holders = port.holders(case) if asked == case.settings.ollama_port else ()
     owner = next((port.who(h) for h in holders if h.command), "")
-    summary = f"{name or owner or 'another program'} answers here, not Ollama"
-    return Finding(summary, (*verdict.evidence, *((port.listens(case),) if holders else ())))
+    summary = f"{name or owner or 'another program'} answers on port {asked}, not Ollama"
+    steps = (_LISTENS, _CORRECT, *((_WEBUI,) if name == "Open WebUI" else ()))
+    evidence = (*verdict.evidence, *((port.listens(case),) if holders else ()))
+    return Finding(summary, evidence, values={"port": str(asked)}, steps=steps)
 
 
 def scheme_mismatch(case: HostEvidence) -> Finding | None:
-    """The URL says https and the port speaks http, or the other way round.
+    """The URL says https and the port speaks http, or the other way around.
 
-    Ollama itself speaks plain HTTP only; TLS is always a proxy's.
+    Ollama itself speaks plain HTTP only; TLS always comes from a proxy.
 
     Signals:
     - `[SSL: WRONG_VERSION_NUMBER] wrong version number`, newer: `record layer failure`; curl rc 35
     - `400 Client sent an HTTP request to an HTTPS server.`
 
     Not to be confused with:
-    - a certificate that is not accepted: TLS is there, only its name, issuer or date is wrong.
+    - a certificate that is not accepted: the port speaks TLS, and only the name, issuer or date is wrong.
 
     Sources:
     - https://github.com/ollama/ollama/issues/11295
@@ -72,22 +77,24 @@ def scheme_mismatch(case: HostEvidence) -> Finding | None:
     if verdict is None or written is None:
         return None
     other = "http" if written.scheme == "https" else "https"
-    return Finding(verdict.summary, verdict.evidence, values={"right": f"{other}://{written.netloc}{written.path}"})
+    plain = "; Ollama itself speaks plain HTTP only" if other == "http" else ""
+    summary = f"the URL says {written.scheme}, but port {written.port} speaks {other}{plain}"
+    return Finding(summary, verdict.evidence, values={"right": f"{other}://{written.netloc}{written.path}"})
 
 
 def proxy_env_intercepts_localhost(case: HostEvidence) -> Finding | None:
-    """A proxy variable catches what was meant for this host itself.
+    """A proxy variable sends requests for this host itself to the proxy.
 
-    HTTP_PROXY without NO_PROXY sends even http://localhost:11434 to the proxy, with curl, Python and many others.
-    (Go, and so `ollama` itself, leaves loopback addresses out, but not 0.0.0.0.) Ollama needs HTTPS_PROXY alone.
+    With HTTP_PROXY and without NO_PROXY, curl, Python and many other clients send even http://localhost:11434 to the
+    proxy. (Go, and so `ollama` itself, excepts loopback addresses, but not 0.0.0.0.) Ollama needs HTTPS_PROXY only.
 
     Signals:
-    - `Error: something went wrong, please see the ollama server logs for details`: no answer of Ollama at all
+    - `Error: something went wrong, please see the ollama server logs for details`, and nothing in those logs
     - 502, 403 or 407 with the proxy's own page
 
     Not to be confused with:
-    - proxy-502: a reverse proxy in front of Ollama, which the client asks on purpose.
-    - HTTPS_PROXY alone: http:// to Ollama does not use it.
+    - proxy-502: a reverse proxy in front of Ollama, which the client uses on purpose.
+    - HTTPS_PROXY alone: requests to http:// do not use it.
 
     Sources:
     - https://github.com/ollama/ollama/issues/4674
@@ -96,8 +103,10 @@ def proxy_env_intercepts_localhost(case: HostEvidence) -> Finding | None:
     proxy, caught = _proxy(case.traces.shell_proxies or {}, ("localhost", "127.0.0.1"))
     if caught:
         shown = Evidence("/etc/environment, /etc/profile.d", " ".join(_named(case.traces.shell_proxies or {})))
-        summary = f"{proxy} is set for everybody on this host, and NO_PROXY does not leave out {caught}"
-        return Finding(summary, (shown,), Confidence.LIKELY)
+        missing = f"NO_PROXY does not have {caught}" if _kept(case) else "NO_PROXY is not set"
+        summary = f"{proxy} is set for all users of this host, and {missing}"
+        steps = (_EXTEND, _LOG_IN) if _kept(case) else None
+        return Finding(summary, (shown,), Confidence.LIKELY, steps=steps)
     environ = case.environ
     old = version_key(case.seen.version or "9999") < CONNECTABLE
     if not old or "0.0.0.0" not in environ.get("OLLAMA_HOST", ""):  # noqa: S104 - compared, not bound
@@ -105,25 +114,29 @@ def proxy_env_intercepts_localhost(case: HostEvidence) -> Finding | None:
     proxy, caught = _proxy(environ, ("0.0.0.0",))  # noqa: S104 - compared, not bound
     if not caught:
         return None
-    summary = f"{proxy} of the server catches its own client, which dials 0.0.0.0 before version 0.18.3"
-    apply = Step("Keep only `ollama_https_proxy` in the inventory.", "{up}", Automate.ASK, "apply")
-    return Finding(
-        summary, (Evidence("/proc/PID/environ", " ".join(_named(environ))),), Confidence.LIKELY, steps=(apply,)
-    )
+    summary = f"the server has {proxy}, and its client, older than 0.18.3, dials 0.0.0.0 through that proxy"
+    shown = Evidence("environment of the server", " ".join(_named(environ)))
+    apply = Step(f"Apply the inventory, which sets HTTPS_PROXY only, and not {proxy}.", "{up}", Automate.ASK, "apply")
+    return Finding(summary, (shown,), Confidence.LIKELY, steps=(apply,))
+
+
+def _kept(case: HostEvidence) -> bool:
+    """Whether a NO_PROXY is set, which must not be replaced."""
+    return any(name.lower() == "no_proxy" and value for name, value in (case.traces.shell_proxies or {}).items())
 
 
 def _proxy(environ: Mapping[str, str], wanted: tuple[str, ...]) -> tuple[str, str]:
     """The variable that catches plain HTTP, and the first of these hosts that it catches; empty when none."""
     named = {name.lower(): name for name, value in environ.items() if value}
     found = next((named[name] for name in ("http_proxy", "all_proxy") if name in named), "")
-    spared = {item.strip().lower() for item in environ.get(named.get("no_proxy", ""), "").split(",")}
-    caught = next((host for host in wanted if found and not _spared(host, spared)), "")
+    excepted = {item.strip().lower() for item in environ.get(named.get("no_proxy", ""), "").split(",")}
+    caught = next((host for host in wanted if found and not _excepted(host, excepted)), "")
     return found, caught
 
 
-def _spared(host: str, spared: set[str]) -> bool:
-    return bool({host, "*"} & spared) or (
-        host == "127.0.0.1" and bool({"127.0.0.0/8", "127.0.0.1/8", "127.*"} & spared)
+def _excepted(host: str, excepted: set[str]) -> bool:
+    return bool({host, "*"} & excepted) or (
+        host == "127.0.0.1" and bool({"127.0.0.0/8", "127.0.0.1/8", "127.*"} & excepted)
     )
 
 
@@ -131,21 +144,28 @@ def _named(environ: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(environ.items()) if name.lower().endswith("_proxy")]
 
 
+_LISTENS = Step("Check which program has the port.", "sudo ss -ltnp 'sport = :{port}'")
+_CORRECT = Step("Correct `ollama_base_url` or `ollama_port` in the inventory, or stop the other program.")
+_WEBUI = Step("Open WebUI passes requests on to Ollama's API under /ollama, for users with an API key.")
+_EXCEPTIONS = "localhost,127.0.0.1,::1,0.0.0.0"
+_EXTEND = Step(
+    f"Add {_EXCEPTIONS} to NO_PROXY where it is set, and keep what it has.",
+    "grep -in no_proxy /etc/environment /etc/profile.d/*",
+)
+_LOG_IN = Step("Log in again: only new sessions get the variable.")
+
 RULES = (
     Rule(
         wrong_service_on_port,
         Severity.ERROR,
-        steps=(
-            Step("See who listens.", "sudo ss -ltnp 'sport = :{port}'"),
-            Step("Correct `ollama_base_url` or `ollama_port`. (Open WebUI passes Ollama's API on under /ollama.)"),
-        ),
+        steps=(_LISTENS, _CORRECT),
         explains=(str(State.NOT_OLLAMA),),
         needs=("ss.txt",),
     ),
     Rule(
         scheme_mismatch,
         Severity.ERROR,
-        steps=(Step("Write the URL as {right} (`ollama_base_url`, and in clients)."),),
+        steps=(Step("Use {right}, in `ollama_base_url` and in clients."),),
         explains=(str(State.TLS),),
     ),
     Rule(
@@ -153,9 +173,10 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step(
-                "Leave this host out, where the proxy is set, and log in again.",
-                "echo 'NO_PROXY=localhost,127.0.0.1,::1,0.0.0.0' | sudo tee -a /etc/environment",
+                "Except this host from the proxy, in both spellings.",
+                f"printf '%s\\n' NO_PROXY={_EXCEPTIONS} no_proxy={_EXCEPTIONS} | sudo tee -a /etc/environment",
             ),
+            _LOG_IN,
         ),
     ),
 )

@@ -74,6 +74,11 @@ def wide(written: str) -> bool:
     return any(mark in written for mark in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
 
 
+def bracketed(host: str) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _host(written: str) -> str:
     try:
         return base_url.parse(written).host
@@ -145,7 +150,14 @@ def stranger(case: HostEvidence) -> Listener | None:
 def publishes(case: HostEvidence, box: DockerContainer | None) -> bool:
     """Whether our port of the host leads to this container."""
     wanted = case.settings.ollama_port
-    return box is not None and box.state == "running" and any(p.host_port == wanted for p in box.ports)
+    up = box is not None and box.state in {"running", "paused"}
+    return box is not None and up and any(p.host_port == wanted for p in box.ports)
+
+
+def paused(case: HostEvidence) -> bool:
+    """Docker keeps the port of a paused container open, and nothing answers."""
+    found = case.facts.container if case.facts else None
+    return case.settings.ollama_runtime == "docker" and found is not None and found.state == "paused"
 
 
 @once
@@ -157,7 +169,7 @@ def start_lines(case: HostEvidence) -> tuple[Hit, ...]:
     return tuple(found)
 
 
-def last_words(case: HostEvidence, *names: str) -> Hit | None:
+def fatal_line(case: HostEvidence, *names: str) -> Hit | None:
     """What ended the last start: the last such line after which the server did not listen."""
     return next((hit for hit in reversed(start_lines(case)) if hit.signature.id in names), None)
 

@@ -1,4 +1,4 @@
-"""The unit's files: not in force yet, overwritten by an installer, or with origins that end the server."""
+"""The unit's files: not in effect yet, overwritten by an installer, or with origins that make the server panic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reaper_ops.core.provision.render import HASH_VARIABLE
 OURS = "/etc/systemd/system/ollama.service"
 VENDOR = re.compile(r"^Description=Ollama Service$", re.M)
 DEFAULT_HOST = "http://127.0.0.1:11434"
-KEPT = ("OLLAMA_HOST", "OLLAMA_MODELS")
+KEPT = {"OLLAMA_HOST": "ollama_bind", "OLLAMA_MODELS": "ollama_models_dir"}
 SCHEMES = (
     "http://",
     "https://",
@@ -31,18 +31,18 @@ BUILT_IN = ("app://", "file://", "tauri://", "vscode-webview://", "vscode-file:/
 
 
 def unit_config_not_applied(case: HostEvidence) -> Finding | None:
-    """The unit's files say something that the running server does not know.
+    """The running server does not have the settings of its unit.
 
-    They were edited, and systemd did not read them again or the server was not restarted; or a line cannot take
-    effect: outside of [Service], in curly quotes, or split at a blank. What was exported in a shell never reaches a
-    service.
+    The files were edited, and systemd did not read them again or nobody restarted the server. Or a line cannot take
+    effect: it is outside [Service], in curly quotes, or split at a space. A variable that somebody exported in a shell
+    never reaches a service.
 
     Signals:
     - "I set OLLAMA_HOST and nothing changed"
     - `Warning: The unit file, source configuration file or drop-ins of ollama.service changed on disk`
 
     Not to be confused with:
-    - listening-loopback-only: unit and server agree on 127.0.0.1.
+    - listening-loopback-only: both unit and server have 127.0.0.1.
     - unit-overwritten-by-upgrade: the lines are gone from the file.
 
     Sources:
@@ -52,13 +52,13 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
     """
     if case.unit.get("LoadState") in {"bad-setting", "error"}:
         shown = port.shown(case, "LoadState", "ActiveState")
-        return Finding("systemd cannot read the unit", (shown,), severity=Severity.ERROR, steps=(_VERIFY, _APPLY))
+        return Finding("systemd cannot load ollama.service", (shown,), severity=Severity.ERROR, steps=(_VERIFY, _APPLY))
     wrong = unit_text.ignored(case.traces.unit_text)
     if wrong is not None:
         line, why = wrong
         shown = Evidence(line.path or "systemctl cat", excerpt(f"{line.key}={line.value}", 160))
         correct = Step(f"Correct the line in {line.path or 'its file'}.", "sudoedit {path}" if line.path else "")
-        summary = f"a line of the unit has no effect as it stands: it {why}"
+        summary = f"a line of the unit does not have the intended effect: it {why}"
         values = {"path": line.path}
         return Finding(
             summary, (shown,), Confidence.CERTAIN, values, _severity(case), (correct, _reload(case), _RESTART)
@@ -66,26 +66,27 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
     stale = _stale(case)
     if case.unit.get("NeedDaemonReload") == "yes":
         shown = port.shown(case, "NeedDaemonReload", "ActiveState")
-        summary = "the unit's files changed after systemd read them"
+        summary = "the files of ollama.service changed after systemd read them"
         return Finding(summary, (shown, *stale), severity=_severity(case), steps=(_reload(case), _RESTART))
     if not stale:
         return None
-    summary = "the running server does not have the settings of its unit: it was not restarted"
+    summary = "the running server does not have the settings of its unit, because it was not restarted since"
     ours = case.settings.ollama_managed and any(HASH_VARIABLE in line.text for line in stale)
-    return Finding(summary, stale, severity=_severity(case), steps=(_APPLY,) if ours else (_RESTART,))
+    steps = (replace(_APPLY, text="Apply the inventory, which restarts the server."),) if ours else (_RESTART_ALONE,)
+    return Finding(summary, stale, severity=_severity(case), steps=steps)
 
 
 def unit_overwritten_by_upgrade(case: HostEvidence) -> Finding | None:
-    """The vendor's installer wrote the main unit anew, and settings that stood there are gone.
+    """The vendor's installer replaced the main unit, and the settings in it are gone.
 
-    install.sh writes /etc/systemd/system/ollama.service at every run. Drop-ins survive it; so settings belong there.
+    install.sh writes /etc/systemd/system/ollama.service at every run. It leaves drop-ins alone: settings belong there.
 
     Signals:
-    - after `curl ... | sh`: refused from the LAN, models gone, another directory
+    - after `curl ... | sh`, the LAN is refused, or models are gone because the directory is another
 
     Not to be confused with:
-    - unit-config-not-applied: the lines are in the file, and not in force.
-    - an upgrade by `up`: the main unit is ours, its settings stand in a drop-in.
+    - unit-config-not-applied: the lines are in the file, and not in effect.
+    - an upgrade by `up`: the main unit is its own, and the settings are in a drop-in.
 
     Sources:
     - https://github.com/ollama/ollama/issues/9623
@@ -96,54 +97,56 @@ def unit_overwritten_by_upgrade(case: HostEvidence) -> Finding | None:
     main = unit_text.main(text)
     if text is None or layout.MARKER in main or not VENDOR.search(main):
         return None
-    first = Evidence("systemctl cat", "Description=Ollama Service: the text of the vendor's installer")
+    first = Evidence("systemctl cat", "Description=Ollama Service, as the vendor's installer writes it")
     drifted = next((d for d in case.traces.drift or () if d.path == OURS and d.problem == "changed"), None)
     if drifted is not None:
-        summary = "an installer wrote the main unit anew: it is no longer the one that `up` wrote"
+        summary = "Ollama's installer replaced the main unit that `reaper-ops up` wrote"
         return Finding(summary, (first, Evidence("manifest", f"{OURS} changed")), steps=(_APPLY,))
     lost = _lost(case)
     if lost is not None:
-        summary = (
-            f"since the upgrade to {lost.version} the server has {lost.name} {lost.now}; before it had {lost.before}"
-        )
-        return Finding(summary, (first, *lost.evidence), Confidence.LIKELY, {"path": OURS}, steps=_RECREATE)
+        summary = f"the upgrade to {lost.version} reset {lost.name} to {lost.now}; before, it was {lost.before}"
+        values = {"setting": KEPT[lost.name], "variable": lost.name, "before": lost.before}
+        steps = _RECREATE[:1] if case.settings.ollama_managed else _RECREATE[1:]
+        return Finding(summary, (first, *lost.evidence), Confidence.LIKELY, values, steps=steps)
     kept = [line for line in unit_text.lines(main) if line.section == "Service" and "OLLAMA_" in line.value]
     if not kept:
         return None
     shown = Evidence(OURS, excerpt(f"Environment={kept[0].value}", 120))
-    summary = "settings stand in the main unit: the next run of Ollama's installer removes them"
-    return Finding(summary, (shown,), Confidence.LIKELY, {"path": OURS}, Severity.WARNING, _MOVE)
+    summary = "the main unit has settings, which the next run of Ollama's installer removes"
+    steps = _MOVE[:1] if case.settings.ollama_managed else _MOVE[1:]
+    return Finding(summary, (shown,), Confidence.LIKELY, {"path": OURS}, Severity.WARNING, steps)
 
 
 def bad_origins_panic(case: HostEvidence) -> Finding | None:
-    """The server dies at start over its OLLAMA_ORIGINS.
+    """The server panics at start because of its OLLAMA_ORIGINS.
 
-    Each item needs a scheme or a star, at most one star, and may not be empty: `example.com`, `null`, a comma at the
-    end, and `http://*.a.*` all end the server.
+    Each item needs a scheme or a `*`, has at most one `*`, and must not be empty: `example.com`, `null`, a comma at the
+    end, and `http://*.a.*` all make the server panic.
 
     Signals:
     - `panic: bad origin: origins must contain '*' or include http://,https://,...`
     - `panic: only one * is allowed`
 
     Not to be confused with:
-    - cors-origin-403: the server runs, and refuses a browser's origin.
+    - cors-origin-403: the server runs, and refuses the origin of a browser.
 
     Sources:
     - https://github.com/ollama/ollama/issues/8880
     - https://github.com/ollama/ollama/issues/1686
     - recorded: journal-bad-origins, start-bad-origins-*
     """
-    hit = port.last_words(case, "bad-origins-panic")
+    hit = port.fatal_line(case, "bad-origins-panic")
     if hit is None:
         return None
     items = _origins(case)
     bad = [item for item in items if not _allowed(item)]
     shown = (Evidence("server log", f"OLLAMA_ORIGINS:[{excerpt(' '.join(items), 120)} ...]"),) if items else ()
     what = ", ".join(dict.fromkeys(repr(item) if item else "an empty item" for item in bad))
-    summary = f"OLLAMA_ORIGINS has {what or 'an item'} that the server does not take, so it dies at start"
+    summary = f"OLLAMA_ORIGINS has {what or 'an item'}, which the server rejects: it panics at start"
     right = ",".join(item if _allowed(item) else f"https://{item}" for item in items if item and item.count("*") < 2)
     values = {"origins": right or "https://app.example.org"}
-    return Finding(summary, (Evidence("server log", excerpt(hit.line, 200)), *shown), values=values)
+    steps = None if case.settings.ollama_managed else (_ORIGINS_BY_HAND, _RESTART)
+    return Finding(summary, (Evidence("server log", excerpt(hit.line, 200)), *shown), values=values, steps=steps)
 
 
 def _reload(case: HostEvidence) -> Step:
@@ -151,7 +154,9 @@ def _reload(case: HostEvidence) -> Step:
     boxes = [box.name for box in case.traces.containers or () if box.gpu and box.state == "running"]
     if not boxes:
         return _RELOAD
-    text = f"Have systemd read its units again. {', '.join(boxes)} may lose the GPU by that, until restarted."
+    text = (
+        f"Have systemd read its units again. Containers with a GPU ({', '.join(boxes)}) may lose it until they restart."
+    )
     return replace(_RELOAD, text=text, automate=Automate.ASK)
 
 
@@ -160,7 +165,7 @@ def _severity(case: HostEvidence) -> Severity:
 
 
 def _stale(case: HostEvidence) -> tuple[Evidence, ...]:
-    """Variables that the unit sets and the running server does not have so."""
+    """Variables that the unit sets and the running server does not have, or has otherwise."""
     facts = case.facts
     wanted = unit_text.environment(case.traces.unit_text)
     if facts is None or facts.process is None or not wanted or case.unit.get("ActiveState") != "active":
@@ -170,8 +175,9 @@ def _stale(case: HostEvidence) -> tuple[Evidence, ...]:
     has = facts.process.environ
     named = {n: v for n, v in wanted.items() if n.startswith("OLLAMA_") or n == HASH_VARIABLE}
     wrong = [n for n, v in named.items() if has.get(n) != v and "%" not in v and "***" not in (v + has.get(n, ""))]
+    telling = [name for name in wrong if name != HASH_VARIABLE][:3] + [name for name in wrong if name == HASH_VARIABLE]
     return tuple(
-        Evidence("/proc/PID/environ", f"{name}={has.get(name, '')}; the unit says {wanted[name]}") for name in wrong[:3]
+        Evidence("environment of the server", f"{n}={has.get(n, '')}; the unit has {wanted[n]}") for n in telling
     )
 
 
@@ -222,23 +228,37 @@ def _allowed(item: str) -> bool:
     return item.count("*") == 1 or (item.startswith((*SCHEMES, *BUILT_IN)) and "*" not in item)
 
 
-_APPLY = Step("Bring the unit back to the wish.", "{up}", Automate.ASK, "apply")
-_VERIFY = Step("See what systemd says of it.", "systemd-analyze verify ollama.service")
+_APPLY = Step("Restore the unit as the inventory configures it.", "{up}", Automate.ASK, "apply")
+_VERIFY = Step("Check what systemd reports about it.", "systemd-analyze verify ollama.service")
 _RELOAD = Step("Have systemd read its units again.", "sudo systemctl daemon-reload", Automate.SAFE, "reload")
-_RESTART = Step("Restart the server with them.", "{restart}", Automate.ASK, "restart")
+_RESTART_ALONE = Step("Restart the server.", "{restart}", Automate.ASK, "restart")
+_RESTART = Step("Then restart the server.", "{restart}", Automate.ASK, "restart")
 _RECREATE = (
     Step(
-        "Write the lost settings into the inventory (`ollama_bind`, `ollama_models_dir`), then apply.",
+        "Check that `{setting}` in the inventory has the value that you want ({before}), then apply.",
         "{up}",
         Automate.ASK,
         "apply",
     ),
     Step(
-        "On a host that is not managed: write them into a drop-in, which the installer leaves alone.",
+        'Put it into a drop-in, which the installer keeps: `Environment="{variable}={before}"` under `[Service]`.',
         "sudo systemctl edit ollama",
     ),
+    _RESTART,
 )
-_MOVE = (Step("Move them from {path} into the inventory, or into a drop-in.", "sudo systemctl edit ollama"),)
+_MOVE = (
+    Step(
+        "Put the settings of {path} into the inventory, then apply: it keeps them in a drop-in.",
+        "{up}",
+        Automate.ASK,
+        "apply",
+    ),
+    Step("Move the settings from {path} into a drop-in.", "sudo systemctl edit ollama"),
+)
+_ORIGINS_BY_HAND = Step(
+    "Correct OLLAMA_ORIGINS where it is set, such as {origins}: each item with its scheme, or one `*`.",
+    "systemctl cat ollama",
+)
 
 RULES = (
     Rule(
@@ -259,7 +279,9 @@ RULES = (
         bad_origins_panic,
         Severity.ERROR,
         steps=(
-            Step("Correct `ollama_origins` in the inventory, such as {origins}: each with its scheme, or one star."),
+            Step(
+                "Correct `ollama_origins` in the inventory, such as {origins}: each item with its scheme, or one `*`."
+            ),
             Step("Then apply.", "{up}", Automate.ASK, "apply"),
         ),
         explains=("service-crash-looping", "service-not-running", "connection-refused"),

@@ -1,4 +1,4 @@
-"""The unit's files as `systemctl cat` prints them: which file sets what, and what systemd will not take."""
+"""The unit's files as `systemctl cat` prints them: which file sets what, and what systemd does not accept."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def words(value: str) -> tuple[str, ...] | None:
 
 
 def environment(text: str | None) -> dict[str, str] | None:
-    """What the unit gives to the server; None where files that were not read may say otherwise."""
+    """What the unit gives to the server; None where files that were not read may set something else."""
     found: dict[str, str] = {}
     for line in lines(text):
         if line.section != "Service":
@@ -65,11 +65,11 @@ def environment(text: str | None) -> dict[str, str] | None:
 
 
 def ignored(text: str | None) -> tuple[UnitLine, str] | None:
-    """The first line that does not do what it looks like, and why."""
+    """The first line that does not do what it appears to do, and why."""
     for line in lines(text):
         if line.section != "Service":
             where = f"[{line.section}]" if line.section else "no section"
-            return line, f"stands in {where}, and only [Service] counts"
+            return line, f"is in {where}, but Environment= belongs in [Service]"
         if line.key != "Environment":
             continue
         if CURLY.search(line.value):
@@ -78,7 +78,7 @@ def ignored(text: str | None) -> tuple[UnitLine, str] | None:
         if parts is None:
             return line, "has a quote that is not closed"
         if loose := next((word for word in parts if "=" not in word), None):
-            return line, f"is split at a blank: {loose!r} is no assignment; put quotes around the whole of it"
+            return line, f"is split at a space: {loose!r} is not an assignment; put the whole assignment in quotes"
     return None
 
 

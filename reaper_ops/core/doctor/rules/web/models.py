@@ -1,4 +1,4 @@
-"""A model that is not there, is not here, or cannot what it is asked."""
+"""A model that is missing, runs in the cloud, or cannot do what a request needs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from reaper_ops.core import typed
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.reachability import port_conflicts
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.probe import error_text
 from reaper_ops.core.health.report import Evidence
@@ -27,40 +29,42 @@ def _missing(case: HostEvidence) -> list[str]:
 
 
 def model_not_found(case: HostEvidence) -> Finding | None:
-    """A promised model is not in the server's store.
+    """A model of the inventory is not in the server's store.
 
-    It was never pulled, or removed, or the name is a little wrong: `llama3` means `llama3:latest`. Or the server looks
-    into another store than the one that was filled.
+    Nobody pulled it, somebody removed it, or its name is slightly wrong: `llama3` means `llama3:latest`. Or the server
+    uses another store than the one that has it.
 
     Signals:
     - 404 `model 'x' not found`; older: `model "x" not found, try pulling it first`
-    - the OpenAI way: 404 with `"type": "not_found_error"`
+    - in the OpenAI API: 404 with `"type": "not_found_error"`
 
     Not to be confused with:
     - cloud-model-error: a model that ends in `cloud` runs elsewhere, and its refusal names the cloud.
-    - models-split-between-users: nothing is listed, and another store on the host holds it.
-    - capability-400: it is there, and cannot do that.
+    - models-split-between-users: the server lists nothing, and another store on the host has it.
+    - second-instance: another Ollama, with a store of its own, answers on the port.
+    - capability-400: the model exists, and lacks the capability.
 
     Sources:
     - server/routes.go of Ollama
     - https://github.com/ollama/ollama/issues/2132
     """
     verdict = case.blamed("model-not-found")
-    if verdict is None:
-        return None
     missing = _missing(case)
-    if not missing:
+    if verdict is None or not missing or port_conflicts.usurper(case) is not None:
         return None
     listed = [model.name for model in case.seen.models or ()]
     near = difflib.get_close_matches(missing[0], listed, n=1, cutoff=0.75)
-    hint = f"; there is {near[0]}" if near else ""
-    return Finding(f"not there: {', '.join(missing)}{hint}", verdict.evidence, values={"model": missing[0]})
+    summary = f"missing {'model' if len(missing) == 1 else 'models'}: {', '.join(missing)}"
+    if not near:
+        return Finding(summary, verdict.evidence, values={"model": missing[0]})
+    values = {"model": missing[0], "like": near[0]}
+    return Finding(f"{summary}; a similar one exists: {near[0]}", verdict.evidence, values=values, steps=_SIMILAR)
 
 
 def cloud_model_error(case: HostEvidence) -> Finding | None:
-    """A model that runs in Ollama's cloud does not answer; the host itself is well.
+    """A model that runs in Ollama's cloud does not answer; the host itself is healthy.
 
-    Nobody is signed in, the plan's share is used up, the cloud is busy, or it is switched off here
+    The server is not signed in, the plan's quota is used up, the cloud is busy, or it is disabled here
     (`ollama_no_cloud`).
 
     Signals:
@@ -70,7 +74,7 @@ def cloud_model_error(case: HostEvidence) -> Finding | None:
 
     Not to be confused with:
     - queue-full-503: `maximum pending requests exceeded` is this server's own queue.
-    - proxy-502: a page of the proxy, no JSON.
+    - proxy-502: a page of the proxy, not JSON.
 
     Sources:
     - https://github.com/ollama/ollama/issues/15934
@@ -80,20 +84,22 @@ def cloud_model_error(case: HostEvidence) -> Finding | None:
     for shown, text in _answered(case):
         hit = signatures.match("api", text)
         if SIGN_IN in text or (hit is not None and hit.signature.id == "cloud-error"):
-            summary = f"a model in Ollama's cloud does not answer: {excerpt(_said(text), 120)}"
-            return Finding(summary, (shown, off) if off else (shown,))
+            error = _error(text)
+            summary = f"a model in Ollama's cloud does not answer: {excerpt(error, 120)}"
+            step = _SIGN_IN if SIGN_IN in text else _CLOUD_OFF if "disabled" in error else _CLOUD_BUSY
+            return Finding(summary, (shown, off) if off else (shown,), steps=(step,))
     return None
 
 
-def _said(text: str) -> str:
+def _error(text: str) -> str:
     """`unauthorized` out of the body that also says where to sign in."""
     found = re.search(r'"error":\s*"([^"]*)"', text)
     return found[1] if found else text
 
 
 def _cloud_off(case: HostEvidence) -> Evidence | None:
-    said = [hit for hit in case.log_hits if hit.signature.id == "cloud-off"]
-    if said and said[-1].groups["off"] == "true":
+    lines = [hit for hit in case.log_hits if hit.signature.id == "cloud-off"]
+    if lines and lines[-1].groups["off"] == "true":
         return Evidence("server log", "Ollama cloud disabled: true")
     if case.environ.get("OLLAMA_NO_CLOUD", "") in GO_TRUE:
         return Evidence("environment", f"OLLAMA_NO_CLOUD={case.environ['OLLAMA_NO_CLOUD']}")
@@ -111,16 +117,16 @@ def _answered(case: HostEvidence) -> Iterator[tuple[Evidence, str]]:
 
 
 def capability_400(case: HostEvidence) -> Finding | None:
-    """A model was asked for something that it cannot do.
+    """A request needs a capability that the model does not have.
 
-    Not every model chats, thinks, calls tools or makes embeddings; the server says so and is well.
+    Not every model chats, thinks, calls tools or makes embeddings. The server reports that, and is healthy.
 
     Signals:
     - 400 `"x" does not support chat`, `generate`, `tools` or `thinking`
 
     Not to be confused with:
-    - an embedding model that refuses to generate: it is not made for it, and nothing is wrong.
-    - pull-partial-corrupt: weights that are gone or not readable bring the same 400 for a model that could.
+    - an embedding model that refuses to generate: it is not made for that, and nothing is wrong.
+    - pull-partial-corrupt: missing or unreadable weights cause the same 400 for a model that has the capability.
     - model-not-found: 404.
 
     Sources:
@@ -134,7 +140,7 @@ def capability_400(case: HostEvidence) -> Finding | None:
         if _embeds(case, name or text) or _damaged(case, name):
             return None
         return Finding(
-            f"a model cannot do what it was asked for: {excerpt(text, 120)}",
+            f"a request needs a capability that the model lacks: {excerpt(text, 120)}",
             (shown,),
             Confidence.LIKELY,
             {"model": name} if name else {},
@@ -145,8 +151,8 @@ def capability_400(case: HostEvidence) -> Finding | None:
 def _embeds(case: HostEvidence, name: str) -> bool:
     """Made for embeddings, by what /api/tags says of it, or by its name."""
     rows = [row for e in case.seen.exchanges if e.path == "/api/tags" for row in _rows(e.body)]
-    said = next((json.dumps(row).lower() for row in rows if row.get("name") == name), name.lower())
-    return any(word in said for word in EMBEDDING) and '"completion"' not in said
+    described = next((json.dumps(row).lower() for row in rows if row.get("name") == name), name.lower())
+    return any(word in described for word in EMBEDDING) and '"completion"' not in described
 
 
 def _rows(body: str) -> list[dict[str, object]]:
@@ -164,15 +170,24 @@ def _damaged(case: HostEvidence, name: str) -> bool:
     return False
 
 
+_SIGN_IN = Step("Sign the server in: this prints an address to open in a browser.", "{ollama} signin")
+_CLOUD_OFF = Step(
+    "Use a local model, or enable the cloud with `ollama_no_cloud: false` in the inventory; then apply.", "{up}"
+)
+_CLOUD_BUSY = Step("Wait and try again, and check the usage of your plan at https://ollama.com/settings.")
+_SIMILAR = (
+    Step("If the name is wrong, correct it in `ollama_models`: the server has {like}.", "{ollama} list"),
+    Step("Then apply, which pulls what is missing.", "{up}", Automate.ASK, "apply"),
+)
+
 RULES = (
     Rule(
         model_not_found,
         Severity.ERROR,
         steps=(
-            Step("Pull it, as the inventory promises.", "{up}", Automate.ASK, "apply"),
+            Step("Pull it, as the inventory configures it.", "{up}", Automate.ASK, "apply"),
             Step(
-                "If the name is wrong, correct it under `ollama_models`; `ollama list` shows what is there.",
-                "{ollama} list",
+                "If the name is wrong, correct it in `ollama_models`. This lists what the server has.", "{ollama} list"
             ),
         ),
         explains=("model-missing",),
@@ -182,11 +197,9 @@ RULES = (
         cloud_model_error,
         Severity.ERROR,
         steps=(
-            Step("Sign the server in, as its user.", "{ollama} signin"),
-            Step(
-                "Where the cloud is switched off (`ollama_no_cloud`), use a local model, or switch it on; then", "{up}"
-            ),
-            Step("Where the cloud is busy or the plan is used up: wait, or see ollama.com."),
+            _SIGN_IN,
+            replace(_CLOUD_OFF, text=f"If the cloud is disabled: {_CLOUD_OFF.text}"),
+            replace(_CLOUD_BUSY, text=f"If the cloud is busy: {_CLOUD_BUSY.text}"),
         ),
         explains=("overloaded", "degraded", "queue-full-503"),
     ),
@@ -195,13 +208,13 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step(
-                "See what it can do.",
+                "Check which capabilities it has.",
                 'curl -s http://127.0.0.1:{port}/api/show -d \'{"model": "{model}"}\'',
-                unknown="See what it can do: `ollama show` with its name lists its capabilities.",
+                unknown="Check which capabilities it has: `ollama show` with its name lists them.",
             ),
-            Step("Choose another model for that in the client."),
+            Step("Choose a model with that capability in the client."),
         ),
         needs=("store.txt",),
-        question="Does a client of {host} say `does not support chat`, `tools` or `thinking`, and for which model?",
+        question="Does a client of {host} report `does not support chat`, `tools` or `thinking`, and for which model?",
     ),
 )

@@ -1,4 +1,4 @@
-"""Between client and server: refused hosts and origins, and what a proxy makes of an answer."""
+"""Between client and server: refused hosts and origins, and proxies that fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.health.probe import error_text, went_well
 from reaper_ops.core.health.report import Evidence
 
-LATE = frozenset({504, 524})
+CLOUDFLARES = 524
+LATE = frozenset({504, CLOUDFLARES})
 MOVED = frozenset({400, 404, 405, 301, 302, 307, 308})
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
@@ -34,17 +35,17 @@ def _answers(case: HostEvidence) -> bool:
 
 
 def host_header_403(case: HostEvidence) -> Finding | None:
-    """A server on a loopback address refuses the Host header that a proxy passed on.
+    """A server on a loopback address refuses the Host header that a proxy passes on.
 
-    Ollama accepts there only loopback names, private addresses, its own host name and `.local`, `.internal`,
-    `.localhost`, as a guard against DNS rebinding. A server on another address does not look at Host.
+    As a protection against DNS rebinding, Ollama then accepts only loopback names, private addresses, its own host name
+    and names in `.local`, `.internal` and `.localhost`. A server on another address does not check Host.
 
     Signals:
-    - `403 Forbidden` with an empty body through nginx, ngrok, cloudflared or tailscale serve; the direct way works
+    - `403 Forbidden` with an empty body through nginx, ngrok, cloudflared or tailscale serve; direct requests work
 
     Not to be confused with:
-    - cors-origin-403: only with an Origin header; here a plain request without one is refused.
-    - a 403 with a page or a text: the proxy's own.
+    - cors-origin-403: only requests with an Origin header are refused; here, those without one are, too.
+    - a 403 with a page or a text: it is the proxy's own.
 
     Sources:
     - https://github.com/ollama/ollama/issues/3269
@@ -58,24 +59,23 @@ def host_header_403(case: HostEvidence) -> Finding | None:
     foreign = case.traces.asked.get("host", ())
     proof = tuple(Evidence("on the host, with a foreign Host", heard(e).text) for e in foreign if e.status == 403)
     sure = _answers(case) and bool(proof)
-    summary = "the server refuses the Host header that it is sent, because it listens on loopback"
-    return Finding(
-        summary, (*verdict.evidence, *_shown(case), *proof), Confidence.CERTAIN if sure else Confidence.LIKELY
-    )
+    summary = "the server listens on loopback, so it refuses the Host header that the proxy passes on"
+    evidence = (*verdict.evidence, *_shown(case), *proof)
+    return Finding(summary, evidence, Confidence.CERTAIN if sure else Confidence.LIKELY)
 
 
 def cors_origin_403(case: HostEvidence) -> Finding | None:
-    """A page in a browser is refused, because its origin is not on the server's list.
+    """The server refuses a web page, because its origin is not on the server's list.
 
-    The list holds localhost, 127.0.0.1, 0.0.0.0 with any port, and app, file, tauri and vscode pages; more through
-    `OLLAMA_ORIGINS`. `Origin: null` is only allowed by `*`.
+    The list has localhost, 127.0.0.1 and 0.0.0.0 with any port, and app, file, tauri and vscode pages; `OLLAMA_ORIGINS`
+    adds more. Only `*` allows `Origin: null`.
 
     Signals:
     - `blocked by CORS policy` in the browser; 403 with an empty body for extensions and web views
     - `[GIN] ... | 403 | ... | OPTIONS "/api/chat"` in the log
 
     Not to be confused with:
-    - host-header-403: refused without any Origin too.
+    - host-header-403: requests without an Origin are refused, too.
     - a page that nobody knows: then the refusal is the protection at work.
 
     Sources:
@@ -90,29 +90,31 @@ def cors_origin_403(case: HostEvidence) -> Finding | None:
     times = f"{len(refused)} times" if len(refused) > 1 else "once"
     clients = ", ".join(sorted({hit.groups["client"] for hit in refused})[:3])
     allowed = Evidence("environment", f"OLLAMA_ORIGINS={origins}" if origins else "OLLAMA_ORIGINS is not set")
-    summary = f"a page in a browser was refused {times}, from {clients}; its origin is not on the server's list"
+    summary = (
+        f"the server refused a web page {times}, in a browser on {clients}: its origin is not on the server's list"
+    )
     return Finding(summary, (Evidence("server log", excerpt(refused[-1].line)), allowed), Confidence.POSSIBLE)
 
 
 def _preflights(case: HostEvidence) -> list[Hit]:
-    """Browsers ask with OPTIONS first; those that the present run refused."""
+    """Browsers send OPTIONS first; those that the present run refused."""
     log = signatures.last_run(case.facts.journal if case.facts else None)
     asked = (signatures.only("request-served", line) for line in log.splitlines() if "| OPTIONS " in line)
     return [hit for hit in asked if hit is not None and hit.groups["status"] == "403"]
 
 
 def proxy_502(case: HostEvidence) -> Finding | None:
-    """A proxy answers that it cannot reach the Ollama behind it.
+    """A proxy reports that it cannot reach the Ollama behind it.
 
-    The server is down, or the proxy asks at a wrong place: `localhost` that is IPv6 first, a container's name of
-    another network, an old port.
+    The server is down, or the proxy has the wrong upstream address: `localhost` that means IPv6 first, the name of a
+    container in another network, an old port. On RHEL and its relatives, SELinux may forbid the connection.
 
     Signals:
     - `502 Bad Gateway`, with the proxy's own page and Server header
 
     Not to be confused with:
-    - cloud-model-error: Ollama itself says 502 about its cloud, as JSON with `error`.
-    - proxy-504-timeout: it was reached, and took too long.
+    - cloud-model-error: Ollama itself answers 502 about its cloud, as JSON with `error`.
+    - proxy-504-timeout: the proxy reached Ollama, which took too long.
 
     Sources:
     - https://github.com/BerriAI/litellm/issues/8510
@@ -123,29 +125,29 @@ def proxy_502(case: HostEvidence) -> Finding | None:
         return None
     shown = (*verdict.evidence, *_shown(case))
     if _answers(case):
-        summary = "the proxy does not reach Ollama, which answers on its host: the proxy asks at a wrong place"
-        return Finding(summary, shown)
+        summary = "the proxy cannot reach Ollama, although Ollama answers on its host"
+        return Finding(summary, shown, steps=_UPSTREAM)
     direct = _direct(case)
     below = (memory.down_by_memory(case) or service.down(case)) if direct and direct.error == "refused" else None
     if below is not None:
-        told = tuple(line for line in below.evidence if line not in verdict.evidence)
+        more = tuple(line for line in below.evidence if line not in verdict.evidence)
         steps = (_START,) if below.cause == "service-not-running" else None
-        return Finding(f"the proxy does not reach Ollama: {below.summary}", (*shown, *told), steps=steps)
-    also = ", which does not answer on its host either" if direct else ""
-    return Finding(f"the proxy does not reach Ollama{also}", shown)
+        return Finding(f"the proxy cannot reach Ollama: {below.summary}", (*shown, *more), steps=steps)
+    also = ", which does not answer on its host either" if direct and not direct.status else ""
+    return Finding(f"the proxy cannot reach Ollama{also}", shown)
 
 
 def proxy_504_timeout(case: HostEvidence) -> Finding | None:
-    """A proxy gives up before Ollama's first byte.
+    """A proxy gives up before Ollama sends its first byte.
 
-    While a model is loaded, or a long prompt read, no byte comes. nginx waits 60 seconds for one, Cloudflare 100
-    (and then says 524).
+    Ollama sends nothing while it loads a model or reads a long prompt. nginx waits 60 seconds for the first byte,
+    Cloudflare 100 (and then answers 524).
 
     Signals:
-    - `504 Gateway Time-out` after the same time each time; streams that arrive in one lump
+    - `504 Gateway Time-out`, always after the same time; streams that arrive all at once
 
     Not to be confused with:
-    - proxy-502: the proxy was not let in at all.
+    - proxy-502: the proxy could not connect at all.
     - load-timeout: Ollama itself gave up, with 500 and a text.
 
     Sources:
@@ -159,22 +161,24 @@ def proxy_504_timeout(case: HostEvidence) -> Finding | None:
     shown = verdict.evidence if verdict else (heard(late[0]),)
     waited = next((e.elapsed_ms for e in late if e.elapsed_ms >= 1000), 0.0)
     after = f" after {waited / 1000:.0f} s" if waited else ""
-    also = ", while Ollama answers on its host" if _answers(case) else ""
-    return Finding(f"a proxy gave up waiting for Ollama{after}{also}", (*shown, *_shown(case)))
+    also = ", although Ollama answers on its host" if _answers(case) else ""
+    steps = _CLOUDFLARE if any(e.status == CLOUDFLARES for e in late) else None
+    return Finding(f"a proxy gave up waiting for Ollama{after}{also}", (*shown, *_shown(case)), steps=steps)
 
 
 def proxy_400_404_path(case: HostEvidence) -> Finding | None:
-    """A proxy changes the path, or sends to another place, so requests do not arrive as they were sent.
+    """A proxy changes paths or redirects, so requests do not arrive as clients send them.
 
-    A rewritten prefix, a base URL with `/api` or `/v1` twice, a redirect to https that makes a GET of a POST.
+    Examples are a rewritten prefix, a base URL that repeats `/api` or `/v1`, and a redirect to https that turns POST
+    into GET.
 
     Signals:
-    - 400, 404 or 405 through the proxy, while `/api/version` works directly
+    - 400, 404 or 405 through the proxy, although `/api/version` works directly
     - no `[GIN]` line for the request in Ollama's log
 
     Not to be confused with:
     - model-not-found: 404 as JSON, which names the model.
-    - wrong-service-on-port: another program, and no Ollama behind it.
+    - wrong-service-on-port: another program answers, with no Ollama behind it.
 
     Sources:
     - https://github.com/ollama/ollama/issues/6712
@@ -188,11 +192,26 @@ def proxy_400_404_path(case: HostEvidence) -> Finding | None:
         return None
     if case.settings.ollama_base_url is None:
         return None
-    summary = f"Ollama answers on its host; at {case.seen.url} {failed.path} is answered with HTTP {failed.status}"
+    summary = f"Ollama answers on its host, but {case.seen.url} answers {failed.path} with HTTP {failed.status}"
     return Finding(summary, (heard(failed), *_shown(case)), Confidence.LIKELY)
 
 
-_START = Step("Start the server behind the proxy, now and at boot.", "{start}", Automate.SAFE, "start")
+_START = Step("Start the server behind the proxy.", "{start}", Automate.SAFE, "start")
+_UPSTREAM = (
+    Step(
+        "Read why the proxy cannot connect, in its error log (here: nginx).", "sudo tail -n 50 /var/log/nginx/error.log"
+    ),
+    Step("Correct the upstream address: in nginx `proxy_pass http://127.0.0.1:{port};`, not `localhost`."),
+    Step(
+        "If the log has `Permission denied`, SELinux forbids it: allow nginx to connect.",
+        "sudo setsebool -P httpd_can_network_connect 1",
+    ),
+)
+_KEEP_LOADED = Step("Keep models loaded: set a longer `ollama_keep_alive` in the inventory, then apply.", "{up}")
+_CLOUDFLARE = (
+    Step("Cloudflare waits 100 seconds for the first byte: have clients stream, and send shorter prompts."),
+    _KEEP_LOADED,
+)
 
 RULES = (
     Rule(
@@ -200,10 +219,14 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "nginx: send a Host that it accepts, `proxy_set_header Host localhost:{port};` in the location; then",
+                "In nginx, send a Host header that Ollama accepts: `proxy_set_header Host localhost:{port};` in the "
+                "location. Then reload it.",
                 "sudo nginx -t && sudo nginx -s reload",
             ),
-            Step("ngrok: `--host-header=localhost:{port}`; cloudflared: `--http-host-header=localhost:{port}`."),
+            Step(
+                "For other proxies: ngrok `--host-header=localhost:{port}`, cloudflared "
+                "`--http-host-header=localhost:{port}`, Caddy `header_up Host localhost:{port}`."
+            ),
         ),
         explains=("http-error",),
     ),
@@ -211,19 +234,18 @@ RULES = (
         cors_origin_403,
         Severity.WARNING,
         steps=(
-            Step("If the page is yours, name its origin under `ollama_origins` in the inventory; then", "{up}"),
-            Step("Leave `*` alone where others can reach the server: any page could then use it."),
+            Step("If the page is yours, add its origin to `ollama_origins` in the inventory, then apply.", "{up}"),
+            Step("Do not allow `*` where others can reach the server: any web page could then use it."),
         ),
         needs=("journal.log",),
-        question="Does a browser say `blocked by CORS policy`, and which origin does it name, for {host}?",
+        question="Does a browser report `blocked by CORS policy` for {host}, and for which origin?",
     ),
     Rule(
         proxy_502,
         Severity.ERROR,
         steps=(
-            Step("See whether Ollama answers on its host.", "curl -s http://127.0.0.1:{port}/api/version"),
-            Step("If so, let the proxy ask there: nginx `proxy_pass http://127.0.0.1:{port};`, not `localhost`."),
-            Step("Read the proxy's error log.", "sudo tail -n 50 /var/log/nginx/error.log"),
+            Step("Check whether Ollama answers on its host.", "curl -s http://127.0.0.1:{port}/api/version"),
+            *_UPSTREAM,
         ),
         explains=("http-error",),
     ),
@@ -232,10 +254,11 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "nginx: wait longer, and pass bytes on at once: `proxy_read_timeout 600s; proxy_buffering off;`; then",
+                "In nginx, wait longer and do not buffer: `proxy_read_timeout 600s; proxy_buffering off;`. Then reload "
+                "it.",
                 "sudo nginx -t && sudo nginx -s reload",
             ),
-            Step("Keep models loaded: a longer `ollama_keep_alive` in the inventory; then", "{up}"),
+            _KEEP_LOADED,
         ),
         explains=("http-error", "degraded", "client-timeout-too-short"),
     ),
@@ -243,8 +266,10 @@ RULES = (
         proxy_400_404_path,
         Severity.ERROR,
         steps=(
-            Step("Pass paths on unchanged: nginx `proxy_pass http://127.0.0.1:{port};`, without a path behind it."),
-            Step("Or correct `ollama_base_url`: no `/api` and no `/v1` at its end, `https` where the proxy redirects."),
+            Step("Have the proxy keep paths: in nginx `proxy_pass http://127.0.0.1:{port};`, with nothing after it."),
+            Step(
+                "Or correct `ollama_base_url`: without `/api` or `/v1` at its end, and `https` if the proxy redirects."
+            ),
         ),
         explains=("http-error",),
     ),
