@@ -1,4 +1,4 @@
-"""Loads that somebody gives up: the server after five minutes without progress, the client before it is done."""
+"""Loads that end early: the server gives up after five minutes without progress, or the client leaves."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SHORTEST = 5.0
 
 
 def load_timeout(case: HostEvidence) -> Finding | None:
-    """The load of a model stood still for too long, and the server gave it up.
+    """The load of a model made no progress, and the server gave up.
 
-    Without progress for five minutes (`OLLAMA_LOAD_TIMEOUT`) a load ends. The usual reason is a slow store: network
-    file systems, hard disks, cloud volumes.
+    A load ends after five minutes without progress (`OLLAMA_LOAD_TIMEOUT`). The usual reason is a slow store: a network
+    file system, a hard disk or a cloud volume.
 
     Signals:
     - `500 timed out waiting for llama runner to start - progress 0.00 -`, after about 300 s
     - from Ollama 0.30 on `timed out waiting for llama-server to start`
-    - `gpu VRAM usage didn't recover within timeout` is only what follows
+    - `gpu VRAM usage didn't recover within timeout` is only a consequence
 
     Not to be confused with:
-    - client-timeout-too-short: the text then ends in `context canceled`, and the client had left.
+    - client-timeout-too-short: the text ends in `context canceled`, and the client had left.
 
     Sources:
     - https://github.com/ollama/ollama/issues/8470
@@ -44,10 +44,12 @@ def load_timeout(case: HostEvidence) -> Finding | None:
         return None
     shown = heard(answers[-1]) if answers else Evidence("server log", excerpt(found.late[-1], 200))
     where = _store(case)
-    slow = f" from {where.fstype}" if where is not None and where.fstype.startswith(REMOTE) else ""
+    remote = where if where is not None and where.fstype.startswith(REMOTE) else None
+    slow = f"; its store is on {remote.fstype}" if remote else ""
     return Finding(
-        f"a model did not get loaded in time{slow}",
-        (shown, *((Evidence("findmnt", f"{where.target} {where.fstype} {where.source}"),) if where else ())),
+        f"the server gave up loading a model, because the load made no progress{slow}",
+        (shown, *((Evidence("findmnt", f"{remote.target} {remote.fstype} {remote.source}"),) if remote else ())),
+        steps=_IN_CONTAINER if case.settings.ollama_runtime == "docker" else None,
     )
 
 
@@ -56,17 +58,25 @@ def _is_late(text: str) -> bool:
 
 
 def _store(case: HostEvidence) -> Mount | None:
-    """The mount that holds the models: the longest target that is a parent."""
-    path = case.models_dir.rstrip("/") + "/"
+    """The mount of the host that holds the models: the longest target that is a parent."""
+    path = (_on_host(case) or case.models_dir).rstrip("/") + "/"
     over = [m for m in case.traces.mounts or () if path.startswith(m.target.rstrip("/") + "/")]
     return max(over, key=lambda mount: len(mount.target), default=None)
 
 
-def client_timeout_too_short(case: HostEvidence) -> Finding | None:
-    """Clients give up before the answer is there, and so a load never ends.
+def _on_host(case: HostEvidence) -> str:
+    """The bind mount behind the container's model directory; empty without one."""
+    mounts = [mount for box in case.traces.containers or () if box.name == "ollama" for mount in box.mounts]
+    inside = [m for m in mounts if f"{case.models_dir}/".startswith(f"{m.target}/") and m.source.startswith("/")]
+    outer = max(inside, key=lambda mount: len(mount.target), default=None)
+    return outer.source + case.models_dir.removeprefix(outer.target) if outer else ""
 
-    A client that leaves while a model is loaded takes the load with it. The next try begins anew, and leaves as early.
-    Proxies with a short read time-out do the same.
+
+def client_timeout_too_short(case: HostEvidence) -> Finding | None:
+    """Clients give up before the answer is complete, so a load never ends.
+
+    When a client disconnects while a model loads, the server aborts the load. The next attempt starts again, and the
+    client leaves as early. Proxies with a short read timeout do the same.
 
     Signals:
     - "timeout" in the client; the model never appears in /api/ps
@@ -74,8 +84,8 @@ def client_timeout_too_short(case: HostEvidence) -> Finding | None:
     - `[GIN] ... | 499 |` with the same duration each time
 
     Not to be confused with:
-    - load-timeout: there the server gave up, after minutes.
-    - a person who stops an answer: then durations of the 499 differ, and it happens once.
+    - load-timeout: the server gave up, after minutes.
+    - a person who stops an answer: the durations of the 499 lines differ.
 
     Sources:
     - https://github.com/ollama/ollama/issues/7408
@@ -88,10 +98,10 @@ def client_timeout_too_short(case: HostEvidence) -> Finding | None:
         return None
     waited = sorted(row.seconds for row in timer or gone)
     after = f" after {waited[len(waited) // 2]:.3g} s" if waited else ""
-    what = f"{len(found.left)} loads were given up" if len(found.left) > 1 else f"{len(timer)} requests were given up"
+    what = f"{len(found.left)} loads were aborted" if len(found.left) > 1 else f"{len(timer)} requests were aborted"
     lines = [*found.left[-1:], *(row.line for row in (timer or gone)[-2:])]
     return Finding(
-        f"{what} because the client left{after}",
+        f"{what} because the client disconnected{after}",
         tuple(Evidence("server log", excerpt(line, 200)) for line in lines),
         Confidence.CERTAIN if found.left and timer else Confidence.LIKELY,
         values={"clients": ", ".join(sorted({row.client for row in gone})[:6]) or "the clients"},
@@ -99,7 +109,7 @@ def client_timeout_too_short(case: HostEvidence) -> Finding | None:
 
 
 def _timer(gone: Sequence[Served]) -> list[Served]:
-    """Those that left after the same time, as a clock does and a person does not."""
+    """Those that left after the same time, as a timeout does and a person does not."""
     best: list[Served] = []
     for row in gone:
         alike = [other for other in gone if abs(other.seconds - row.seconds) <= 0.02 * row.seconds]
@@ -108,18 +118,30 @@ def _timer(gone: Sequence[Served]) -> list[Served]:
     return best
 
 
+_MORE_TIME = Step("Allow more time: set `ollama_load_timeout: 30m` in the inventory, then apply it.", "{up}")
+_LOCAL = Step("Put the models on a local SSD: set `ollama_models_dir` in the inventory, then apply it.", "{up}")
+_IN_CONTAINER = (
+    _MORE_TIME,
+    Step(
+        "Measure how fast the store is.",
+        "docker exec ollama find {models_dir}/blobs -name 'sha256-*' -size +1G "
+        "-exec dd if={} of=/dev/null bs=16M count=64 iflag=direct ';' -quit",
+    ),
+    _LOCAL,
+)
+
 RULES = (
     Rule(
         load_timeout,
         Severity.ERROR,
         steps=(
-            Step("Give it more time: `ollama_load_timeout: 30m` in the inventory, then apply it.", "{up}"),
+            _MORE_TIME,
             Step(
-                "Look how fast the store is.",
+                "Measure how fast the store is.",
                 "sudo find {models_dir}/blobs -name 'sha256-*' -size +1G "
                 "-exec dd if={} of=/dev/null bs=16M count=64 iflag=direct ';' -quit",
             ),
-            Step("Put the models on a local SSD: set `ollama_models_dir`, then apply it.", "{up}"),
+            _LOCAL,
         ),
         explains=("degraded",),
         needs=("journal.log", "mounts.txt"),
@@ -129,8 +151,8 @@ RULES = (
         client_timeout_too_short,
         Severity.WARNING,
         steps=(
-            Step("Raise the time-out of {clients}, and of proxies in between, above the time of a load."),
-            Step("Keep models loaded: `ollama_keep_alive: 24h` in the inventory, then apply it.", "{up}"),
+            Step("Raise the timeout of {clients}, and of the proxies in between, above the time of a load."),
+            Step("Keep models loaded: set `ollama_keep_alive: 24h` in the inventory, then apply it.", "{up}"),
         ),
         needs=("journal.log",),
         verify="{recent_log} | grep -c -e 'connection closed before' -e '| 499 |'",

@@ -1,6 +1,8 @@
-"""Models that are loaded again and again: after idleness, for another context, for another model."""
+"""Models that are loaded again and again: after idle time, for another context, for another model."""
 
 from __future__ import annotations
+
+import re
 
 from reaper_ops.core.doctor import timing
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
@@ -19,15 +21,21 @@ def run(case: HostEvidence) -> History:
 
 
 def keep_alive(case: HostEvidence) -> float | None:
-    """Seconds that an idle model stays, None for ever."""
+    """Seconds that an idle model stays loaded; None without end."""
     return history.kept(case.environ.get("OLLAMA_KEEP_ALIVE") or case.settings.ollama_keep_alive)
 
 
-def cold_start_unload(case: HostEvidence) -> Finding | None:
-    """The model is unloaded when idle, and each first answer waits for its load.
+def slots(case: HostEvidence) -> int:
+    """How many requests one model answers at once."""
+    written = case.environ.get("OLLAMA_NUM_PARALLEL", "")
+    return int(written) if re.fullmatch(r"[1-9][0-9]{0,4}", written) else case.settings.ollama_num_parallel or 1
 
-    An idle model leaves memory after five minutes, unless keep-alive says otherwise; the next request loads it again.
-    Ten seconds are usual, minutes where its file is no longer in the page cache.
+
+def cold_start_unload(case: HostEvidence) -> Finding | None:
+    """The model is unloaded when idle, and the next answer waits until it is loaded again.
+
+    An idle model leaves memory after five minutes, unless keep-alive is set otherwise. The next request loads it again:
+    usually in ten seconds, in minutes where its file is no longer in the page cache.
 
     Signals:
     - the first token takes 10 to 270 s after a pause; then answers are fast
@@ -35,8 +43,8 @@ def cold_start_unload(case: HostEvidence) -> Finding | None:
     - /api/ps is empty before the request
 
     Not to be confused with:
-    - context-reload-thrash: there the model is loaded again although it was not idle, with another context.
-    - model-swap-thrash: there another model took its place.
+    - context-reload-thrash: the model is loaded again with another context, although it was not idle.
+    - model-swap-thrash: another model took its place.
 
     Sources:
     - https://github.com/ollama/ollama/issues/4340
@@ -49,10 +57,10 @@ def _measured_start(case: HostEvidence) -> Finding | None:
     first = timing.at_start(case.traces.timings or ())
     if first is None or first.load < MEASURED or first.load < first.total / 2:
         return None
-    said = f"{first.model}: load {first.load:.1f} s of {first.total:.1f} s"
+    share = f"{first.model}: load {first.load:.1f} s of {first.total:.1f} s"
     return Finding(
-        f"a cold answer of {first.model} waits {first.load:.0f} s for the load of the model",
-        (Evidence("POST /api/generate", said),),
+        f"the first answer of {first.model} waits {first.load:.0f} s until the model is loaded",
+        (Evidence("POST /api/generate", share),),
         values={"model": first.model},
     )
 
@@ -71,7 +79,7 @@ def _logged_starts(case: HostEvidence) -> Finding | None:
         return None
     took = max(load.seconds or 0 for load in slow)
     return Finding(
-        f"a model was loaded again {len(slow)} times after it had been idle, each time up to {took:.0f} s",
+        f"a model was loaded again {len(slow)} times after it had been idle; each load took up to {took:.0f} s",
         (
             *(Evidence("server log", load.shown) for load in slow[-2:]),
             Evidence("keep-alive", f"{idle:.0f} s"),
@@ -81,18 +89,18 @@ def _logged_starts(case: HostEvidence) -> Finding | None:
 
 
 def context_reload_thrash(case: HostEvidence) -> Finding | None:
-    """Clients ask for different contexts, and each change loads the model anew.
+    """Clients ask for different contexts, and each change loads the model again.
 
-    A model in memory has one context. A request with another `num_ctx` (or `num_gpu`, `num_batch`) ends it and loads
-    it again; keep-alive does not help.
+    A loaded model has one context size. A request with another `num_ctx` (or `num_gpu`, `num_batch`) unloads it and
+    loads it again; keep-alive does not help.
 
     Signals:
     - "the model unloads despite keep_alive -1"
-    - `load_duration` is high for clients in turn; `context_length` of /api/ps goes to and fro
+    - `load_duration` is high when clients alternate; `context_length` of /api/ps changes back and forth
 
     Not to be confused with:
-    - cold-start-unload: there the model had been idle for as long as keep-alive.
-    - model-swap-thrash: there a different model was loaded in between, and the context is the same.
+    - cold-start-unload: the model had been idle for as long as keep-alive.
+    - model-swap-thrash: a different model was loaded in between, and the context is the same.
     - a load that failed and was repeated with a smaller context: the context does not come back.
 
     Sources:
@@ -104,7 +112,7 @@ def context_reload_thrash(case: HostEvidence) -> Finding | None:
     for model in dict.fromkeys(load.model for _, load in pairs):
         changes = [(before.context, load.context) for before, load in pairs if load.model == model]
         if any((after, before) in changes for before, after in changes):
-            return _reloads(found, [load for _, load in pairs if load.model == model])
+            return _reloads(case, found, [load for _, load in pairs if load.model == model])
     return None
 
 
@@ -112,35 +120,37 @@ def _other_context(before: LoggedLoad, load: LoggedLoad) -> bool:
     return before.context is not None and load.context is not None and before.context != load.context
 
 
-def _reloads(found: History, loads: list[LoggedLoad]) -> Finding:
-    sizes = sorted({load.context or 0 for load in loads})
+def _reloads(case: HostEvidence, found: History, loads: list[LoggedLoad]) -> Finding:
+    """The log has the context of all slots together, a setting that of one."""
+    sizes = sorted({(load.context or 0) // slots(case) for load in loads})
     lost = sum(load.seconds or 0 for load in loads)
     clients = sorted({row.client for row in found.served})
     return Finding(
-        f"a model was loaded {len(loads)} times more for contexts of {' and '.join(map(str, sizes))} tokens in turn",
+        f"a model was loaded again {len(loads)} times, because requests alternate between contexts of"
+        f" {' and '.join(map(str, sizes))} tokens",
         (
             *(Evidence("server log", load.shown) for load in loads[-2:]),
             Evidence("server log", f"{lost:.1f} s of loading; clients: {', '.join(clients[:6]) or 'not logged'}"),
         ),
         Confidence.CERTAIN,
-        values={"context": str(sizes[-1]), "clients": ", ".join(clients[:6]) or "your clients"},
+        values={"context": str(sizes[-1]), "clients": ", ".join(clients[:6]) or "all clients"},
     )
 
 
 def model_swap_thrash(case: HostEvidence) -> Finding | None:
-    """Two models push each other out of memory.
+    """Two models evict each other from memory.
 
-    They do not fit together, or only one may be loaded; so calls that alternate between them load at every turn. Chat
-    beside embeddings is the usual pair.
+    They do not fit together, or only one may be loaded. Requests that alternate between them then load a model each
+    time. Chat and embeddings are the usual pair.
 
     Signals:
-    - every call is slow when two models are used in turn, and fast with one of them alone
-    - names in /api/ps alternate; `load_duration` is above 0 on most calls
+    - every request is slow when two models alternate, and fast with only one of them
+    - names in /api/ps alternate; `load_duration` is above 0 on most requests
     - `predicted to exceed available memory, evicting`
 
     Not to be confused with:
     - context-reload-thrash: the same model is loaded again, with another context.
-    - models-overcommitted: there a load fails, or the kernel kills.
+    - models-overcommitted: a load fails, or the kernel kills a process.
 
     Sources:
     - https://github.com/ollama/ollama/issues/13227
@@ -160,12 +170,13 @@ def model_swap_thrash(case: HostEvidence) -> Finding | None:
     why = found.evictions[-1] if found.evictions else "OLLAMA_MAX_LOADED_MODELS=1" if limited else ""
     lost = sum(load.seconds or 0 for _, load in turns)
     return Finding(
-        f"models push each other out of memory: {len(turns)} loads in turn, {lost:.0f} s of waiting",
+        f"models evict each other from memory: {len(turns)} alternating loads took {lost:.0f} s",
         (
             *(Evidence("server log", load.shown) for _, load in turns[-2:]),
             *((Evidence("server log" if found.evictions else "environment", excerpt(why, 160)),) if why else ()),
         ),
         Confidence.CERTAIN if found.evictions else Confidence.LIKELY if limited else Confidence.POSSIBLE,
+        steps=(_SMALLER, _APART) if found.evictions and not limited else (_MORE_MODELS, _SMALLER, _APART),
     )
 
 
@@ -173,6 +184,10 @@ def between(loads: tuple[LoggedLoad, ...], before: LoggedLoad, load: LoggedLoad)
     first, last = loads.index(before), loads.index(load)
     return any(other.model != load.model and other.ended != "failed" for other in loads[first + 1 : last])
 
+
+_MORE_MODELS = Step("If memory allows, raise `ollama_max_loaded_models` in the inventory, then apply it.", "{up}")
+_SMALLER = Step("Make the models smaller: lower `ollama_context_length`, or use a smaller quantization.", "{up}")
+_APART = Step('Or separate them: run embeddings on the CPU (`"options": {"num_gpu": 0}`), or on another host.')
 
 RULES = (
     Rule(
@@ -183,12 +198,12 @@ RULES = (
                 "Keep idle models loaded: set `ollama_keep_alive: 24h` (or -1) in the inventory, then apply it.", "{up}"
             ),
             Step(
-                "Load the model now, and after each start, before somebody asks.",
+                "Load the model now, and after each start of the server.",
                 'curl http://127.0.0.1:{port}/api/generate -d \'{"model": "{model}", "keep_alive": -1}\'',
                 unknown="Load the models that must answer fast now and after each start, each with a request to "
                 "/api/generate that has no prompt and `keep_alive: -1`.",
             ),
-            Step("Where loading is slow by itself, put the models on a local SSD: set `ollama_models_dir`.", "{up}"),
+            Step("If the load itself is slow, put the models on a local SSD: set `ollama_models_dir`.", "{up}"),
         ),
         needs=("journal.log",),
         verify="reaper-ops doctor {source} -l {host} --slow --load",
@@ -197,9 +212,11 @@ RULES = (
         context_reload_thrash,
         Severity.WARNING,
         steps=(
-            Step("Take `num_ctx` out of the options that clients send ({clients})."),
-            Step("Set one for all: `ollama_context_length: {context}` in the inventory, then apply it.", "{up}"),
-            Step("For one model alone, write it into the model: a Modelfile with `PARAMETER num_ctx {context}`."),
+            Step("Remove `num_ctx` from the options that {clients} send."),
+            Step(
+                "Set one context for all: `ollama_context_length: {context}` in the inventory, then apply it.", "{up}"
+            ),
+            Step("Or set it in the model, with `PARAMETER num_ctx {context}` in its Modelfile."),
         ),
         needs=("journal.log",),
         verify="{recent_log} | grep -c -e 'starting llama-server' -e 'starting runner' -e 'starting llama server'",
@@ -208,9 +225,9 @@ RULES = (
         model_swap_thrash,
         Severity.WARNING,
         steps=(
-            Step("Where memory allows, raise `ollama_max_loaded_models` in the inventory, then apply it.", "{up}"),
-            Step("Else make them smaller: a lower `ollama_context_length`, a smaller quantization.", "{up}"),
-            Step('Or part them: embeddings on the CPU (`"options": {"num_gpu": 0}`), or on another host.'),
+            _MORE_MODELS,
+            _SMALLER,
+            _APART,
         ),
         explains=("queue-full-503",),
         needs=("journal.log",),

@@ -1,4 +1,4 @@
-"""Processors that are held back: by heat or power, by a quota, by missing instructions."""
+"""Processors that are limited: by heat or power, by a quota, by missing instructions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ VIRTUAL = ("qemu", "kvm", "virtual")
 
 
 def thermal_or_power_throttle(case: HostEvidence) -> Finding | None:
-    """The GPU, or the CPU that computes, slows itself down, because of heat or of the power supply.
+    """The GPU, or the CPU that runs the models, throttles because of heat or of the power supply.
 
-    Cooling is not enough for the load, or the supply brakes the card. A power cap alone is how many cards work under
-    full load, and is no fault.
+    Cooling is too weak for the load, or the power supply slows the card. A power cap alone is normal for many cards
+    under full load.
 
     Signals:
     - tokens per second fall over minutes
@@ -31,7 +31,7 @@ def thermal_or_power_throttle(case: HostEvidence) -> Finding | None:
     - `Core temperature above threshold, cpu clock throttled` in the kernel log, again and again
 
     Not to be confused with:
-    - partial-cpu-offload: slow from the first token on, and the GPU stays cool.
+    - partial-cpu-offload: answers are slow from the first token on, and the GPU stays cool.
 
     Sources:
     - https://docs.nvidia.com/deploy/nvml-api/ (clock event reasons)
@@ -40,12 +40,12 @@ def thermal_or_power_throttle(case: HostEvidence) -> Finding | None:
         active = [name.rpartition(".")[2] for name in card.throttle if name.rpartition(".")[2] in HELD]
         if not active:
             continue
-        heat = f"{card.temperature} °C" if card.temperature is not None else "temperature not told"
+        heat = f"{card.temperature} °C" if card.temperature is not None else "temperature unknown"
         power = f", {card.power:.0f} of {card.power_limit:.0f} W" if card.power and card.power_limit else ""
         return Finding(
-            f"GPU {card.uuid} holds itself back because of {HELD[active[0]]}: {heat}{power}",
+            f"{card.uuid} throttles because of {HELD[active[0]]}: {heat}{power}",
             (Evidence("nvidia-smi", f"{', '.join(active)}: active; {heat}{power}"),),
-            steps=(_LOOK, _COOL),
+            steps=(_LOOK, _COOL if HELD[active[0]] == "heat" else _SUPPLY),
         )
     return _hot_cpu(case)
 
@@ -59,21 +59,21 @@ def _hot_cpu(case: HostEvidence) -> Finding | None:
     if last is None or int(last.groups.get("events", "0")) < OFTEN:
         return None
     return Finding(
-        f"the CPU slowed itself down {last.groups['events']} times because of heat",
+        f"the CPU throttled {last.groups['events']} times because of heat",
         (Evidence("kernel log", excerpt(last.line, 160)),),
         Confidence.LIKELY,
         steps=(
-            Step("Look at heat and clocks while it works.", "sensors; grep MHz /proc/cpuinfo"),
-            Step("Clean and cool the machine; see that its fans turn."),
+            Step("Read temperatures and clocks under load.", "sensors; grep MHz /proc/cpuinfo"),
+            Step("Clean the host, improve its cooling, and check that its fans turn."),
         ),
     )
 
 
 def cpu_quota_or_no_avx(case: HostEvidence) -> Finding | None:
-    """Models run on a CPU that may use few of its cores, or lacks the instructions for it.
+    """Models run on a CPU with a low quota, or on one that lacks AVX2.
 
-    A quota (`--cpus`, `CPUQuota=`) below the number of cores makes threads wait for each other: Ollama starts one for
-    each core all the same. Virtual machines of type kvm64 or qemu64 hide AVX2.
+    Ollama starts a thread for each core of the host. With a quota (`--cpus`, `CPUQuota=`) below that number the threads
+    wait for each other. Virtual machines with the CPU type kvm64 or qemu64 hide AVX2.
 
     Signals:
     - less than 1 token per second
@@ -81,8 +81,8 @@ def cpu_quota_or_no_avx(case: HostEvidence) -> Finding | None:
     - no `avx2` in /proc/cpuinfo
 
     Not to be confused with:
-    - gpu-not-used: a GPU is there, and should do the work.
-    - cpu-illegal-instruction: there the runner dies at once.
+    - gpu-not-used: the host has a GPU that should run the models.
+    - cpu-illegal-instruction: the runner crashes at once.
 
     Sources:
     - https://github.com/ollama/ollama/issues/10074
@@ -104,16 +104,15 @@ def _quota(case: HostEvidence) -> Finding | None:
     if limit is None or not cores or limit >= cores / 2:
         return None
     docker = case.settings.ollama_runtime == "docker"
-    where = "" if docker else ": raise `CPUQuota=`, or take it out"
-    command = "docker update --cpus {cores} ollama" if docker else "sudo systemctl edit ollama"
+    few = f"{limit:g} core{'' if limit == 1 else 's'}"
     return Finding(
-        f"the server may use {limit:g} of {cores} cores, and computes on the CPU",
-        (Evidence("docker inspect" if docker else "cgroup cpu.max", f"{limit:g} cores; the host has {cores}"),),
+        f"models run on the CPU, and the server may use only {limit:g} of {cores} cores",
+        (Evidence("docker inspect" if docker else "cgroup cpu.max", f"{few}; the host has {cores}"),),
         Confidence.LIKELY,
         {"cores": str(cores)},
         steps=(
-            Step(f"Give it more cores, up to {cores}{where}.", command),
-            Step(f'Or let it use as few threads as cores: `"options": {{"num_thread": {max(1, int(limit))}}}`.'),
+            _MORE_CORES[case.settings.ollama_runtime],
+            Step(f'Or send requests with fewer threads: `"options": {{"num_thread": {max(1, int(limit))}}}`.'),
         ),
     )
 
@@ -125,19 +124,25 @@ def _without_avx(case: HostEvidence) -> Finding | None:
     model = case.traces.cpu_model or "CPU"
     virtual = any(mark in model.lower() for mark in VIRTUAL)
     step = (
-        "Give the virtual machine the CPU type `host`, and start it anew."
+        "Give the virtual machine the CPU type `host`, and restart it."
         if virtual
         else "Use a host with a newer CPU or with a GPU; this one has no AVX2."
     )
     return Finding(
-        f"the CPU ({model}) shows no AVX2, without which answers are several times slower",
+        f"the CPU ({model}) has no AVX2; answers are several times slower without it",
         (Evidence("/proc/cpuinfo", f"{model}: no avx2{'' if 'avx' in flags else ', no avx'}"),),
         steps=(Step(step),),
     )
 
 
-_LOOK = Step("Look at heat, fans and power while it works.", "nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE")
-_COOL = Step("Clean and cool it; a lower power limit makes less heat, and stays steady.")
+_LOOK = Step("Read temperature, fans and power under load.", "nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE")
+_COOL = Step("Clean the card and improve its cooling. A lower power limit (`nvidia-smi -pl`) causes less heat.")
+_SUPPLY = Step("Check the power supply and the card's power cables; a lower power limit (`nvidia-smi -pl`) helps.")
+_MORE_CORES = {
+    "docker": Step("Give the container up to {cores} cores.", "docker update --cpus {cores} ollama"),
+    "systemd": Step("Raise or remove `CPUQuota=` of the unit.", "sudo systemctl edit ollama"),
+    "process": Step("Raise the CPU quota of the container or slice in which the server runs, up to {cores} cores."),
+}
 
 RULES = (
     Rule(
@@ -145,17 +150,16 @@ RULES = (
         Severity.WARNING,
         steps=(
             _LOOK,
-            Step("Where the CPU computes, look at its heat and clocks.", "sensors; grep MHz /proc/cpuinfo"),
+            Step("If models run on the CPU, read its temperatures and clocks.", "sensors; grep MHz /proc/cpuinfo"),
             _COOL,
         ),
-        verify="nvidia-smi -q -d PERFORMANCE",
     ),
     Rule(
         cpu_quota_or_no_avx,
         Severity.WARNING,
         steps=(
-            Step("Give the container all cores.", "docker update --cpus {cores} ollama"),
-            Step("Or the service: raise `CPUQuota=`, or take it out.", "sudo systemctl edit ollama"),
+            _MORE_CORES["docker"],
+            _MORE_CORES["systemd"],
             Step("Give a virtual machine the CPU type `host`."),
         ),
         needs=("cgroup.txt",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from reaper_ops.core.doctor import timing
@@ -10,32 +9,27 @@ from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.slow.history import Served
-from reaper_ops.core.doctor.rules.slow.loading import run
+from reaper_ops.core.doctor.rules.slow.loading import run, slots
 from reaper_ops.core.health.report import Evidence
+from reaper_ops.core.values import counted
 
 RECENT = 200
 
 
-def slots(case: HostEvidence) -> int:
-    """How many requests one model answers at once."""
-    said = case.environ.get("OLLAMA_NUM_PARALLEL", "")
-    return int(said) if re.fullmatch(r"[1-9][0-9]{0,4}", said) else case.settings.ollama_num_parallel or 1
-
-
 def same_model_queueing(case: HostEvidence) -> Finding | None:
-    """More requests come for a model than it answers at once, and they wait in line.
+    """A model gets more requests than it answers at once, and the others wait.
 
-    A loaded model answers `OLLAMA_NUM_PARALLEL` requests at a time, one by default. The others wait at the model
-    without any limit and without a word; `OLLAMA_MAX_QUEUE` does not count them.
+    A loaded model answers `OLLAMA_NUM_PARALLEL` requests at a time, one by default. The others wait without a limit and
+    without a log line; `OLLAMA_MAX_QUEUE` does not count them.
 
     Signals:
-    - answers take longer the more clients there are, and no 503 comes
-    - time-outs of clients under load
+    - answers take longer the more clients there are, without any 503
+    - clients time out under load
     - `total_duration` is much longer than load, prompt and eval together
 
     Not to be confused with:
-    - queue-full-503: that line is for models that wait to be loaded, and it ends in 503.
-    - runaway-generation: one request never ends, and nothing behind it moves.
+    - queue-full-503: that queue is for models that wait to be loaded, and it ends in 503.
+    - runaway-generation: one request never ends, and none behind it is answered.
 
     Sources:
     - https://github.com/ollama/ollama/issues/7758
@@ -44,8 +38,9 @@ def same_model_queueing(case: HostEvidence) -> Finding | None:
     alone = timing.alone(case.traces.timings or ())
     if alone is not None and timing.queue(alone) >= max(0.5, alone.total / 2):
         waited = timing.queue(alone)
-        said = f"{alone.model}: total {alone.total:.1f} s, of which {waited:.1f} s neither load, prompt nor tokens"
-        return _queue(case, f"one request waited {waited:.1f} s for others", (Evidence("POST /api/generate", said),))
+        parts = f"{alone.model}: total {alone.total:.1f} s, of which {waited:.1f} s neither load, prompt nor tokens"
+        summary = f"a request waited {waited:.1f} s behind other requests"
+        return _queue(case, summary, (Evidence("POST /api/generate", parts),))
     crowd = _crowd(run(case).served[-RECENT:])
     if len(crowd) < 2 + slots(case) * max(1, len(case.seen.loaded or ())):
         return None
@@ -54,16 +49,17 @@ def same_model_queueing(case: HostEvidence) -> Finding | None:
         return None
     lines = tuple(Evidence("server log", excerpt(row.line, 160)) for row in (crowd[0], crowd[-1]))
     spread = f"the first took {took[0]:.1f} s, the last {took[-1]:.1f} s"
-    told = f"{len(crowd)} requests at once on {slots(case)} slot(s): {spread}"
-    return _queue(case, told, lines, Confidence.LIKELY)
+    summary = f"{len(crowd)} requests at once had to share {counted(slots(case), 'slot')}: {spread}"
+    return _queue(case, summary, lines, Confidence.LIKELY)
 
 
 def _queue(
-    case: HostEvidence, told: str, evidence: tuple[Evidence, ...], confidence: Confidence = Confidence.CERTAIN
+    case: HostEvidence, summary: str, evidence: tuple[Evidence, ...], confidence: Confidence = Confidence.CERTAIN
 ) -> Finding:
     open_ = case.traces.connections
-    shown = (Evidence("ss", f"{open_} connections, {slots(case)} slot(s) a model"),) if open_ else ()
-    return Finding(told, (*evidence, *shown), confidence, values={"parallel": str(max(4, 2 * slots(case)))})
+    load = f"{counted(open_ or 0, 'connection')}, {counted(slots(case), 'slot')} for each model"
+    shown = (Evidence("ss", load),) if open_ else ()
+    return Finding(summary, (*evidence, *shown), confidence, values={"parallel": str(max(4, 2 * slots(case)))})
 
 
 def _crowd(rows: Sequence[Served]) -> list[Served]:
@@ -82,8 +78,8 @@ def _crowd(rows: Sequence[Served]) -> list[Served]:
 def queue_full_503(case: HostEvidence) -> Finding | None:
     """The server refuses requests because too many wait for a model to be loaded.
 
-    More than `OLLAMA_MAX_QUEUE` requests (512 by default) stood in the line of the scheduler. This happens while
-    models are loaded or switched; with a loaded model requests wait elsewhere, and get no 503.
+    More than `OLLAMA_MAX_QUEUE` requests (512 by default) were in the scheduler's queue. This happens while models are
+    loaded or switched. Requests for a loaded model wait elsewhere, and get no 503.
 
     Signals:
     - `503 server busy, please try again.  maximum pending requests exceeded`, without a Retry-After header
@@ -116,11 +112,11 @@ RULES = (
         Severity.WARNING,
         steps=(
             Step(
-                "Where memory allows, more at once: `ollama_num_parallel: {parallel}` in the inventory, then apply it. "
-                "Each slot takes the memory of a whole context.",
+                "If memory allows, answer more at once: set `ollama_num_parallel: {parallel}` in the inventory, then"
+                " apply it. Each slot takes the memory of a whole context.",
                 "{up}",
             ),
-            Step("Else limit how many requests come at once, in the proxy or the client, or share them among hosts."),
+            Step("Otherwise limit concurrent requests in the proxy or the client, or spread them over more hosts."),
         ),
         explains=("client-timeout-too-short",),
         needs=("journal.log",),
@@ -130,9 +126,9 @@ RULES = (
         queue_full_503,
         Severity.WARNING,
         steps=(
-            Step("Have clients wait and try again, each a little later than the one before."),
-            Step("Load models before the rush, and keep them: `ollama_keep_alive: 24h` in the inventory.", "{up}"),
-            Step("Raise `ollama_max_queue` only where clients may wait that long; else add hosts.", "{up}"),
+            Step("Let clients retry a refused request, with a delay that grows."),
+            Step("Keep models loaded: set `ollama_keep_alive: 24h` in the inventory, then apply it.", "{up}"),
+            Step("Raise `ollama_max_queue` only if clients may wait that long. Otherwise add hosts.", "{up}"),
         ),
         explains=("overloaded",),
         needs=("journal.log",),

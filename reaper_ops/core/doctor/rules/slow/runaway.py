@@ -10,15 +10,16 @@ from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.slow.loading import keep_alive, run
 from reaper_ops.core.health.probe import RunningModel
 from reaper_ops.core.health.report import Evidence
+from reaper_ops.core.values import counted
 
 LONG = 120.0
 
 
 def runaway_generation(case: HostEvidence) -> Finding | None:
-    """A model has been writing one answer for minutes, and does not stop.
+    """A model has been generating one answer for minutes, and does not stop.
 
-    It lost its thread, and nothing ends it: no `num_predict`, no stop token, a client without a time-out. Everything
-    behind it waits.
+    The model repeats itself, and nothing ends it: no `num_predict`, no stop token, a client without a timeout. All
+    requests behind it wait.
 
     Signals:
     - all answers hang, the GPU or CPU is at 100 %
@@ -26,8 +27,8 @@ def runaway_generation(case: HostEvidence) -> Finding | None:
     - `expires_at` in /api/ps is past, and the model is still listed
 
     Not to be confused with:
-    - same-model-queueing: there answers do end, one after the other.
-    - server-hung: there /api/version is slow too.
+    - same-model-queueing: answers do end, one after the other.
+    - server-hung: /api/version does not answer either.
 
     Sources:
     - https://github.com/ollama/ollama/issues/7606
@@ -44,10 +45,13 @@ def runaway_generation(case: HostEvidence) -> Finding | None:
             continue
         minutes = (now - since) / 60
         open_ = case.traces.connections
-        shown = (Evidence("ss", f"{open_} connections to the server"),) if open_ else ()
+        shown = (Evidence("ss", f"{counted(open_, 'connection')} to the server"),) if open_ else ()
         return Finding(
-            f"{row.name} has been busy for {minutes:.0f} minutes without ending an answer",
-            (Evidence("GET /api/ps", f"{row.name}: still there, expires_at {row.expires_at} is past"), *shown),
+            f"{row.name} has been busy for {minutes:.0f} minutes without finishing an answer",
+            (
+                Evidence("GET /api/ps", f"{row.name}: still loaded, although expires_at {row.expires_at} is past"),
+                *shown,
+            ),
             Confidence.LIKELY if case.log.seen else Confidence.POSSIBLE,
             values={"model": row.name},
         )
@@ -55,7 +59,7 @@ def runaway_generation(case: HostEvidence) -> Finding | None:
 
 
 def _busy_since(case: HostEvidence, row: RunningModel) -> float | None:
-    """When the model was last idle: each end of an answer sets the expiry anew."""
+    """When the model was last idle: each end of an answer sets a new expiry."""
     try:
         expires = datetime.fromisoformat(row.expires_at).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -69,11 +73,12 @@ RULES = (
         Severity.ERROR,
         steps=(
             Step(
-                "See which client waits for it, and end that.", "sudo ss -tnp state established '( sport = :{port} )'"
+                "Find the client that waits for the answer, and end it.",
+                "sudo ss -tnp state established '( sport = :{port} )'",
             ),
-            Step("Unload the model; its answer is cut.", "{ollama} stop {model}", Automate.ASK, "unload"),
-            Step("Where it stays, restart the server.", "{restart}", Automate.ASK, "restart"),
-            Step("Have clients set `num_predict` and stop tokens, and a time-out of their own."),
+            Step("Unload the model. This cuts off its answer.", "{ollama} stop {model}", Automate.ASK, "unload"),
+            Step("If the model stays loaded, restart the server.", "{restart}", Automate.ASK, "restart"),
+            Step("Set `num_predict`, stop tokens and a timeout in the client."),
         ),
         explains=("same-model-queueing", "client-timeout-too-short"),
         needs=("http", "journal.log"),
