@@ -74,7 +74,7 @@ def asked(host: Any) -> dict[str, Any]:
         answer: dict[str, Any] = host.backend.run_ansible("shell", module_args="id -u", check=False)
     except AssertionError as error:
         message = re.search(r'"msg": "((?:[^"\\]|\\.)*)"', str(error))
-        return {"msg": re.sub(r"(?:\\+[rn])+", "\n", message[1] if message else str(error))}
+        return {"msg": re.sub(r"(?<!\\)(?:\\+[rn])+", "\n", message[1] if message else str(error))}
     return answer
 
 
