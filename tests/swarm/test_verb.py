@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from mirror import site
@@ -16,16 +18,20 @@ SIZE = 3 << 20
 
 
 @pytest.fixture
-def two(tmp_path, monkeypatch):
+def two(monkeypatch):
+    """In a directory that stays open to others: pytest closes its own again when another run begins."""
     missing = [name for name in ("aria2c",) if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for directory in [tmp_path, *tmp_path.parents][:-2]:
-        directory.chmod(directory.stat().st_mode | 0o011)
-    with fleet(tmp_path, "one", "two") as found:
-        site.publish(found.registry.root, "library/big:latest", SIZE)
-        yield found
+    root = Path(tempfile.mkdtemp(prefix="reaper-swarm-"))
+    root.chmod(0o755)
+    monkeypatch.setenv("HOME", str(root / "home"))
+    try:
+        with fleet(root, "one", "two") as found:
+            site.publish(found.registry.root, "library/big:latest", SIZE)
+            yield found
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def answer(capfd, *argv):
