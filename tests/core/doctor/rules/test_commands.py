@@ -20,9 +20,13 @@ import pytest
 from watchers import program
 
 from reaper_ops.core.doctor import remedy, rules
+from reaper_ops.core.doctor.diagnose import diagnose, examined
 from reaper_ops.core.doctor.finding import Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.catalogue import RULES
+from reaper_ops.core.facts import codec
+from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.health import probe
 from reaper_ops.core.health.probe import Observation
 from reaper_ops.core.inventory.settings import Settings
 
@@ -45,7 +49,9 @@ CAPITALS = frozenset(
     }
 )
 """Words in capitals that are typed as they stand."""
-OTHER_UNITS = frozenset({"nvidia-persistenced", "docker", "reboot"})
+SYSTEM_SETTINGS = frozenset({"ollama_memory_max", "swap_kind", "swap_size", "swap_path"})
+"""What nothing enforces, or only root can do."""
+OTHER_UNITS = frozenset({"nvidia-persistenced", "nvidia-suspend", "docker", "reboot"})
 """What `systemctl` may name on a host whose server is a plain process."""
 
 
@@ -69,6 +75,12 @@ def merged(base: Any, patch: Any) -> Any:
         else:
             kept[key] = merged(kept.get(key), value)
     return kept
+
+
+def texts(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"recorded"}:
+        return (CASES.parent / "recorded" / value["recorded"]).read_text()
+    return {key: texts(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def loaded(path: Path) -> dict[str, Any]:
@@ -213,6 +225,33 @@ def test_a_process_has_no_unit() -> None:
         if typed.runtime == "process" and "systemctl" in typed.command:
             words = shlex.split(typed.command.split("systemctl", 1)[1])
             assert OTHER_UNITS & set(words), typed
+
+
+def as_process(case: dict[str, Any]) -> HostEvidence | None:
+    """The host of a case with its server as a plain process; None where there are no facts."""
+    kept = {name: value for name, value in case.get("settings", {}).items() if name not in SYSTEM_SETTINGS}
+    if not case.get("facts"):
+        return None
+    facts = {name: value for name, value in texts(case["facts"]).items() if name not in {"unit", "container"}}
+    traces = facts.get("traces") or {}
+    facts["traces"] = {name: value for name, value in traces.items() if name not in {"unit_text", "containers"}}
+    settings = Settings.model_validate({**kept, "ollama_runtime": "process"})
+    exchanges = [Exchange(**texts(item)) for item in case.get("exchanges", [])]
+    seen = probe.observe("gpu1", case["url"], exchanges)
+    return HostEvidence(settings, seen, codec.load("case", facts), settings.models(), "-i hosts.yml")
+
+
+def test_no_rule_gives_a_process_the_unit_of_a_service() -> None:
+    """Every sick host, as if its server ran without systemd."""
+    checked = 0
+    for path, case in EXPECTED:
+        host = as_process(case) if path.stem.startswith("sick") else None
+        for cause in diagnose(examined(host)).causes if host else ():
+            checked += 1
+            for step in cause.steps:
+                words = shlex.split(step.command.partition("systemctl")[2])
+                assert not words or OTHER_UNITS & set(words), (path.parent.name, path.stem, step.command)
+    assert checked > 300
 
 
 def test_the_words_for_a_process_name_no_unit() -> None:
