@@ -71,7 +71,7 @@ LINE = 64 << 10
 def pull_once(step, progress):
     """Empty on success, else what went wrong."""
     params = step.params
-    stream = rules.Stream(params, time.monotonic())
+    stream = rules.Stream(params, time.monotonic(), step.sizes)
     body = rules.pull_body(step.name, params)
     try:
         with request(params["url"], "POST", "/api/pull", body, params["stall_timeout"]) as (answer, socket):

@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 from ansible.module_utils import reaper_answers
 
+MOST_STATUSES = 256
+MOST_ROUNDS = 8
+"""A server fetches a part again after a broken connection, and counts its bytes again."""
+
 
 class Trouble(Exception):
     """Place, problem and next step in one sentence."""
@@ -35,6 +39,7 @@ class Pull(NamedTuple):
 
     name: str
     params: dict
+    sizes: dict | None = None
 
 
 class Look(NamedTuple):
@@ -123,10 +128,10 @@ def digest_of(name, models):
 class Stream:
     """Judges the lines of one pull: an error in them is an error, and only `success` is success."""
 
-    def __init__(self, params, now):
-        self.params = params
+    def __init__(self, params, now, sizes=None):
+        self.params, self.sizes = params, sizes or {}
         self.mark, self.since, self.error, self.success = None, now, "", False
-        self.layers = set()
+        self.layers, self.moved, self.statuses = {}, 0, set()
 
     @property
     def over(self):
@@ -144,17 +149,37 @@ class Stream:
             line = reaper_answers.progress(text)
         except ValueError as error:
             line = {"error": "the server sends %s" % error}
-        self.layers.add(line.get("digest"))
-        if len(self.layers) > reaper_answers.MOST_LAYERS:
-            line = {"error": "the server tells of more layers than a model has"}
-        self.error = line.get("error", "")
+        moves = self._moves(line)
+        self.error = line.get("error", "") or self._impossible()
         self.success = line.get("status") == "success"
-        mark = (line.get("status", ""), line.get("completed"))
-        if mark != self.mark:
-            self.mark, self.since = mark, now
-        elif now - self.since > self.patience():
+        self.mark = (line.get("status", ""), line.get("completed"))
+        if moves:
+            self.since = now
+        elif not self.over and now - self.since > self.patience():
             self.error = self.stalled()
         return line
+
+    def _moves(self, line):
+        """Bytes are progress, and so is a new status; the same bytes and words in turn are none."""
+        layer, status, completed = line.get("digest"), line.get("status", ""), line.get("completed")
+        if completed is None:
+            new = status not in self.statuses and len(self.statuses) < MOST_STATUSES
+            self.statuses |= {status} if new else set()
+            return new
+        total, before = self.layers.get(layer, (0, -1))
+        self.layers[layer] = (max(total, line.get("total", 0)), completed)
+        self.moved += max(0, completed - max(before, 0))
+        return completed > before
+
+    def _impossible(self):
+        """What no pull tells; else a server that tells it holds its slot forever."""
+        if len(self.layers) > reaper_answers.MOST_LAYERS:
+            return "the server tells of more layers than a model has"
+        sizes = self.sizes.values()
+        if sizes and max([total for total, _ in self.layers.values()], default=0) > max(sizes):
+            return "the server tells of a larger layer than the lock has"
+        again = sizes and self.moved > MOST_ROUNDS * sum(sizes)
+        return "the server tells of %d bytes, the lock of %d" % (self.moved, sum(sizes)) if again else ""
 
     def stalled(self):
         return "stalled: no new byte for %d s (%s)" % (self.patience(), self.mark[0] if self.mark else "no answer")
@@ -251,11 +276,11 @@ def look_up(name, params, row):
     return digest, sizes
 
 
-def attempt_all(name, params, row):
+def attempt_all(name, params, row, sizes):
     """Pulls until it works, the error is of the lasting kind, or the attempts are used up."""
     while True:
         row["attempts"] += 1
-        row["error"] = yield Pull(name, params)
+        row["error"] = yield Pull(name, params, sizes)
         again, row["next_step"] = advice(row["error"]) if row["error"] else (False, "")
         if not again or row["attempts"] > params["retries"]:
             return
@@ -323,7 +348,7 @@ def pull(name, params):
     source = params["sources"].get(name, name)
     yield Start(name, sizes)
     began = yield Now()
-    yield from attempt_all(source, params, row)
+    yield from attempt_all(source, params, row, sizes if name in params["locked"] else None)
     row["seconds"] = round((yield Now()) - began, 2)
     if not row["error"]:
         yield Tell("naming")

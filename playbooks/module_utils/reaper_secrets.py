@@ -27,6 +27,7 @@ SECRETS = tuple(
         ),
         (r"(\"auth\\{0,2}\"\s{0,9}:\s{0,9}\\{0,2}\")[^\"\\]+", ""),
         (r"((?:[-_](?:token|secret|pass)|api[-_]key|passw(?:or)?d|passphrase):\s{0,9}[\"']?)" + VALUE, ""),
+        (r"(\b(?:password|passphrase|token|secret)\s(?:is|was):?\s[\"']?)(?=\S{0,99}\d)" + VALUE, ""),
         (r"(cookie\\{0,2}[\"']?\s?[:=]\s{0,9}\[?\\{0,2}[\"']?)[^\r\n\0\"'\\]{1,4096}", ""),
         (r"(\blogin\s{1,9}\S{1,99}\s{1,9}password\s{1,9})" + VALUE, ""),
         (r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{1,20000}", ""),

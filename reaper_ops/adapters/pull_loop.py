@@ -191,7 +191,7 @@ class Talks:
 
     def _pull(self, talk: Talk, pull: Any) -> None:
         flight = self._flight(talk, "POST", "/api/pull", rules.pull_body(pull.name, pull.params))
-        flight.stream = rules.Stream(pull.params, time.monotonic())
+        flight.stream = rules.Stream(pull.params, time.monotonic(), pull.sizes)
         talk.patient = True
         self._start(flight)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -175,3 +176,54 @@ def test_a_header_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gguf_header, "HEAD", 1000)
     with pytest.raises(NotGguf, match="header of more than 1000 bytes"):
         gguf_header.read(io.BytesIO(gguf(tensors=100)))
+
+
+PATIENT = {"stall_timeout": 75, "verify_timeout": 3600}
+LAYER = "sha256:" + "a" * 64
+
+
+def _ended(lines: Iterable[dict[str, Any]], sizes: dict[str, int] | None = None) -> tuple[str, float]:
+    """The error of a pull that sends a line each second, and when it came."""
+    stream = rules.Stream(PATIENT, 0.0, sizes)
+    for now, line in enumerate(lines):
+        stream.line(json.dumps(line), float(now))
+        if stream.over:
+            return stream.error, float(now)
+    return "", -1.0
+
+
+def _pulling(completed: int, total: int, status: str = "pulling aaaaaaaaaaaa") -> dict[str, Any]:
+    return {"status": status, "digest": LAYER, "total": total, "completed": completed}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda now: _pulling(9, 10),
+        lambda now: _pulling(0, 10, f"pulling {now}"),
+        lambda now: {"status": f"pulling {now}"} if now >= 256 else _pulling(1, 10),
+        lambda now: {"status": ("pulling manifest", "verifying sha256 digest")[now % 2]},
+        lambda now: _pulling(9, 10) if now % 2 else {"status": "writing manifest"},
+    ],
+)
+def test_lines_without_bytes_are_no_progress(line: Callable[[int], dict[str, Any]]) -> None:
+    error, now = _ended(map(line, range(5000)))
+    assert error.startswith("stalled: no new byte for 75 s")
+    assert now < 256 + 2 * 75
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (lambda now: _pulling(now, 1 << 60), "the server tells of a larger layer than the lock has"),
+        (lambda now: _pulling(100 * (now % 2), 100), "the server tells of 900 bytes, the lock of 110"),
+    ],
+)
+def test_a_pull_of_more_than_the_lock_has_ends(line: Callable[[int], dict[str, Any]], error: str) -> None:
+    assert _ended(map(line, range(5000)), {LAYER: 100, "sha256:bb": 10})[0] == error
+
+
+def test_a_part_that_is_fetched_again_is_progress() -> None:
+    """A server counts back what came over a connection that broke."""
+    lines = [*(_pulling(n, 300) for n in (*range(200), *range(100, 301))), {"status": "success"}]
+    assert _ended(lines, {LAYER: 300}) == ("", 401.0)
