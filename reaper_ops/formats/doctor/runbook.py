@@ -23,7 +23,7 @@ EXAMPLES = {
     "like": "10.3.0",
     "origins": "https://app.example.org",
     "user": "ollama",
-    "key": "OLLAMA_BASE_URL",
+    "client_variable": "OLLAMA_BASE_URL",
     "variable": "OLLAMA_HOST",
     "before": "http://0.0.0.0:11434",
     "setting": "ollama_bind",

@@ -50,7 +50,7 @@ def container_to_host_loopback(case: HostEvidence) -> Finding | None:
                 more = (port.listens(case),) if port.reach(case) else ()
                 summary, values = (
                     f"the container {client.name} {why}",
-                    {**_right(case), "name": client.name, "key": name},
+                    {**_right(case), "name": client.name, "client_variable": name},
                 )
                 return Finding(summary, (shown, *more), Confidence.LIKELY, values, steps=_way(case, client, written))
     return None
@@ -177,10 +177,12 @@ def _way(case: HostEvidence, client: DockerContainer, written: str) -> tuple[Ste
     return (*(() if reached else (_GATEWAY,)), *(() if port.reach(case) == "wide" else (_BRIDGE,)))
 
 
-_JOIN = Step("In the Compose file of {name}, add the network {network} and set {key}={right}; then recreate {name}.")
+_JOIN = Step(
+    "In the Compose file of {name}, add the network {network} and set {client_variable}={right}; then recreate {name}."
+)
 _GATEWAY = Step(
-    "In the Compose file of {name}, add `extra_hosts: ['host.docker.internal:host-gateway']` and set {key}={right}; "
-    "then recreate {name}. (`network_mode: host` with http://127.0.0.1:{port} works, too.)"
+    "In the Compose file of {name}, add `extra_hosts: ['host.docker.internal:host-gateway']` and set "
+    "{client_variable}={right}; then recreate {name}. (`network_mode: host` with http://127.0.0.1:{port} works, too.)"
 )
 _BRIDGE = Step(
     "Have the server listen on Docker's bridge: `ollama_bind: 172.17.0.1` (safer than 0.0.0.0) with `exposure: open` "
