@@ -85,11 +85,16 @@ def complaints(lines):
     return [line[3:] for line in lines if line.startswith("E: ")]
 
 
-def refresh(max_age, options):
+def are_fresh(max_age):
+    """Whether the lists were fetched within so many seconds; they may have been emptied since."""
+    try:
+        return bool(max_age) and time.time() - os.stat(LISTS).st_mtime < max_age
+    except OSError:
+        return False
+
+
+def refresh(options):
     """Sources that did not answer. Raises when apt cannot read its sources at all."""
-    with contextlib.suppress(OSError):
-        if max_age and time.time() - os.stat(LISTS).st_mtime < max_age:
-            return []
     rc, lines = apt(["update"], *FETCHING, *options)
     broken = broken_sources(lines)
     if rc and not broken:
@@ -163,11 +168,17 @@ def main():
     names = missing(given["names"], given["options"])
     if module.check_mode or not names:
         module.exit_json(changed=bool(names), broken=[])
-    broken = []
+    broken, fresh = [], are_fresh(given["max_age"])
     try:
-        broken = refresh(given["max_age"], given["options"])
         with no_services(given["services"]):
-            install(names, given["recommends"], given["options"], broken)
+            broken = [] if fresh else refresh(given["options"])
+            try:
+                install(names, given["recommends"], given["options"], broken)
+            except Refused:
+                if not fresh:
+                    raise
+                broken = refresh(given["options"])
+                install(names, given["recommends"], given["options"], broken)
     except Refused as refused:
         module.fail_json(msg=refused.args[0], next_step=refused.args[1], broken=broken)
     except OSError as error:

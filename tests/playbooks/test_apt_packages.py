@@ -35,8 +35,8 @@ def install(tmp_path: Path) -> Install:
     options += [f"Dir::State={state}", f"Dir::Cache={cache}", f"Dir::State::status={tmp_path}/dpkg/status"]
     options += ["APT::Get::Simulate=1", "Debug::NoLocking=1", "Acquire::Retries=0"]
 
-    def call(*names: str, check: bool = False) -> dict[str, Any]:
-        arguments = {"names": list(names), "options": options, "_ansible_check_mode": check}
+    def call(*names: str, check: bool = False, max_age: int = 0) -> dict[str, Any]:
+        arguments = {"names": list(names), "options": options, "max_age": max_age, "_ansible_check_mode": check}
         code = (
             "import json, runpy, sys, ansible.module_utils; from ansible.module_utils import basic\n"
             f"ansible.module_utils.__path__.append({str(PLAYBOOKS / 'module_utils')!r})\n"
@@ -72,6 +72,18 @@ def test_what_cannot_be_installed_names_the_source_that_did_not_answer(install: 
     assert "absent-here cannot be installed: Unable to locate package absent-here" in found["msg"]
     assert GONE in found["msg"]
     assert "mend or remove the source" in found["next_step"]
+
+
+def test_lists_that_look_fresh_and_hold_nothing_are_fetched_once(install: Install, tmp_path: Path) -> None:
+    assert install("wanted", max_age=10**9)["changed"]
+
+
+def test_the_broken_source_is_named_also_where_the_lists_looked_fresh(install: Install, tmp_path: Path) -> None:
+    path = broken(tmp_path)
+    found = install("absent-here", max_age=10**9)
+    assert found["failed"]
+    assert GONE in found["msg"], found
+    assert found["broken"], path
 
 
 def test_without_a_broken_source_none_is_blamed(install: Install) -> None:
