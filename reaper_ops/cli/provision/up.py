@@ -27,7 +27,7 @@ from reaper_ops.formats.visible import one_line
 @click.option("--no-diff", is_flag=True, help="leave out the differences of files")
 @click.option("--plan", "file", type=click.Path(path_type=Path), help="apply only what this file of `plan --out` has")
 def command(output: str, yes: bool, check: bool, no_diff: bool, file: Path | None, **kwargs: Any) -> int:
-    """Bring hosts to their wish: show the plan, ask, apply it, and prove the result."""
+    """Converge hosts to their desired state: show the plan, ask, apply it, and prove the result."""
     source = source_from(kwargs)
     if check and file:
         raise ReaperError("--check", "means nothing with --plan", "leave one of them out")

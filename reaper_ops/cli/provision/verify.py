@@ -13,7 +13,7 @@ from reaper_ops.cli.options import source_from, source_options
 @source_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
 def command(output: str, **kwargs: Any) -> int:
-    """Check the wish on the hosts by independent tests (testinfra). Changes nothing."""
+    """Check the desired state on the hosts with independent tests (testinfra). Changes nothing."""
     from reaper_ops.flows.provision import verify
     from reaper_ops.formats.provision import verification_json, verification_text
 
