@@ -32,7 +32,8 @@ up: install ## the main job, on the embedded lab fleet (simulated Ollama; needs 
 	$(RUN)/reaper-ops lab up $(ARGS)
 
 test: lint types playbooks prepare ## everything; as root on Debian the real-host tests too
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit fleet
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory fleet
 
 lint: dev ## ruff and yamllint
 	$(RUN)/ruff check .

@@ -303,7 +303,7 @@ sys.path[:0] = sys.argv[1:]
 from servers import http_server
 from reaper_ops.adapters import ollama, sweep
 from reaper_ops.adapters.registry import Registry, RegistryError
-from reaper_ops.core import probe
+from reaper_ops.core.health import probe
 from reaper_ops.core.delivery import names
 from reaper_ops.core.facts.exchanges import Request
 

@@ -139,10 +139,11 @@ def test_a_server_on_loopback_is_asked_on_its_host_through_ansible(
             "a ansible_connection=ansible.builtin.local ansible_python_interpreter={{ansible_playbook_python}} "
             f"ollama_runtime=process ollama_home={tmp_path}/home ollama_port={server.server_address[1]}\n"
         )
-        assert run(["probe", "-i", str(inventory), "--deep", "-o", "json"]) == 0
+        assert run(["probe", "-i", str(inventory), "--deep", "-o", "json"]) == 3
         asked = [(method, path) for method, path, _ in server.seen]
     found = json.loads(capsys.readouterr().out)["hosts"][0]
-    assert (found["state"], found["summary"]) == ("healthy", "answers, and a loaded model gives tokens")
+    assert (found["version"], found["models"]) == ("0.32.14", ["tiny:1m"])
+    assert (found["state"], found["cause"]) == ("not-ollama", "port-taken"), "this test is not the managed server"
     assert asked == [("GET", "/api/version"), ("GET", "/api/tags"), ("GET", "/api/ps"), ("POST", "/api/generate")]
 
 
