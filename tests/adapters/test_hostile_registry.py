@@ -304,7 +304,7 @@ from servers import http_server
 from reaper_ops.adapters import ollama, sweep
 from reaper_ops.adapters.registry import Registry, RegistryError
 from reaper_ops.core.health import probe
-from reaper_ops.core.delivery import names
+from reaper_ops.core.models import names
 from reaper_ops.core.facts.exchanges import Request
 
 def endless(handler):
