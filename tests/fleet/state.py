@@ -37,11 +37,12 @@ CHANGES_BY_ITSELF = (
 
 
 def state(run: Run, places: tuple[str, ...], *, engine: bool) -> frozenset[str]:
+    processes = settled(run)
     found = run(FIND.replace("/ /data", " ".join(("/", *places)), 1)).splitlines()
     found += run(HASHES).splitlines()
     found = [line for line in found if not line.startswith(CHANGES_BY_ITSELF)]
     found += [f"unit {line}" for line in _units(run(UNITS))]
-    found += [f"process {line}" for line in settled(run)]
+    found += [f"process {line}" for line in processes]
     found += [f"model {line}" for line in _models(run(MODELS))]
     for what, command in ENGINE.items() if engine else ():
         found += [f"{what} {line}" for line in run(command).splitlines()]
