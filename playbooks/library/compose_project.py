@@ -210,7 +210,7 @@ def replacing(project, name, record, url, timeout):
     if any(not project.image_id(image) for _, image in wanted.values()):
         project.must("pull", "--quiet")
     try:
-        reaper_predecessor.set_aside(name, record["kept"])
+        reaper_predecessor.stop_and_rename(name, record["kept"])
         if record.get("copy"):
             project.must("create")
             ours = [row["id"] for rows in project.containers().values() for row in rows]

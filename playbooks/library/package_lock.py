@@ -21,7 +21,7 @@ options:
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: Wait until nobody else installs packages
+- name: Wait for other package installations to end
   package_lock: {timeout: 600}
 """
 RETURN = r"""

@@ -29,7 +29,7 @@ options:
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: See that it is our server that answers
+- name: Check that our server answers
   server_proof: {port: 11434, unit: ollama.service, config: "{{ reaper.config_hash }}"}
 """
 RETURN = r"""

@@ -28,7 +28,7 @@ def obstacle(name, kept):
     return ""
 
 
-def set_aside(name, kept):
+def stop_and_rename(name, kept):
     """Stops it and gives it another name; its restart policy is switched off, or it would come back with the engine."""
     if exists(name):
         must("update", "--restart", "no", name)
@@ -37,7 +37,7 @@ def set_aside(name, kept):
 
 
 def give_back(name, record):
-    """Undoes `set_aside`, also one that was cut short. Another container that has the name by now is not touched."""
+    """Undo `stop_and_rename`, even one that was cut short. Another container that now has the name is not touched."""
     kept = record["kept"]
     if exists(kept):
         if exists(name):

@@ -34,7 +34,7 @@ def library(name: str) -> ModuleType:
 
 
 def shared(name: str) -> Any:
-    library("set_aside")
+    library("store_quarantine")
     __import__(f"ansible.module_utils.{name}")
     return sys.modules[f"ansible.module_utils.{name}"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from security.conftest import LESSER, SECRET, Ground, library, shared
 
-ASIDE, OWNED, MIRROR = library("set_aside"), library("owned_directory"), library("mirror_store")
+ASIDE, OWNED, MIRROR = library("store_quarantine"), library("owned_directory"), library("mirror_store")
 TREE, PARTIALS, STORES = shared("reaper_tree"), shared("reaper_partials"), shared("reaper_stores")
 REMOVAL = shared("reaper_removal")
 ROUNDS, SEED = 20, 20261126
@@ -106,7 +106,9 @@ def mirror(ground: Ground, state: str) -> Any:
 
 
 WORK: dict[str, Callable[[Ground], Any]] = {
-    "set_aside": lambda g: [aside(g, state, "blobs/sha256-aa") for state in ("aside", "back", "aside", "discarded")],
+    "store_quarantine": lambda g: [
+        aside(g, state, "blobs/sha256-aa") for state in ("quarantined", "restored", "quarantined", "discarded")
+    ],
     "discard": lambda g: [aside(g, "discarded", name) for name in ("blobs/sha256-cc", "manifests/r/l/m/t")],
     "own": own,
     "purge": lambda g: [TREE.remove_path(str(g.store / name)) for name in ("blobs", "manifests")],

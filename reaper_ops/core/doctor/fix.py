@@ -17,7 +17,7 @@ from reaper_ops.core.provision.plan import Action as PlanAction
 
 FIRST = ("own", "mount", "remove-partial", "remove-blob", "remove-model", "stop-process", "reload")
 LAST = ("start", "restart", "unload", "pull")
-UNDO = {"mount": "unmount", "remove-partial": "put-back", "remove-blob": "put-back", "remove-model": "put-back"}
+UNDO = {"mount": "unmount", "remove-partial": "restore", "remove-blob": "restore", "remove-model": "restore"}
 NAMED = {
     "unload": ("model",),
     "pull": ("model",),

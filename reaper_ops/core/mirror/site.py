@@ -48,7 +48,7 @@ class Chosen:
         return Inventory(tuple(replace(one, settings=self.settings(one.name, one.settings)) for one in known.hosts))
 
     def variables(self) -> dict[str, Any]:
-        """What ollama_wish takes, which makes a Site of it again."""
+        """What ollama_plan takes, which makes a Site of it again."""
         return {"reaper_site_mirror": asdict(self.site)} if self.site else {}
 
 

@@ -103,7 +103,7 @@ def _outcome(proposal: Proposal, problems: Mapping[str, str], after: FleetDiagno
 def _settled(source: Source, outcomes: tuple[FixOutcome, ...], on_event: OnEvent | None) -> tuple[FixOutcome, ...]:
     """Takes back what did not help, and clears away what was only kept for that."""
     back = [o.proposal for o in outcomes if not o.helped and o.proposal.action in UNDO]
-    kept = [o.proposal for o in outcomes if o.helped and UNDO.get(o.proposal.action) == "put-back"]
+    kept = [o.proposal for o in outcomes if o.helped and UNDO.get(o.proposal.action) == "restore"]
     undone: frozenset[str] = frozenset()
     if back:
         run = _tasks(source, back, on_event, UNDO)

@@ -88,8 +88,8 @@ def meta(role: str) -> str:
 def readme(role: str) -> str:
     return (
         f"<!-- {NOTE}. -->\n# {role}\n\n{catalogue.PURPOSES[role]}\n\n{table(_of(role))}\n\n"
-        "Tasks run only when `ollama_wish` named them (`reaper.todo`), and take every value from the variable\n"
-        "`reaper`, which it computes from these settings and the facts of the host.\n"
+        "A task runs only when `reaper.todo` lists its id. The action plugin `ollama_plan` computes `reaper`, from which\n"
+        "tasks take all their values, from these settings and the facts of the host.\n"
     )
 
 

@@ -28,7 +28,7 @@ from reaper_ops.flows.inventory.gather import Gathered
 from reaper_ops.flows.provision import plan as planning
 
 ROLES = Path(__file__).parents[3] / "playbooks" / "roles"
-PLUGIN = ROLES.parent / "action_plugins" / "ollama_wish.py"
+PLUGIN = ROLES.parent / "action_plugins" / "ollama_plan.py"
 BARE = Facts(
     "gpu1",
     System(os_id="debian", version_id="13", arch="x86_64", init="systemd", uid=0, machine="aa"),
@@ -252,7 +252,7 @@ def test_a_server_that_stopped_after_the_plan_is_told() -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_blocker_that_appeared_is_a_difference_of_its_host(again: bool) -> None:
-    spec = importlib.util.spec_from_file_location("ollama_wish", PLUGIN)
+    spec = importlib.util.spec_from_file_location("ollama_plan", PLUGIN)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

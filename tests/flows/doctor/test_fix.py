@@ -98,11 +98,11 @@ def test_what_cannot_be_applied_is_not_offered(monkeypatch: pytest.MonkeyPatch) 
     assert done.outcomes == ()
 
 
-def test_what_did_not_help_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_help_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     ansible = Ansible()
     sick = (host("h1", ASIDE, PULL),)
     done = fixed(monkeypatch, ansible, sick, sick)
-    assert ansible.ran[-1] == ("fix.yml", "h1", ["put-back"])
+    assert ansible.ran[-1] == ("fix.yml", "h1", ["restore"])
     assert {(o.proposal.action, o.helped, o.undone) for o in done.outcomes} == {
         ("remove-blob", False, True),
         ("pull", False, False),

@@ -1,4 +1,4 @@
-"""set_aside: only files of the store, there and back again."""
+"""store_quarantine: only files of the store, moved out and restored."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def store(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", ["blobs/sha256-aa", "manifests/r/l/m/t"])
 def test_there_and_back_again(module: Any, store: Path, name: str) -> None:
     args = {"store": str(store), "path": str(store / name)}
-    done = module.predicted(**args, state="aside")
+    done = module.predicted(**args, state="quarantined")
     assert not (store / name).exists()
     assert Path(done["kept"]).read_text() == name
-    assert not module(**args, state="aside")["changed"]
-    module.predicted(**args, state="back")
+    assert not module(**args, state="quarantined")["changed"]
+    module.predicted(**args, state="restored")
     assert (store / name).read_text() == name
     assert not (store / "set-aside").exists()
 
 
 def test_thrown_away(module: Any, store: Path) -> None:
     args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
-    module(**args, state="aside")
+    module(**args, state="quarantined")
     module.predicted(**args, state="discarded")
     assert not (store / "set-aside").exists()
     assert not (store / "blobs/sha256-aa").exists()
@@ -42,18 +42,18 @@ def test_all_parts_of_a_download(module: Any, store: Path) -> None:
     for part in parts:
         part.write_text("")
     args = {"store": str(store), "path": str(store / "blobs/sha256-bb-partial*")}
-    module.predicted(**args, state="aside")
+    module.predicted(**args, state="quarantined")
     assert not any(part.exists() for part in parts)
     assert (store / "blobs/sha256-aa").exists()
-    module.predicted(**args, state="back")
+    module.predicted(**args, state="restored")
     assert all(part.exists() for part in parts)
 
 
 def test_what_came_anew_is_not_overwritten(module: Any, store: Path) -> None:
     args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
-    module(**args, state="aside")
+    module(**args, state="quarantined")
     (store / "blobs/sha256-aa").write_text("pulled again")
-    assert "is there again" in module.fails(**args, state="back")
+    assert "is there again" in module.fails(**args, state="restored")
     assert (store / "blobs/sha256-aa").read_text() == "pulled again"
 
 
@@ -63,5 +63,5 @@ def test_nothing_else_is_touched(module: Any, store: Path, name: str) -> None:
     (store / "blobs/link").symlink_to(store.parent / "elsewhere")
     (store / "blobs/out").symlink_to(store.parent)
     (store.parent / "x").write_text("foreign")
-    assert "is no " in module.fails(store=str(store), path=str(store / name), state="aside")
+    assert "is no " in module.fails(store=str(store), path=str(store / name), state="quarantined")
     assert (store.parent / "elsewhere").read_text() == (store.parent / "x").read_text() == "foreign"

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Moves a file of a model store aside, so that it can be put back when that did not help."""
+"""Quarantine a file of a model store, so that it can be restored if that does not help."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ansible.module_utils import reaper_tree as tree
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
-module: set_aside
-short_description: Move a file of a model store aside, put it back, or throw it away
+module: store_quarantine
+short_description: Quarantine a file of a model store, restore it, or discard it
 description:
-  - Only a regular file below I(store)C(/manifests) or I(store)C(/blobs) is touched. No link is followed in the store,
-    neither on the way to the file nor on the way to where it is kept, and no mount is crossed.
-  - What is set aside lies in I(store)C(/set-aside), which Ollama does not read, on the same file system.
+  - Touches only a regular file below I(store)C(/manifests) or I(store)C(/blobs). Follows no link inside the store and
+    crosses no mount, neither to the file nor to the quarantine.
+  - Quarantined files lie in I(store)C(/set-aside), which Ollama does not read, on the same file system.
 options:
   store: {description: The model store., type: path, required: true}
   path: {description: The file; with C(*) at its end all files that begin so., type: path, required: true}
-  state: {description: What is wanted., type: str, required: true, choices: [aside, back, discarded]}
+  state: {description: What is wanted., type: str, required: true, choices: [quarantined, restored, discarded]}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: Set a damaged blob aside
-  set_aside: {store: /var/lib/ollama/models, path: /var/lib/ollama/models/blobs/sha256-00, state: aside}
+- name: Quarantine a damaged blob
+  store_quarantine: {store: /var/lib/ollama/models, path: /var/lib/ollama/models/blobs/sha256-00, state: quarantined}
 """
 RETURN = r"""
-kept: {description: Where it lies while it is aside., type: str, returned: always}
+kept: {description: Where the file lies while it is quarantined., type: str, returned: always}
 """
-ROOMS, KEPT = ("manifests", "blobs"), "set-aside"
+ROOMS, QUARANTINE = ("manifests", "blobs"), "set-aside"
 
 
 class Refused(Exception):
@@ -50,13 +50,13 @@ def places(store, path):
 
 def step(params, check):
     store, parts, name = places(params["store"], params["path"])
-    aside = [KEPT, *parts]
-    start, end = {"aside": (parts, aside), "back": (aside, parts), "discarded": (aside, None)}[params["state"]]
+    away = [QUARANTINE, *parts]
+    start, end = {"quarantined": (parts, away), "restored": (away, parts), "discarded": (away, None)}[params["state"]]
     with tree.directory(store) as top:
         found = moved(top, store, (start, end), name, check)
         if found and not check:
-            tidy(top, store, aside)
-    return {"changed": bool(found), "kept": os.path.join(store, *aside, name)}
+            remove_empty(top, store, away)
+    return {"changed": bool(found), "kept": os.path.join(store, *away, name)}
 
 
 def moved(top, store, ends, name, check):
@@ -93,9 +93,9 @@ def carry(top, store, ends, names, check):
     source, end = ends
     try:
         with tree.inside(top, end, store, make=None if check else 0o755) as target:
-            for name in names if end[0] != KEPT else ():
+            for name in names if end[0] != QUARANTINE else ():
                 if tree.lstat(target, name):
-                    path, old = os.path.join(store, *end, name), os.path.join(store, KEPT, *end, name)
+                    path, old = os.path.join(store, *end, name), os.path.join(store, QUARANTINE, *end, name)
                     raise Refused("%s: is there again; the old one stays in %s" % (path, old))
             for name in names if not check else ():
                 os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
@@ -104,7 +104,7 @@ def carry(top, store, ends, names, check):
             raise
 
 
-def tidy(top, store, parts):
+def remove_empty(top, store, parts):
     """Removes directories that became empty."""
     for depth in range(len(parts), 0, -1):
         with contextlib.suppress(OSError), tree.inside(top, parts[: depth - 1], store) as above:
@@ -116,7 +116,7 @@ def main():
         argument_spec={
             "store": {"type": "path", "required": True},
             "path": {"type": "path", "required": True},
-            "state": {"type": "str", "required": True, "choices": ["aside", "back", "discarded"]},
+            "state": {"type": "str", "required": True, "choices": ["quarantined", "restored", "discarded"]},
         },
         supports_check_mode=True,
     )

@@ -31,7 +31,7 @@ def _peers(host, task_vars):
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"for_removal"})
+    _VALID_ARGS = frozenset({"allow_blockers"})
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         try:
             wanted = reach.bound(wanted, me, others)
         except ReaperError as error:
-            if not self._task.args.get("for_removal"):
+            if not self._task.args.get("allow_blockers"):
                 return {**result, "failed": True, "msg": str(error)}
         read = {"asks": plan.asks(wanted, others), "root": ""}
         answers = self._execute_module(module_name="reaper_read", module_args=read, task_vars=task_vars)
@@ -57,10 +57,10 @@ class ActionModule(ActionBase):
         try:
             wanted = reach.allowed(wanted, others, answers["answers"])
         except ReaperError as error:
-            if not self._task.args.get("for_removal"):
+            if not self._task.args.get("allow_blockers"):
                 return {**result, "failed": True, "msg": f"{host}/{error}"}
         role = plan.for_role(wanted, answers["answers"])
-        if role["blockers"] and not self._task.args.get("for_removal"):
+        if role["blockers"] and not self._task.args.get("allow_blockers"):
             return {**result, "failed": True, "msg": "; ".join(role["blockers"])}
         now, given = plan.confirm(wanted, answers["answers"]), task_vars.get("reaper_confirmed")
         try:

@@ -33,7 +33,7 @@ except ImportError as problem:
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"read_only", "for_removal", "evidence", "again"})
+    _VALID_ARGS = frozenset({"read_only", "allow_blockers", "evidence", "again"})
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
             return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
         found = facts.parse(host, wanted, answers["answers"])
         intent = wish.derive(wanted, found)
-        if self._task.args.get("for_removal"):
+        if self._task.args.get("allow_blockers"):
             return {**result, "changed": False, "reaper": intent.for_roles()}
         given = task_vars.get("reaper_confirmed")
         if intent.plan.blockers and given is None:
