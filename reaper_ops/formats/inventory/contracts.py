@@ -88,8 +88,8 @@ def meta(role: str) -> str:
 def readme(role: str) -> str:
     return (
         f"<!-- {NOTE}. -->\n# {role}\n\n{catalogue.PURPOSES[role]}\n\n{table(_of(role))}\n\n"
-        "A task runs only when `reaper.todo` lists its id. The action plugin `ollama_plan` computes `reaper`, from which\n"
-        "tasks take all their values, from these settings and the facts of the host.\n"
+        "A task runs only when `reaper.todo` lists its id. The action plugin `ollama_plan` computes `reaper`, with\n"
+        "all the values that tasks take, from these settings and the facts of the host.\n"
     )
 
 
