@@ -13,7 +13,8 @@ from ansible.plugins.loader import action_loader
 DEFAULT = 600.0
 EVERY = 5.0
 MEND = "as root on the host: `dpkg --configure -a`, then run again"
-LATER = "run again when it has ended; `ps -fp $(fuser /var/lib/dpkg/lock-frontend)` on the host shows it"
+LATER = "run again once it has ended"
+SEE = "`ps -fp {0}` on the host shows what it is; "
 
 tell = action_loader.get("wait_api", class_only=True).tell
 
@@ -38,6 +39,11 @@ class ActionModule(ActionBase):
                 return {**result, "changed": False}
             if waited >= limit:
                 problem = f"{look['holder']} has held apt for {limit:.0f} s, and nothing can be installed meanwhile"
-                return {**result, "failed": True, "msg": problem, "next_step": LATER}
+                return {**result, "failed": True, "msg": problem, "next_step": later(look)}
             tell(host, f"waiting for {look['holder']}, which holds apt: {waited:.0f} of {limit:.0f} s")
             time.sleep(EVERY)
+
+
+def later(look: dict[str, Any]) -> str:
+    """Without a number where the holder is outside of this container."""
+    return SEE.format(look["pid"]) + LATER if look.get("pid") else LATER

@@ -26,6 +26,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 holder: {description: Program and pid; empty when the locks are free., type: str, returned: always}
+pid: {description: Of the holder; 0 when there is none or it is outside of this container., type: int, returned: always}
 interrupted: {description: Whether dpkg left work undone., type: bool, returned: always}
 """
 LOCKS = ("var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/lib/apt/lists/lock", "var/cache/apt/archives/lock")
@@ -69,7 +70,8 @@ def main():
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename, error.strerror))
     holder = name_of(held[0]) if held else ""
-    module.exit_json(changed=False, holder=holder, interrupted=bool(undone) and not held)
+    pid = held[0] if held else 0
+    module.exit_json(changed=False, holder=holder, pid=pid, interrupted=bool(undone) and not held)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
-from reaper_ops.adapters import entering, keepalive, login, process, utf8
+from reaper_ops.adapters import entering, keepalive, login, process, remote_tmp, utf8
 from reaper_ops.adapters import inventory_files as beside
 from reaper_ops.adapters.source import EXTRA, secrets
 from reaper_ops.adapters.source import Source as Source
@@ -88,7 +88,7 @@ def _environment() -> dict[str, str]:
         "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
     }
     defaults = {k: os.environ.get(k, v) for k, v in defaults.items()}
-    return {**defaults, **utf8.environment(), **keepalive.environment(), **ours}
+    return {**defaults, **utf8.environment(), **keepalive.environment(), **remote_tmp.environment(), **ours}
 
 
 def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) -> Mapping[str, Any]:

@@ -158,7 +158,7 @@ CASES: Cases = {
         {F + "provision.up.up": lambda: given(made(F + "provision.up.UpOutcome"), made(F + "provision.plan.Planned"))},
         forms(*INVENTORY, "--yes"),
     ),
-    "down": ({F + "provision.down.down": lambda: given(removed(), removed().owned)}, forms(*INVENTORY, "--yes")),
+    "down": ({F + "provision.down.down": lambda: given(removed(), removed().results)}, forms(*INVENTORY, "--yes")),
     "render": (
         {F + "provision.render.render_hosts": lambda: given(((made(F + "provision.render.Rendered"),) * 2, {}))},
         [INVENTORY],

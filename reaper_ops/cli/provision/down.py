@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,10 +11,10 @@ import click
 from reaper_ops.cli.options import source_from, source_options
 from reaper_ops.core.values import counted
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows.provision.down import Removed
+from reaper_ops.flows.provision.down import Removed, Results
 from reaper_ops.formats.visible import one_line
 
-BOOKKEEPING = {"existed", "json_values", "snapshot"}
+NOTHING = "  remove only the record of what was intended; nothing of it is there"
 
 
 @click.command("down")
@@ -28,10 +27,10 @@ def command(output: str, yes: bool, purge_models: bool, **kwargs: Any) -> int:
     from reaper_ops.flows.provision import down
     from reaper_ops.formats.progress import choose
 
-    def confirm(owned: Mapping[str, Mapping[str, object]]) -> bool:
+    def confirm(foreseen: Results) -> bool:
         progress.pause()
-        click.echo(_owned(owned), err=output == "json")
-        return yes or _ask(len(owned), purge_models)
+        click.echo(_foreseen(foreseen), err=output == "json")
+        return yes or _ask(len(foreseen), purge_models)
 
     with choose(output) as progress:
         removed = down.down(source_from(kwargs), confirm=confirm, purge_models=purge_models, on_event=progress)
@@ -46,13 +45,14 @@ def _ask(hosts: int, purge_models: bool) -> bool:
     return click.confirm(f"remove this from {counted(hosts, 'host')}{models}?", default=False, err=True)
 
 
-def _owned(owned: Mapping[str, Mapping[str, object]]) -> str:
-    lines: list[str] = []
-    for host, manifest in owned.items():
-        lines.append(f"{host}:")
-        for kind, items in manifest.items():
-            if kind not in BOOKKEEPING and isinstance(items, Mapping | list) and items:
-                lines.append(f"  {kind}: {', '.join(map(str, items))}")
+def _foreseen(results: Results) -> str:
+    """What would go and what would stay; hosts of which the same is true are told together."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for host, result in results.items():
+        rows = [f"  remove {item}" for item in result.get("removed", [])]
+        rows += [f"  keep {item}" for item in result.get("kept", [])]
+        alike.setdefault(tuple(rows or [NOTHING]), []).append(host)
+    lines = [line for rows, hosts in alike.items() for line in (f"{', '.join(hosts)}:", *rows)]
     return "\n".join(map(one_line, lines))
 
 

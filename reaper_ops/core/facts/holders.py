@@ -13,6 +13,10 @@ from reaper_ops.core.facts.docker import environment, gpu, strings
 from reaper_ops.core.facts.foreign import KEPT, PROJECT, PROJECT_LABEL, Foreign, ForeignMount, Held
 from reaper_ops.core.inventory.settings import Settings
 
+ON_PORT = (
+    'ids=$(docker ps --quiet --no-trunc --filter publish={0}); [ -z "$ids" ] || docker inspect --type container $ids'
+)
+
 
 def asks(settings: Settings) -> list[Ask]:
     if settings.ollama_runtime != "docker":
@@ -22,18 +26,32 @@ def asks(settings: Settings) -> list[Ask]:
         "volumes": ["docker", "volume", "ls", "--format", "{{json .}}"],
         "networks": ["docker", "network", "ls", "--format", "{{json .}}"],
         "images": ["docker", "images", "--no-trunc", "--digests", "--format", "{{json .}}"],
+        "container-port": ["sh", "-c", ON_PORT.format(settings.ollama_port)],
     }
     return [{"id": id_, "kind": "command", "argv": argv} for id_, argv in commands.items()]
 
 
 def parse_foreign(answers: Answers) -> Foreign | None:
-    """The container that has our name and is not ours; else the one that was set aside for ours."""
-    for id_, name in (("container", places.CONTAINER), ("container-kept", KEPT)):
-        rows = as_json(answers.out(id_))
-        found = foreign(mapping(rows[0]), name) if isinstance(rows, list) and rows else None
-        if found is not None and found.project != PROJECT:
-            return found
-    return None
+    """The container that has our name and is not ours; else the one that was set aside for ours, or has our port."""
+    named = next((foreign(row, places.CONTAINER) for row in _inspected(answers, "container")), None)
+    kept = next((foreign(row, KEPT) for row in _inspected(answers, "container-kept")), None)
+    theirs = [one for one in (named, kept) if one is not None and one.project != PROJECT]
+    if theirs or named is not None:
+        return theirs[0] if theirs else None
+    return next(filter(None, map(_on_port, _inspected(answers, "container-port"))), None)
+
+
+def _inspected(answers: Answers, id_: str) -> list[Mapping[str, Any]]:
+    rows = as_json(answers.out(id_))
+    return [mapping(row) for row in rows] if isinstance(rows, list) else []
+
+
+def _on_port(row: Mapping[str, Any]) -> Foreign | None:
+    """An Ollama under another name, as Compose gives it."""
+    words = [str(word).rsplit("/", 1)[-1] for word in (row.get("Path"), *strings(row.get("Args")))]
+    name = (text(row.get("Name")) or "").removeprefix("/")
+    found = foreign(row, name) if name and words[0] == "ollama" and "serve" in words else None
+    return found if found is not None and found.project != PROJECT else None
 
 
 def foreign(row: Mapping[str, Any], name: str) -> Foreign | None:

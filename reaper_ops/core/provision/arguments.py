@@ -42,7 +42,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "ollama/restart": ("paths.env_json", "config_hash"),
     "ollama/container": ("compose.project", "paths.compose", "config_hash"),
     "ollama/adopt": (
-        *("compose.project", "compose.container", "compose.replaces", "paths.compose", "config_hash"),
+        *("compose.project", "compose.replaced", "compose.replaces", "paths.compose", "config_hash"),
         *("local_url", "start_timeout"),
     ),
     "models/pull": ("local_url", "mirrored", "insecure_registries", "models_dir", "proxy", "paths.manifest"),

@@ -76,7 +76,7 @@ def _docker(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> E
     if "gpu/daemon" in todo:
         found["json"] = {"/etc/docker/daemon.json": ["runtimes/nvidia", "features/cdi"]}
     if "ollama/adopt" in todo:
-        found["containers"] = {compose["container"]: compose["replaces"]}
+        found["containers"] = {compose["replaced"]: compose["replaces"]}
     return found
 
 

@@ -88,7 +88,8 @@ def context(settings: Settings, facts: Facts, todo: Sequence[str] = ()) -> Conte
     service: what the unit needs beyond its fixed part (writable, binds, mounts, pins: see `in_effect.Pins`), and
     no_users: why it goes without PrivateUsers;
     image, image_pin (tag, digest), compose: project, service, container, own_volume, volumes, named_volumes, networks,
-    image_there, replaces (a container of others that ours takes the place of), models_bind, publish, start_interval;
+    image_there, replaced (name of a container of others that ours takes the place of) and replaces (what is known of
+    it), models_bind, publish, start_interval;
     swap: kind, size, size_mib, path, swappiness; argv and cwd of the server;
     paths: see `layout.paths`; targets: id to template, path, mode, owner, group; todo: ids of the plan's actions.
     """
@@ -205,6 +206,7 @@ def _taken_over(settings: Settings, facts: Facts, image: str) -> Context:
         "named_volumes": [mount for mount in quoted if mount["kind"] == "volume"],
         "networks": list(taken.networks) if taken else [],
         "image_there": takeover.image_there(image, facts),
+        "replaced": taken.name if taken and taken.pending else "",
         "replaces": taken.recorded() if taken and taken.pending else {},
     }
 

@@ -16,7 +16,7 @@ RESTART = "unless-stopped"
 PORT = 11434
 OF_THE_IMAGE = ("NVIDIA_", "OLLAMA_HOST", "REAPER_OPS_")
 """Variables that every image or we ourselves set: nobody chose them for this container."""
-ASKED = ("container", "container-kept", "volumes", "networks")
+ASKED = ("container", "container-kept", "container-port", "volumes", "networks")
 LATE_ENGINE = "the Docker engine did not say in time what it has under our names; nothing is done on a guess, run again"
 HIDDEN = "***"
 PLAIN_NETWORKS = frozenset({"bridge", "default", "host", "none"})
@@ -26,10 +26,12 @@ PLAIN_NETWORKS = frozenset({"bridge", "default", "host", "none"})
 class Takeover:
     """home is None when the server's home is in the container itself, and is copied.
 
-    pending: ours does not run yet, also when an earlier run was cut short after it had set the other one aside.
+    name: what the container is called when nobody has set it aside. pending: ours does not run yet, also when an
+    earlier run was cut short after it had set the other one aside.
     """
 
     foreign: Foreign
+    name: str
     home: ForeignMount | None
     pending: bool
     known: Mapping[str, object]
@@ -91,13 +93,20 @@ def of(settings: Settings, facts: Facts) -> Takeover | None:
     environment = {name: value for name, value in sorted(foreign.environ.items()) if not name.startswith(OF_THE_IMAGE)}
     networks = tuple(name for name in foreign.networks if name not in PLAIN_NETWORKS)
     pending = not foreign.kept or facts.container is None
-    return Takeover(foreign, home, pending, _known(facts), rest, networks, environment)
+    name, known = _recorded(foreign, facts)
+    return Takeover(foreign, name, home, pending, known, rest, networks, environment)
 
 
-def _known(facts: Facts) -> Mapping[str, object]:
-    recorded = (facts.manifest or {}).get("containers")
-    found = recorded.get(NAME) if isinstance(recorded, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+def _recorded(foreign: Foreign, facts: Facts) -> tuple[str, Mapping[str, object]]:
+    """Its own name, and what an earlier run noted of it."""
+    noted = (facts.manifest or {}).get("containers")
+    rows = (
+        {str(name): row for name, row in noted.items() if isinstance(row, Mapping)}
+        if isinstance(noted, Mapping)
+        else {}
+    )
+    name = next(iter(rows), NAME) if foreign.kept else foreign.name
+    return name, rows.get(name, {})
 
 
 def volumes(settings: Settings, facts: Facts) -> list[dict[str, object]]:
@@ -137,7 +146,7 @@ def blockers(settings: Settings, facts: Facts) -> list[str]:
     if taken is not None:
         return taken.obstacles()
     found = []
-    if there is not None and not there.kept:
+    if there is not None and there.name == NAME:
         whose = f" of Compose project {there.project}" if there.project else ""
         found.append(
             f"container {NAME} ({there.image}, {there.state}){whose} is not ours; set `ollama_adopt: true` to take it "
@@ -160,6 +169,10 @@ def reason(taken: Takeover, overridden: Sequence[str]) -> str:
     kept = [*([store] if store else []), *sorted(taken.environment), *(f"network {name}" for name in taken.networks)]
     kept += [f"{mount.kind} {mount.source}" for mount in taken.mounts]
     text = f"is stopped and kept as {KEPT}; ours goes on with {', '.join(kept)}"
+    if taken.foreign.project:
+        text += (
+            f"; until `reaper-ops down`, `docker compose up` of project {taken.foreign.project} would start it again"
+        )
     return f"{text}; overridden: {'; '.join(overridden)}" if overridden else text
 
 

@@ -4,7 +4,7 @@ import yaml
 
 from reaper_ops.core.facts import parse
 from reaper_ops.core.facts.foreign import Foreign, ForeignMount, Held
-from reaper_ops.core.facts.model import Facts, System
+from reaper_ops.core.facts.model import Facts, Holder, System
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import desired_state as wish
 from reaper_ops.core.provision import takeover
@@ -124,9 +124,59 @@ def test_our_own_container_is_not_foreign():
 
 
 def test_an_engine_that_answers_too_late_is_no_engine_without_containers():
-    for asked in ("container", "container-kept", "volumes", "networks"):
+    for asked in takeover.ASKED:
         facts = parse("h", SETTINGS, {asked: {"timed_out": True}})
         found = wish.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
         assert any("did not say in time" in line for line in found)
     facts = parse("h", SETTINGS, {"container": {"rc": 1, "stdout": "", "stderr": "No such container"}})
     assert takeover.blockers(SETTINGS, facts) == []
+
+
+ON_PORT = """[{"Name": "/guide-ollama-1", "Path": "%s", "Args": ["serve"], "State": {"Status": "running"},
+  "Config": {"Image": "ollama/ollama", "Labels": {"com.docker.compose.project": "%s"}},
+  "HostConfig": {"NetworkMode": "guide_default"}, "NetworkSettings": {"Networks": {"guide_default": {}}},
+  "Mounts": [{"Type": "volume", "Name": "guide_ollama", "Destination": "/root/.ollama", "RW": true}]}]"""
+HOLDER = Holder("0.0.0.0", 11434, 7, "root", ("docker-proxy",), container="guide-ollama-1 ollama/ollama")
+
+
+def on_port(path: str = "/bin/ollama", project: str = "guide", **more: dict[str, object]) -> Foreign | None:
+    answer = {"rc": 0, "stdout": ON_PORT % (path, project), "stderr": ""}
+    return parse("h", SETTINGS, {"container-port": answer, **more}).foreign
+
+
+def test_an_ollama_that_compose_gave_another_name_is_found_by_its_port():
+    found = on_port()
+    assert found is not None
+    assert (found.name, found.project, found.networks) == ("guide-ollama-1", "guide", ("guide_default",))
+    assert found.mounts == (ForeignMount("volume", "guide_ollama", "/root/.ollama"),)
+
+
+def test_another_program_on_the_port_or_a_container_of_ours_is_not_taken_over():
+    assert on_port(path="/usr/sbin/nginx") is None
+    assert on_port(project="reaper_ops") is None
+    ours = '[{"State": {"Status": "exited"}, "Config": {"Labels": {"com.docker.compose.project": "reaper_ops"}}}]'
+    assert on_port(container={"rc": 0, "stdout": ours, "stderr": ""}) is None
+
+
+def test_the_container_of_a_compose_project_is_offered_and_taken_over_under_its_own_name():
+    facts = host(foreign=on_port(), listening=(HOLDER,), volumes=(Held("guide_ollama", "guide"),))
+    (said,) = wish.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
+    assert "set `ollama_adopt: true` to take it over with its models and settings, or stop it" in said
+    intent = wish.derive(SETTINGS, facts)
+    assert intent.plan.blockers == ()
+    action = next(one for one in intent.plan.actions if one.id == "ollama/adopt")
+    assert action.target == "container guide-ollama-1"
+    assert "volume guide_ollama" in action.reason
+    assert "`docker compose up` of project guide would start it again" in action.reason
+    assert intent.for_roles()["compose"]["replaced"] == "guide-ollama-1"
+    assert list(owned(facts)["containers"]) == ["guide-ollama-1"]
+    assert compose(facts)["volumes"] == {"guide_ollama": {"name": "guide_ollama", "external": True}}
+    assert compose(facts)["services"]["ollama"]["networks"] == ["default", "guide_default"]
+
+
+def test_a_run_that_was_cut_short_goes_on_with_the_name_that_it_noted():
+    record = {"kept": "ollama-before-reaper_ops", "restart": "no", "running": True, "copy": ""}
+    aside = Foreign("ollama-before-reaper_ops", "ollama/ollama", "exited", "no", mounts=(VOLUME,))
+    facts = host(foreign=aside, manifest={"state": "intended", "containers": {"guide-ollama-1": record}})
+    assert owned(facts)["containers"] == {"guide-ollama-1": record}
+    assert wish.derive(SETTINGS, facts).for_roles()["compose"]["replaced"] == "guide-ollama-1"

@@ -48,8 +48,12 @@ def _not_read(case: PlanInput) -> str:
     """Other variables of environment files that are no longer read."""
     desired = case.wish.context["environment"]
     lines = [line for line in in_effect.foreign(case.facts) if line.key == "EnvironmentFile"]
-    names = sorted({line.name for line in lines if line.name not in desired})
-    return f"; {', '.join(names)} there are no longer read: write them into `ollama_env`" if names else ""
+    rest = [line for line in lines if line.name not in desired]
+    if not rest:
+        return ""
+    paths, names = sorted({line.path for line in rest}), sorted({line.name for line in rest})
+    set_them = f"set {'it' if len(names) == 1 else 'them'} in `ollama_env`"
+    return f"; the server no longer reads {', '.join(paths)}: if it needs {', '.join(names)}, {set_them}"
 
 
 def blockers(case: PlanInput) -> list[str]:

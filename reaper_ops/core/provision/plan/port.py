@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.model import Holder
-from reaper_ops.core.provision import listening
+from reaper_ops.core.provision import listening, takeover
 from reaper_ops.core.provision.plan.model import PlanInput
 
 FORWARDERS = ("docker-proxy", "rootlessport", "conmon", "pasta")
@@ -24,7 +24,8 @@ def _ours(case: PlanInput, holder: Holder) -> bool:
     """Our own server by its mark, though its pid file is lost; our own container; a unit that is told of elsewhere."""
     runtime = case.settings.ollama_runtime
     if runtime == "docker":
-        return holder.container.split(" ")[0] == places.CONTAINER
+        taken = takeover.of(case.settings, case.facts)
+        return holder.container.split(" ")[0] in {places.CONTAINER, taken.foreign.name if taken else places.CONTAINER}
     if runtime == "process":
         return bool(holder.mark) and case.wish.context["paths"]["bin"] in holder.argv
     return holder.unit == places.UNIT
@@ -51,7 +52,11 @@ def _mend(case: PlanInput, holder: Holder) -> str:
     if holder.unit == places.UNIT and _is_unit_of_ours(case):
         return f"it is ours, of runtime systemd: `reaper-ops down` with that runtime first (models stay), {other}"
     if holder.container:
-        return f"stop it: `sudo docker stop {holder.container.split(' ')[0]}`, {other}"
+        name = holder.container.split(" ")[0]
+        stop = f"stop it: `sudo docker stop {name}`, {other}"
+        foreign = case.facts.foreign
+        known = foreign is not None and foreign.name == name
+        return f"set `ollama_adopt: true` to take it over with its models and settings, or {stop}" if known else stop
     if holder.pid is None:
         return f"see who it is: `sudo ss -ltnp 'sport = :{holder.port}'`, {other}"
     stop = _stop(holder)
