@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from reaper_ops.core import framed
@@ -50,7 +51,7 @@ class ActionModule(ActionBase):
         gone = abandoned(listed.split(), old.split(), ours[1], lives)
         if gone:
             self._asked(f"cd {TOP} && rm -rf -- {' '.join(map(shlex.quote, gone))}")
-        if self._task.args.get("all"):
+        if boolean(self._task.args.get("all", False)):
             for sudoable in (False, True):
                 self._asked(f"rmdir {TOP}/{ours[1]} 2>/dev/null", sudoable=sudoable)
         return {**result, "removed": gone}
