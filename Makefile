@@ -9,7 +9,7 @@ PYTEST := $(RUN)/python -m pytest
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test lint types layers playbooks unit prepare fleet shapes soak bench clean
+.PHONY: help install dev up check test lint types layers playbooks unit prepare fleet shapes soak bench mutants clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ dev: $(VENV)/.dev ## the same with the tools for development
 
 up: install ## the main job, on the embedded lab fleet (simulated Ollama; needs no root, Docker, GPU or network)
 	$(RUN)/reaper-ops lab up $(ARGS)
+
+check: lint types layers ## in about a minute: lint, types, layers, and the unit tests of what changed since main
+	$(PYTEST) -q -x --numprocesses=auto --maxprocesses=4 --dist=worksteal -m "not fleet and not vm" \
+		$$($(RUN)/python .ci/changed.py) $(ARGS)
 
 test: lint types playbooks prepare ## everything; as root on Debian the real-host tests too
 	$(MAKE) --no-print-directory unit
@@ -68,6 +72,9 @@ soak: dev ## the tests that kill things, with many more seeds than `make test` d
 
 bench: dev ## measure speed against the yardsticks
 	$(RUN)/python -m bench $(ARGS)
+
+mutants: dev ## how many small faults in core/ the tests notice; ARGS="--count 60 --seed 2 --under reaper_ops/core/facts"
+	$(RUN)/python -m bench.mutants $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .ansible

@@ -7,6 +7,46 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "reaper_ops").rglob("*.py"))
+PLAYBOOKS = sorted((ROOT / "playbooks").rglob("*.py"))
+FILE, FUNCTION = 300, 30
+"""Lines, at most; of a function without its docstring."""
+LARGER = {
+    "playbooks/action_plugins/mirror_plan.py:run": 36,
+    "playbooks/action_plugins/ollama_plan.py:run": 35,
+    "playbooks/library/apt_packages.py:main": 31,
+    "playbooks/library/apt_source.py:main": 34,
+    "playbooks/library/end_process.py:main": 36,
+    "playbooks/library/ollama_pull.py:main": 43,
+    "playbooks/library/ollama_release.py": 344,
+    "playbooks/library/ollama_seed.py": 334,
+    "playbooks/library/ollama_seed.py:main": 31,
+    "playbooks/library/ollama_swarm.py": 366,
+    "playbooks/library/ollama_swarm.py:main": 36,
+    "playbooks/library/reaper_manifest.py:main": 35,
+    "playbooks/library/reaper_uninstall.py:main": 36,
+    "playbooks/library/store_put.py:main": 31,
+    "playbooks/module_utils/reaper_aria2.py": 307,
+    "playbooks/module_utils/reaper_http.py:talk": 31,
+    "playbooks/module_utils/reaper_removal.py": 374,
+    "playbooks/module_utils/reaper_rules.py": 407,
+    "playbooks/module_utils/reaper_tree.py": 450,
+    "playbooks/module_utils/reaper_unpack.py:unpack_member": 32,
+    "playbooks/module_utils/reaper_upstream.py:fetch": 32,
+    "reaper_ops/adapters/ansible.py": 327,
+    "reaper_ops/adapters/pull_loop.py": 328,
+    "reaper_ops/adapters/pull_loop.py:_upload": 34,
+    "reaper_ops/adapters/web.py:open": 32,
+    "reaper_ops/cli/models/pull.py:command": 36,
+    "reaper_ops/core/doctor/bundle.py": 311,
+    "reaper_ops/core/doctor/rules/out_of_memory/kills.py": 304,
+    "reaper_ops/core/doctor/rules/out_of_memory/sizes.py": 347,
+    "reaper_ops/core/doctor/rules/storage/place.py": 307,
+    "reaper_ops/core/facts/__init__.py:parse": 40,
+    "reaper_ops/flows/models/change.py:pull": 39,
+    "reaper_ops/flows/models/push.py:push": 39,
+    "reaper_ops/lab/ollama/sched.py:_load": 34,
+}
+"""Lines of what was larger on 27 November 2026, when the budgets became a test. It only gets shorter and smaller."""
 FORBIDDEN = {"utils", "helpers", "common", "base", "misc", "places", "room", "ways", "beside", "talks", "hours"}
 """Names that do not say what is in a file."""
 
@@ -17,14 +57,25 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - function.lineno + 1 - text.count("\n")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_module_keeps_the_budgets(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
+def over_budget(path: Path) -> dict[str, int]:
+    """What of a file is larger than a person takes in at once: the file itself, and its functions."""
+    source, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
     functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = [f.name for f in functions if lines_of_code(f) > 40]
+    large = {f"{name}:{f.name}": lines_of_code(f) for f in functions if lines_of_code(f) > FUNCTION}
+    return {name: source.count("\n"), **large} if source.count("\n") > FILE else large
+
+
+@pytest.mark.parametrize("path", [*MODULES, *PLAYBOOKS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_keeps_the_budgets(path: Path) -> None:
+    listed = {what: lines for what, lines in LARGER.items() if what.split(":")[0] == str(path.relative_to(ROOT))}
+    found = over_budget(path)
     assert path.stem not in FORBIDDEN
-    assert source.count("\n") <= 400
-    assert not long
+    assert not {what: lines for what, lines in found.items() if lines > listed.get(what, 0)}, "split it by subject"
+    assert not set(listed) - set(found), "keeps the budget now: take it off LARGER"
+
+
+def test_no_exemption_for_a_file_that_is_gone() -> None:
+    assert {what for what in LARGER if not (ROOT / what.split(":")[0]).is_file()} == set()
 
 
 def test_a_class_name_means_one_thing() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, number, text
-from reaper_ops.core.facts.model import AmdGpu
+from reaper_ops.core.facts.gpu_chain import AmdGpu
 from reaper_ops.core.inventory.settings import Settings
 
 KFD_LINES = r"^(gfx_target_version|location_id|domain) "

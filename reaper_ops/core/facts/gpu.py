@@ -8,7 +8,7 @@ from typing import Any
 
 from reaper_ops.core.facts import amd, nvidia
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
-from reaper_ops.core.facts.model import DeviceNode, Gpu, PciGpu
+from reaper_ops.core.facts.gpu_chain import DeviceNode, Gpu, PciGpu
 from reaper_ops.core.inventory.settings import Settings
 
 MODULES = r"^(nvidia\w*|nouveau|nvgpu|nvmap|amdgpu|radeon|i915|xe|vfio_pci|zram) "

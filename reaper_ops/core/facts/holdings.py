@@ -9,8 +9,9 @@ from typing import Any
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts import running
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
+from reaper_ops.core.facts.model_store import Denied, ModelStore, PathStep, Pulled, StoredBlob, StoredManifest
 from reaper_ops.core.facts.store import model_of
-from reaper_ops.core.facts.traces import Binary, Denied, Drift, ModelStore, PathStep, Pulled, StoredBlob, StoredManifest
+from reaper_ops.core.facts.traces import Binary, Drift
 from reaper_ops.core.inventory.settings import Settings
 
 OTHERS = [

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from reaper_ops.core.facts.exchange import Exchange as Exchange
 from reaper_ops.core.facts.foreign import Foreign, Held
+from reaper_ops.core.facts.gpu_chain import Gpu
+from reaper_ops.core.facts.model_store import Place
 from reaper_ops.core.facts.traces import Traces
 
 
@@ -97,71 +99,6 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class PciGpu:
-    """driver is the kernel driver that holds the card: nvidia, nouveau, amdgpu, vfio-pci, or None."""
-
-    slot: str
-    vendor: str
-    device: str
-    driver: str | None = None
-
-
-@dataclass(frozen=True)
-class DeviceNode:
-    path: str
-    gid: int
-    mode: str
-
-
-@dataclass(frozen=True)
-class NvidiaGpu:
-    """One row of nvidia-smi; memory in bytes."""
-
-    index: int
-    uuid: str
-    name: str
-    memory_total: int
-    memory_used: int | None
-    driver: str
-    compute: str | None
-
-
-@dataclass(frozen=True)
-class AmdGpu:
-    """gfx is the compute target such as gfx1100, None where KFD does not list the card; memory in bytes."""
-
-    slot: str
-    gfx: str | None
-    memory_total: int
-    memory_used: int | None
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """The chain, link by link: PCI, kernel module, device nodes, tools, toolkit, CDI."""
-
-    pci: tuple[PciGpu, ...] = ()
-    modules: tuple[str, ...] = ()
-    nodes: tuple[DeviceNode, ...] = ()
-    nvidia: tuple[NvidiaGpu, ...] | None = None
-    nvidia_error: str | None = None
-    driver: str | None = None
-    toolkit: str | None = None
-    cdi: tuple[str, ...] | None = None
-    amd: tuple[AmdGpu, ...] = ()
-    mig: tuple[str, ...] = ()
-
-    def vendor(self) -> str:
-        """``nvidia``, ``amd`` or ``none``, from PCI first and from tools and device nodes where PCI shows nothing."""
-        vendors = {gpu.vendor for gpu in self.pci}
-        if "10de" in vendors or self.nvidia:
-            return "nvidia"
-        if "1002" in vendors or any(node.path == "/dev/kfd" for node in self.nodes):
-            return "amd"
-        return "none"
-
-
-@dataclass(frozen=True)
 class Docker:
     """Versions as text; None when the part is not there. `running` is whether the engine answered."""
 
@@ -231,36 +168,6 @@ class Holder:
     ours: bool = False
     mark: str = ""
     ipv6_only: bool = False
-
-
-@dataclass(frozen=True)
-class PlacePart:
-    """One directory on the way to a place; owner is a name, or the number that has none."""
-
-    path: str
-    mode: str
-    uid: int
-    gid: int
-    owner: str = ""
-    directory: bool = True
-
-
-@dataclass(frozen=True)
-class Place:
-    """The place of the models that the inventory names. steps: what is there of the way, the place itself included.
-
-    uid, gids: of the server's user, None where there is none yet; denied: what that user was refused, None where it
-    was not tried; root_may_write: at the last step, which a share can forbid.
-    """
-
-    path: str
-    exists: bool = False
-    entries: int | None = None
-    steps: tuple[PlacePart, ...] = ()
-    uid: int | None = None
-    gids: tuple[int, ...] = ()
-    denied: tuple[str, ...] | None = None
-    root_may_write: bool = True
 
 
 @dataclass(frozen=True)

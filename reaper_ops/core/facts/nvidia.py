@@ -7,7 +7,7 @@ import re
 
 from reaper_ops.core.facts.answers import Answers, Ask, number, text
 from reaper_ops.core.facts.docker import version_of
-from reaper_ops.core.facts.model import NvidiaGpu
+from reaper_ops.core.facts.gpu_chain import NvidiaGpu
 from reaper_ops.core.inventory.settings import Settings
 
 FIELDS = "index,uuid,name,memory.total,memory.used,driver_version,compute_cap"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
-from reaper_ops.core.facts.model import Place, PlacePart
+from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.facts.running import server
 from reaper_ops.core.inventory.settings import Settings
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from reaper_ops.core.facts import default_paths as places
@@ -136,15 +138,7 @@ def cgroup(output: str | None) -> Cgroup | None:
     for name, value in mine:
         values.setdefault(name, []).append(value)
     above = [(name, value) for _, name, value in rows]
-
-    def first(*names: str) -> int | None:
-        return next((size for name in names for size in map(_size, values.get(name, ())) if size is not None), None)
-
-    def least(*names: str) -> int | None:
-        return min(
-            (size for name, value in above if name in names and (size := _size(value)) is not None), default=None
-        )
-
+    first, least = partial(_first, values), partial(_least, above)
     events = _events(values.get("memory.events", []) + values.get("memory.oom_control", []))
     return Cgroup(
         path=_shape(own) or "/",
@@ -157,6 +151,15 @@ def cgroup(output: str | None) -> Cgroup | None:
         high_events=events.get("high"),
         cpus=_cpus(rows),
     )
+
+
+def _first(values: Mapping[str, list[str]], *names: str) -> int | None:
+    """Of the first file that was there: version 2 of the hierarchy and version 1 name them differently."""
+    return next((size for name in names for size in map(_size, values.get(name, ())) if size is not None), None)
+
+
+def _least(rows: list[tuple[str, str]], *names: str) -> int | None:
+    return min((size for name, value in rows if name in names and (size := _size(value)) is not None), default=None)
 
 
 def _shape(path: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reaper_ops.core.facts.exchange import Exchange
+from reaper_ops.core.facts.model_store import Denied, ModelStore, PathStep, Pulled
 
 
 @dataclass(frozen=True)
@@ -65,58 +66,6 @@ class Mount:
     target: str
     fstype: str
     options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StoredBlob:
-    """A file of blobs/: `sha256-HEX`, `sha256-HEX-partial` or `sha256-HEX-partial-N`; age in seconds."""
-
-    name: str
-    size: int
-    age: int | None = None
-
-
-@dataclass(frozen=True)
-class StoredManifest:
-    """layers: blob name (`sha256-HEX`) to size in bytes, config included. error says why it cannot be read."""
-
-    name: str
-    path: str
-    layers: Mapping[str, int] = field(default_factory=dict)
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class ModelStore:
-    """A model store: the server's own first, then others that were found on the host. blobs None: not read.
-
-    mode is empty for a store of the server's that is not there.
-    """
-
-    path: str
-    manifests: tuple[StoredManifest, ...] = ()
-    blobs: tuple[StoredBlob, ...] | None = None
-    uid: int | None = None
-    gid: int | None = None
-    mode: str = ""
-
-
-@dataclass(frozen=True)
-class Denied:
-    """What the server's user may not do. need: enter, read or write; error: EACCES, EROFS or another errno's name."""
-
-    path: str
-    need: str
-    error: str = "EACCES"
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """How our own last pull of a model ended; error is empty when it succeeded. age in seconds."""
-
-    model: str
-    error: str = ""
-    age: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,16 +144,6 @@ class GpuUser:
     pid: int
     name: str
     memory: int | None = None
-
-
-@dataclass(frozen=True)
-class PathStep:
-    """One directory on the way to the model store, from / down; user None when the id has no name."""
-
-    path: str
-    mode: str
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from reaper_ops.core.facts.model import DeviceNode, Docker, Facts
+from reaper_ops.core.facts.gpu_chain import DeviceNode
+from reaper_ops.core.facts.model import Docker, Facts
 from reaper_ops.core.provision import confirmed, gpu_form
 from reaper_ops.core.provision import desired_state as wish
 from reaper_ops.core.provision.confirmed import Confirmed, Steps

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reaper_ops.core.facts.model import DeviceNode, Docker, Facts
+from reaper_ops.core.facts.gpu_chain import DeviceNode
+from reaper_ops.core.facts.model import Docker, Facts
 from reaper_ops.core.inventory.settings import Settings
 
 CDI_DEFAULT = (28, 2)

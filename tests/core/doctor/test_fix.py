@@ -8,7 +8,8 @@ from reaper_ops.core.doctor.diagnosis import Cause, Diagnosis, FleetDiagnosis
 from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.doctor.fix import ACTIONS, FIRST, LAST, Proposal, directories, hurts, in_order, proposals
 from reaper_ops.core.facts.model import Exchange, Facts, System
-from reaper_ops.core.facts.traces import DockerContainer, ModelStore, Running, StoredBlob, Traces
+from reaper_ops.core.facts.model_store import ModelStore, StoredBlob
+from reaper_ops.core.facts.traces import DockerContainer, Running, Traces
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.inventory.settings import Settings
 

@@ -8,7 +8,8 @@ import pytest
 
 from reaper_ops.core.doctor import latency as slow
 from reaper_ops.core.doctor.rules.case import HostEvidence
-from reaper_ops.core.facts.model import Facts, Gpu, Memory, PciGpu, System
+from reaper_ops.core.facts.gpu_chain import Gpu, PciGpu
+from reaper_ops.core.facts.model import Facts, Memory, System
 from reaper_ops.core.facts.traces import Cgroup, GpuLoad, Pressure, Running, Timing, Traces
 from reaper_ops.core.health.probe import ListedModel, Observation, RunningModel
 from reaper_ops.core.inventory.settings import Settings

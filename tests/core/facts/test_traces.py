@@ -15,19 +15,16 @@ from reaper_ops.core import facts
 from reaper_ops.core.doctor.evidence import PARTS
 from reaper_ops.core.facts import containers, gpu_load, holdings, network, running, surroundings, tracing
 from reaper_ops.core.facts.answers import Answers
+from reaper_ops.core.facts.model_store import Denied, PathStep, Pulled, StoredBlob
 from reaper_ops.core.facts.traces import (
     Binary,
-    Denied,
     Drift,
     GpuUser,
     Listener,
     Mount,
-    PathStep,
     Pressure,
     Published,
-    Pulled,
     Resolved,
-    StoredBlob,
     Traces,
 )
 from reaper_ops.core.inventory.settings import Settings

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reaper_ops.core.facts.model import AmdGpu, Facts, Gpu, Memory, NvidiaGpu, System
+from reaper_ops.core.facts.gpu_chain import AmdGpu, Gpu, NvidiaGpu
+from reaper_ops.core.facts.model import Facts, Memory, System
 from reaper_ops.core.health import measures
 from reaper_ops.core.health.measures import Card, Measures, Room
 from reaper_ops.core.health.probe import ListedModel, Observation, RunningModel

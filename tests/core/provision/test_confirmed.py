@@ -16,7 +16,8 @@ from golden_shapes import shape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reaper_ops.core.facts.model import Docker, Facts, Gpu, HostFile, PciGpu, Process, System, Unit
+from reaper_ops.core.facts.gpu_chain import Gpu, PciGpu
+from reaper_ops.core.facts.model import Docker, Facts, HostFile, Process, System, Unit
 from reaper_ops.core.inventory import hosts as inventory
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.mirror.site import Chosen, Site

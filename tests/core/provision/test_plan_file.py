@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from reaper_ops import __version__
 from reaper_ops.adapters import plan_file as adapter
-from reaper_ops.core.facts.model import Facts, Gpu, HostFile, PciGpu, System
+from reaper_ops.core.facts.gpu_chain import Gpu, PciGpu
+from reaper_ops.core.facts.model import Facts, HostFile, System
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import choices, plan_file
 from reaper_ops.core.provision import desired_state as wish

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from reaper_ops.core.facts import codec
-from reaper_ops.core.facts.model import Disk, Place, PlacePart
+from reaper_ops.core.facts.model import Disk
+from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import desired_state as wish
 from reaper_ops.core.provision.plan import Plan

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reaper_ops.core.facts.model import DeviceNode, Docker, Gpu, PciGpu
+from reaper_ops.core.facts.gpu_chain import DeviceNode, Gpu, PciGpu
+from reaper_ops.core.facts.model import Docker
 from reaper_ops.core.inventory import settings as wish
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import render, server_env

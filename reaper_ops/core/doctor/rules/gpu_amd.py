@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from reaper_ops.core.doctor.rules.gpu_link import Link
-from reaper_ops.core.facts.model import DeviceNode, Facts
+from reaper_ops.core.facts.gpu_chain import DeviceNode
+from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory.settings import Settings
 
 TARGETS = frozenset(

@@ -6,7 +6,8 @@ import re
 
 from reaper_ops.core.doctor.rules import gpu_server
 from reaper_ops.core.doctor.rules.gpu_link import Link
-from reaper_ops.core.facts.model import Facts, NvidiaGpu
+from reaper_ops.core.facts.gpu_chain import NvidiaGpu
+from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory.environment import version_key
 from reaper_ops.core.inventory.settings import Settings
 

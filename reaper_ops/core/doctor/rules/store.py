@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reaper_ops.core.doctor.rules.case import HostEvidence, once
 from reaper_ops.core.facts import default_paths as places
-from reaper_ops.core.facts.traces import ModelStore, StoredBlob, StoredManifest
+from reaper_ops.core.facts.model_store import ModelStore, StoredBlob, StoredManifest
 from reaper_ops.core.values import full_model_name, human_bytes
 
 _WHOLE = re.compile(r"^sha256-[0-9a-f]{64}\Z")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from reaper_ops.core.facts.model import Disk, Place, PlacePart
+from reaper_ops.core.facts.model import Disk
+from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.provision.plan.model import Action, PlanInput
 from reaper_ops.core.values import human_bytes
 

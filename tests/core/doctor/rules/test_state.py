@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from reaper_ops.core.doctor.rules.state import judge
-from reaper_ops.core.facts.model import Container, Docker, Exchange, Facts, Gpu, PciGpu, Process, System, Unit
+from reaper_ops.core.facts.gpu_chain import Gpu, PciGpu
+from reaper_ops.core.facts.model import (
+    Container,
+    Docker,
+    Exchange,
+    Facts,
+    Process,
+    System,
+    Unit,
+)
 from reaper_ops.core.health import probe
 from reaper_ops.core.health.report import Report, State
 from reaper_ops.core.inventory.settings import Settings

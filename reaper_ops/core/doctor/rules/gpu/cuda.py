@@ -11,7 +11,7 @@ from reaper_ops.core.doctor.rules.gpu import proof, system
 from reaper_ops.core.doctor.rules.gpu.driver import RESTART
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.signatures.model import Hit
-from reaper_ops.core.facts.model import NvidiaGpu
+from reaper_ops.core.facts.gpu_chain import NvidiaGpu
 from reaper_ops.core.health.report import Evidence
 from reaper_ops.core.inventory.environment import version_key
 

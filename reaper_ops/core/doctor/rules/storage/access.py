@@ -11,7 +11,7 @@ from reaper_ops.core.doctor.rules.pull import reasons
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.variables import written
 from reaper_ops.core.doctor.signatures.model import Hit
-from reaper_ops.core.facts.traces import Denied, PathStep
+from reaper_ops.core.facts.model_store import Denied, PathStep
 from reaper_ops.core.health.report import Evidence, State
 
 _OWN = Step(

@@ -12,7 +12,8 @@ from reaper_ops.core.doctor.rules.pull import reasons
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.storage.access import refused, weight
 from reaper_ops.core.facts import default_paths as places
-from reaper_ops.core.facts.traces import DockerContainer, ModelStore
+from reaper_ops.core.facts.model_store import ModelStore
+from reaper_ops.core.facts.traces import DockerContainer
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.values import full_model_name
 
