@@ -136,12 +136,14 @@ def socket_unit(host, port):
 def taken(bind, port, rows):
     """Why our address cannot be had while only others listen on every address, tried where the list cannot tell.
 
-    A socket on `::` holds the port of IPv4 too, unless it was made for IPv6 alone, which /proc does not show.
+    A socket on `::` holds the port of IPv4 too, unless it was made for IPv6 alone, which /proc does not show. It was
+    where somebody, perhaps our own server, listens for IPv4 beside it: the kernel gives the port to no two.
     """
-    if ":" in bind or not any(row["address"] in ("*", "::") and not row.get("ours") for row in rows):
+    here = [row for row in rows if row["port"] == port]
+    if ":" in bind or not any(row["address"] in ("*", "::") and not row.get("ours") for row in here):
         return None
-    if any(row["address"] in (bind, "0.0.0.0") for row in rows):
-        return None
+    if any(row["address"] in (bind, "0.0.0.0") for row in here):
+        return 0
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -40,6 +40,25 @@ def test_a_socket_for_ipv6_alone_leaves_the_port_of_ipv4(only_six: int, taken: b
     assert (answer["taken"] == 0) is taken
 
 
+def test_a_socket_beside_one_for_ipv4_is_for_ipv6_alone() -> None:
+    """As once our own server runs: nothing can be tried then, and the other is in nobody's way still."""
+    with socket.socket(socket.AF_INET6) as other, socket.socket() as own:
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            other.bind(("::", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        other.listen()
+        port = other.getsockname()[1]
+        own.bind(("127.0.0.1", port))
+        own.listen()
+        answer = read(kind="port", port=port, bind="127.0.0.1")
+        with socket.socket(socket.AF_INET6) as both, pytest.raises(OSError, match="in use"):
+            both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            both.bind(("::", port))
+    assert answer["taken"] == 0
+
+
 def test_the_files_of_a_unit_come_in_the_order_in_which_systemd_takes_them(tmp_path: Path) -> None:
     texts = {
         "etc/systemd/system/ollama.service": "[Service]\nEnvironmentFile=-/etc/default/ollama /etc/none\n",
