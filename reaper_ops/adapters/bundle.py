@@ -91,10 +91,31 @@ def read(path: str | Path) -> tuple[SavedHost, ...]:
         return _hosts(source, name, _directory(source))
     if not stat.S_ISREG(kind):
         raise ReaperError(str(source), "is neither a file nor a directory", DOCUMENTED)
-    if source.name in bundle.FILES:
-        parent = _plain_name(source.parent)
-        return _hosts(source, parent, _Found({source.name: _decoded(_one_file(source))}))
-    return _hosts(source, name, _archive(source))
+    if _is_archive(source):
+        return _hosts(source, name, _archive(source))
+    known = source.name in bundle.FILES
+    found = _Found({source.name: _text(_one_file(source), source, known=known)})
+    return _hosts(source, _plain_name(source.parent) if known else bundle.printable(source.stem), found)
+
+
+def pasted(text: str) -> tuple[SavedHost, ...]:
+    """What came through a pipe or from a terminal."""
+    return (bundle.read("pasted", {"paste": text[:MAX_FILE]}, by_hand=True),)
+
+
+def _is_archive(source: Path) -> bool:
+    with source.open("rb") as raw:
+        start = raw.read(512)
+    return source.name.endswith((*ENDINGS, ".tar")) or start[:2] == b"\x1f\x8b" or start[257:262] == b"ustar"
+
+
+def _text(raw: bytes, place: Path, *, known: bool = False) -> str:
+    """What has no text in it is refused: a picture of a terminal cannot be read."""
+    text = decoded(raw)
+    start = text[:4096]
+    if not known and start.count("\ufffd") + start.count("\0") > len(start) // 10:
+        raise ReaperError(str(place), "is not text", "paste the text itself; a picture or a program cannot be read")
+    return text
 
 
 def _plain_name(path: Path) -> str:
@@ -105,7 +126,7 @@ def _plain_name(path: Path) -> str:
 def _hosts(source: Path, name: str, found: _Found) -> tuple[SavedHost, ...]:
     heads = sorted((path for path in found.texts if PurePosixPath(path).name == bundle.HEAD), key=len)
     head = bundle.head(found.texts[heads[0]], f"{source}/{heads[0]}") if heads else None
-    groups = bundle.grouped([*found.texts, *found.refused])
+    groups = bundle.grouped([*found.texts, *found.refused], by_hand=head is None)
     if not groups and (found.cut or not heads):
         problem = f"ends early ({found.cut}); nothing of it can be read" if found.cut else "holds no evidence"
         raise ReaperError(str(source), problem, DOCUMENTED)
@@ -159,23 +180,19 @@ def _directory(source: Path) -> _Found:
             path = f"{prefix}{entry.name}"
             if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
                 todo.append((Path(entry.path), f"{path}/", depth + 1))
-            elif _belongs(path):
+            else:
                 total += _take(found, path, Path(entry.path))
                 _check(source, total, len(found.texts))
     return found
 
 
-def _belongs(path: str) -> bool:
-    return bundle.place(path) is not None or PurePosixPath(path).name == bundle.HEAD
-
-
 def _take(found: _Found, path: str, place: Path) -> int:
     try:
         raw = _one_file(place)
+        found.texts[path] = _text(raw, place, known=bundle.place(path) is not None)
     except ReaperError as refused:
         found.refused[path] = refused.problem
         return 0
-    found.texts[path] = _decoded(raw)
     return len(raw)
 
 
@@ -201,7 +218,7 @@ def _check(source: Path, total: int, members: int) -> None:
         raise ReaperError(str(source), f"holds more than {what}, which no bundle does", DOCUMENTED)
 
 
-def _decoded(raw: bytes) -> str:
+def decoded(raw: bytes) -> str:
     """What was pasted on Windows comes as UTF-16; bytes that are no text become marks of replacement."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return raw.decode("utf-16", "replace")
@@ -256,7 +273,7 @@ def _member(source: Path, found: _Found, archive: tarfile.TarFile, member: tarfi
     name = member.name.removeprefix("./")
     if name.startswith("/") or ".." in name.split("/") or "\\" in name:
         raise ReaperError(f"{source}/{bundle.printable(name)}", "leads out of the bundle", "do not trust this file")
-    if member.isdir() or not _belongs(name):
+    if member.isdir():
         return
     if not member.isreg():
         found.refused[name] = "is not a regular file"
@@ -264,4 +281,4 @@ def _member(source: Path, found: _Found, archive: tarfile.TarFile, member: tarfi
         found.refused[name] = f"is larger than {MAX_FILE >> 20} MiB"
     else:
         handle = archive.extractfile(member)
-        found.texts[name] = _decoded(handle.read() if handle else b"")
+        found.texts[name] = decoded(handle.read() if handle else b"")

@@ -176,7 +176,7 @@ def test_links_and_devices_are_not_read(tmp_path: Path, kind: bytes) -> None:
     (one,) = bundle.read(path)
     assert one.answers is not None
     assert one.answers["listeners"] == {"error": "ss.txt is not a regular file"}
-    assert one.answers["log"]["stdout"] == "x"
+    assert one.answers["log"]["stdout"] == "x\n"
 
 
 def test_links_and_pipes_in_a_directory_are_not_followed(tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ FORMS = ("text", "json", "junit", "nagios")
 @click.command("doctor")
 @partial(source_options, required=False)
 @click.option("--url", help="one server by its URL: what can be told from outside")
-@click.option("--from", "from_", type=click.Path(path_type=Path), metavar="FILE|DIR", help="diagnose a saved bundle")
+@click.option(
+    "--from", "from_", type=click.Path(path_type=Path), metavar="FILE|DIR", help="a bundle, or what somebody sent"
+)
+@click.option("--paste", is_flag=True, help="diagnose the text on standard input; `doctor -` does the same")
+@click.argument("text", required=False, metavar="[-]")
 @click.option("--bundle", type=click.Path(path_type=Path), metavar="FILE", help="save all evidence as one archive")
 @click.option("--explain", metavar="ID", help="print the runbook of one id; asks no host")
 @click.option("--fix", is_flag=True, help="apply remedies: the safe ones after showing them, others after a yes each")
@@ -42,7 +46,8 @@ def command(**kwargs: Any) -> int:
     """
     if kwargs["explain"]:
         return _explain(kwargs["explain"])
-    typed_places(kwargs, kwargs["url"], kwargs["from_"])
+    kwargs["paste"] = _is_pasted(**kwargs)
+    typed_places(kwargs, kwargs["url"], kwargs["from_"] or kwargs["paste"])
     source = source_from(kwargs)
     _check(source, **kwargs)
     if kwargs["fix"]:
@@ -56,7 +61,9 @@ def _check(source: Source, **kwargs: Any) -> None:
     given = [name for name, there in _places(source, **kwargs).items() if there]
     if len(given) != 1:
         problem = f"{' and '.join(given)} were given together" if given else "nothing to look at"
-        raise ReaperError("doctor", problem, "give one of -i INVENTORY, --url http://HOST:11434, --from BUNDLE")
+        raise ReaperError(
+            "doctor", problem, "give one of -i INVENTORY, --url http://HOST:11434, --from BUNDLE, --paste"
+        )
     if given[0] != "an inventory":
         for name in ("fix", "bundle", "slow"):
             if kwargs[name]:
@@ -70,8 +77,15 @@ def _check(source: Source, **kwargs: Any) -> None:
             raise unheeded(f"--{name}", f"--{needed}")
 
 
-def _places(source: Source, *, url: str | None, from_: Path | None, **_: Any) -> dict[str, bool]:
-    return {"an inventory": bool(source.inventory), "a URL": bool(url), "a bundle": bool(from_)}
+def _is_pasted(*, paste: bool, text: str | None, **_: Any) -> bool:
+    if text not in {None, "-"}:
+        raise ReaperError("doctor", f"takes no {text!r}", "`-` reads pasted text; --from FILE reads a file")
+    return paste or text == "-"
+
+
+def _places(source: Source, *, url: str | None, from_: Path | None, paste: bool, **_: Any) -> dict[str, bool]:
+    places = {"an inventory": bool(source.inventory), "a URL": bool(url), "a bundle": bool(from_)}
+    return {**places, "pasted text": paste}
 
 
 def _diagnose(source: Source, **kwargs: Any) -> int:
@@ -83,7 +97,7 @@ def _diagnose(source: Source, **kwargs: Any) -> int:
 
         bundle.write(kwargs["bundle"], [one.saved() for one in patients])
         click.echo(f"the evidence is in {one_line(kwargs['bundle'])}", err=True)
-    words = "-i INVENTORY" if kwargs["from_"] else source.typed
+    words = "-i INVENTORY" if kwargs["from_"] or kwargs["paste"] else source.typed
     checkup = doctor.examine(patients, words)
     if kwargs["slow"]:
         click.echo(_with_gains(checkup, patients, words, kwargs["output"]))
@@ -116,6 +130,8 @@ def _patients(source: Source, **kwargs: Any) -> tuple[HostSnapshot, ...]:
         return doctor.from_url(kwargs["url"])
     if kwargs["from_"]:
         return doctor.from_bundle(kwargs["from_"])
+    if kwargs["paste"]:
+        return doctor.from_text(_standard_input())
     from reaper_ops.formats.progress import choose
 
     with choose(kwargs["output"]) as progress:
@@ -123,6 +139,17 @@ def _patients(source: Source, **kwargs: Any) -> tuple[HostSnapshot, ...]:
         if kwargs["slow"]:
             patients = doctor.measured(source, inventory, patients, load=kwargs["load"], on_event=progress)
     return patients
+
+
+def _standard_input() -> str:
+    """As bytes, so that no terminal's encoding can break it."""
+    import sys
+
+    from reaper_ops.adapters import bundle
+
+    if sys.stdin.isatty():
+        click.echo("paste the text, then end it with Ctrl-D on a line of its own", err=True)
+    return bundle.decoded(sys.stdin.buffer.read(bundle.MAX_FILE + 1))
 
 
 def as_output(checkup: FleetDiagnosis, output: str, *, verbose: bool = False) -> str:

@@ -65,6 +65,10 @@ FILES: Mapping[str, tuple[str, str]] = {
 }
 """File of a host's folder: id of the question, and the part of its answer that the file is."""
 BY_ID = {id_: (name, key) for name, (id_, key) in FILES.items()}
+OWN: Mapping[str, str] = {**{name: id_ for name, (id_, _) in FILES.items()}, ENVIRON: "process"}
+"""File of a host's folder: the question that its name stands for."""
+UNKNOWN: Mapping[str, Any] = {"ollama_managed": False, "ollama_runtime": "systemd"}
+"""Settings of a host of which nobody said what is desired."""
 USUAL: Mapping[str, Mapping[str, Any]] = {
     OUTPUT: {"rc": 0, "timed_out": False, "stderr": "", "truncated": False, "found": True, "tool": "docker"},
     CONTENT: {"exists": True, "kind": "file"},
@@ -80,7 +84,8 @@ DROPPED: Mapping[str, frozenset[str]] = {
 class SavedHost:
     """One host as it was found. exchanges: what it answered from outside; answers: what was read on it, if anything.
 
-    url: where it was asked. problem: why it could not be read, or not wholly.
+    url: where it was asked. problem: why it could not be read, or not wholly. notes: of pasted text, what it was
+    recognized as, and what of it nobody could read.
     """
 
     host: str
@@ -89,6 +94,7 @@ class SavedHost:
     exchanges: tuple[Exchange, ...] = ()
     answers: Mapping[str, Any] | None = None
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def folder(host: str) -> str:
@@ -197,13 +203,23 @@ def _is_part(inner: str) -> bool:
     return inner in FILES or inner in {HOST, SETTINGS, ENVIRON}
 
 
-def grouped(paths: Iterable[str]) -> dict[str, dict[str, str]]:
-    """{host's folder: {path in it: whole path}}."""
+def grouped(paths: Iterable[str], *, by_hand: bool = False) -> dict[str, dict[str, str]]:
+    """{host's folder: {path in it: whole path}}. by_hand: a file of any name belongs to the folder that it lies in;
+    one beside the folders of hosts is nobody's."""
     found: dict[str, dict[str, str]] = {}
+    others: dict[str, list[str]] = {}
     for path in paths:
         known = place(path)
         if known is not None:
             found.setdefault(known[0], {})[known[1]] = path
+        elif by_hand:
+            others.setdefault(path.rpartition("/")[0], []).append(path)
+    hosts = set(found)
+    for folder_, odd in others.items():
+        if folder_ or folder_ in hosts or (not hosts and len(others) == 1):
+            owner = next((one for one in hosts if one and f"{folder_}/".startswith(f"{one}/")), folder_)
+            owner = "" if "" in hosts else owner
+            found.setdefault(owner, {}).update({path.removeprefix(f"{owner}/"): path for path in odd})
     return found
 
 
@@ -229,18 +245,41 @@ def headed(version: str, time: str, hosts: Iterable[str]) -> str:
 def read(name: str, given: Mapping[str, str], refused: Mapping[str, str] | None = None, *, by_hand: bool) -> SavedHost:
     """A host from the files of its folder; refused: files of it that cannot be read, with the reason.
 
-    by_hand: put together by a person, from what somebody pasted.
+    by_hand: put together by a person, from what somebody pasted; then files of any name are read by their content.
     """
-    texts = {part: pasted.cleaned(text) for part, text in given.items()} if by_hand else dict(given)
+    if by_hand:
+        return _pasted(name, given, refused or {})
+    texts = dict(given)
     about = _object(texts.get(HOST, "{}")) or {}
-    settings = _settings(name, texts)
-    outside = _outside(texts)
-    was_read = by_hand or about.get("read") is not False
-    found = {**_answers(texts, by_hand), **_refused(refused or {})}
-    answers = {**_absent(settings, found), **found} if was_read else None
+    settings = _settings(name, texts, UNKNOWN)
+    found = {**_answers(texts), **_refused(refused or {})}
+    answers = {**_absent(settings, found), **found} if about.get("read") is not False else None
     url, problem = (printable(str(about.get(key) or "")) for key in ("url", "problem"))
     default = settings.ollama_base_url or f"http://{name}:{settings.ollama_port}"
-    return SavedHost(name, settings, url or default, outside, answers, problem)
+    return SavedHost(name, settings, url or default, _outside(texts), answers, problem)
+
+
+def _pasted(name: str, given: Mapping[str, str], refused: Mapping[str, str]) -> SavedHost:
+    """What is not there was not read; what nobody can read is said in a note."""
+    raw = {part: text for part, text in given.items() if _is_raw(part, text)}
+    loose = {part: (text, OWN.get(part, "")) for part, text in given.items() if part not in raw}
+    reading = pasted.read(loose)
+    texts = {part: pasted.cleaned(text) for part, text in raw.items()}
+    settings = _settings(name, texts, {**UNKNOWN, "ollama_runtime": reading.runtime})
+    found = {"controller": {}, **_answers(texts)}
+    found |= {id_: {**answer, **found.get(id_, {})} for id_, answer in reading.answers.items()} | _refused(refused)
+    about = _object(texts.get(HOST, "{}")) or {}
+    url, problem = (printable(str(about.get(key) or "")) for key in ("url", "problem"))
+    url = url or settings.ollama_base_url or f"http://{name}:{settings.ollama_port}"
+    answers, outside = {**_absent(settings, found), **found}, (*_outside(texts), *reading.outside)
+    return SavedHost(name, settings, url, outside, answers, problem, reading.notes)
+
+
+def _is_raw(part: str, text: str) -> bool:
+    """Whether a file is in the form that the program itself writes, and so is not looked through."""
+    if part in {HOST, SETTINGS, INSIDE, OUTSIDE} or part.startswith((MORE, ASKED)):
+        return True
+    return part.startswith("http/") and not pasted.is_session(text)
 
 
 def _absent(settings: Settings, answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,11 +292,9 @@ def _refused(parts: Mapping[str, str]) -> dict[str, Any]:
     return {FILES[part][0] if part in FILES else part: {"error": f"{part} {why}"} for part, why in parts.items()}
 
 
-def _settings(name: str, texts: Mapping[str, str]) -> Settings:
+def _settings(name: str, texts: Mapping[str, str], unknown: Mapping[str, Any]) -> Settings:
     where = f"{name}/{SETTINGS}"
-    docker = "docker-inspect.json" in texts and "systemctl-show.txt" not in texts
-    unknown = {"ollama_managed": False, "ollama_runtime": "docker" if docker else "systemd"}
-    found = _object(texts[SETTINGS]) if SETTINGS in texts else unknown
+    found = _object(texts[SETTINGS]) if SETTINGS in texts else dict(unknown)
     if found is None:
         raise ReaperError(where, "is not a JSON object", "write settings as the inventory names them, or leave it out")
     settings, errors = parse_set(found)
@@ -266,7 +303,7 @@ def _settings(name: str, texts: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _answers(texts: Mapping[str, str], by_hand: bool) -> dict[str, Any]:
+def _answers(texts: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     texts = {part: text if part.endswith(".json") else pasted.cut(text) for part, text in texts.items()}
     for part, text in texts.items():
@@ -275,9 +312,6 @@ def _answers(texts: Mapping[str, str], by_hand: bool) -> dict[str, Any]:
         elif part == INSIDE or part.startswith(ASKED):
             id_ = "api" if part == INSIDE else f"asked {unquote(part[len(ASKED) : -5])}"
             found[id_] = _answer(part, text)
-    if by_hand:
-        found.setdefault("controller", {})
-        found |= pasted.inferred(texts, found)
     for part, (id_, key) in FILES.items():
         if part in texts:
             found[id_] = {**USUAL[key], **found.get(id_, {}), key: texts[part]}

@@ -85,14 +85,14 @@ def containers(answers: Answers) -> tuple[DockerContainer, ...] | None:
 def _container(row: Mapping[str, Any]) -> DockerContainer | None:
     config, host, state = (mapping(row.get(name)) for name in ("Config", "HostConfig", "State"))
     id_, status = text(row.get("Id")), text(state.get("Status"))
-    if not id_ or not status:
+    if id_ is None and not status:
         return None
     health = mapping(state.get("Health"))
     return DockerContainer(
-        id=id_,
+        id=id_ or "",
         name=(text(row.get("Name")) or "").lstrip("/"),
         image=text(config.get("Image")) or "",
-        state=status,
+        state=status or "",
         environ=_environ(docker.strings(config.get("Env"))),
         serves=serves(row),
         oom_killed=state.get("OOMKilled") is True,

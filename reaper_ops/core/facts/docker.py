@@ -67,11 +67,11 @@ def container(output: str | None) -> Container | None:
     row = mapping(rows[0]) if isinstance(rows, list) and rows else {}
     state, config = mapping(row.get("State")), mapping(row.get("Config"))
     id_, status = text(row.get("Id")), text(state.get("Status"))
-    if not id_ or not status:
+    if id_ is None and not status:
         return None
     return Container(
-        id=id_,
-        state=status,
+        id=id_ or "",
+        state=status or "",
         image=text(config.get("Image")) or "",
         config_hash=text(mapping(config.get("Labels")).get(HASH_LABEL)) or "",
         oom_killed=state.get("OOMKilled") is True,

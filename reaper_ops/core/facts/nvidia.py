@@ -52,7 +52,7 @@ def rows(output: str) -> tuple[NvidiaGpu, ...]:
 
 
 def _row(cells: list[str]) -> NvidiaGpu | None:
-    if len(cells) < 7 or number(cells[0]) is None or not cells[1].startswith("GPU-"):
+    if len(cells) < 7 or number(cells[0]) is None or (cells[1] and not cells[1].startswith("GPU-")):
         return None
     name = ", ".join(cells[2:-4])
     total, used, version, compute = cells[-4:]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.facts.model_store import Denied, ModelStore, PathStep, Pulled
+from reaper_ops.core.facts.reported import ClientError, Shown
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class Traces:
     `snap`, `desktop`, `rootless` or `podman`. gpu_in_container: what `nvidia-smi -L` said inside our container. dkms:
     its lines about GPU drivers. secure_boot: whether the firmware refuses unsigned modules. gpu_modules_file: whether
     there is a module `nvidia` for the running kernel. now: the host's clock when it was read, seconds since 1970.
-    connections: established TCP connections to the server.
+    connections: established TCP connections to the server. client_errors, shown: of pasted text.
     """
 
     unit_again: Mapping[str, str] | None = None
@@ -255,3 +256,5 @@ class Traces:
     timings: tuple[Timing, ...] | None = None
     now: float | None = None
     connections: int | None = None
+    client_errors: tuple[ClientError, ...] = ()
+    shown: tuple[Shown, ...] = ()

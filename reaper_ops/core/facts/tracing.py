@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from reaper_ops.core.facts import containers, gpu_load, holdings, network, running, surroundings
+from reaper_ops.core.facts import containers, gpu_load, holdings, network, reported, running, surroundings
 from reaper_ops.core.facts.answers import Answers, Ask
 from reaper_ops.core.facts.traces import Traces
 from reaper_ops.core.inventory.settings import Settings
 
-TRACES = (surroundings, running, network, holdings, containers, gpu_load)
+TRACES = (surroundings, running, network, holdings, containers, gpu_load, reported)
 ASKED_AT = "controller"
 """When a diagnosis asked, by the controller's clock: an answer that the controller itself gives."""
 

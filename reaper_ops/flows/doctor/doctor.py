@@ -38,6 +38,7 @@ class HostSnapshot:
     facts: Facts | None = None
     problem: str = ""
     step: str = ""
+    notes: tuple[str, ...] = ()
 
     def case(self, source: str) -> HostEvidence | None:
         """What rules are given; None when nothing is known of the host."""
@@ -99,6 +100,11 @@ def from_bundle(path: Path) -> tuple[HostSnapshot, ...]:
     return tuple(_remembered(one) for one in bundle.read(path))
 
 
+def from_text(text: str) -> tuple[HostSnapshot, ...]:
+    """One host, by what somebody pasted."""
+    return tuple(_remembered(one) for one in bundle.pasted(text))
+
+
 def _remembered(one: SavedHost) -> HostSnapshot:
     answers, problems = one.answers, {one.host: one.problem}
     read = [one] if answers is not None else []
@@ -106,7 +112,7 @@ def _remembered(one: SavedHost) -> HostSnapshot:
         read, lambda it: core_facts.parse(it.host, it.settings, it.answers or {}), lambda it: it.host, problems
     )
     return HostSnapshot(
-        one.host, one.settings, one.url, one.exchanges, answers, found.get(one.host), problems[one.host]
+        one.host, one.settings, one.url, one.exchanges, answers, found.get(one.host), problems[one.host], "", one.notes
     )
 
 
@@ -144,8 +150,9 @@ def _examined(one: HostSnapshot, source: str) -> Diagnosis:
         step = one.step or " ".join(
             word for word in ("ansible", source, shell.word_or(one.host, "HOST"), "-m ping") if word
         )
-        return Diagnosis(one.host, None, url=one.url, problem=one.problem or "was not read", next_step=step)
+        problem = one.problem or "was not read"
+        return Diagnosis(one.host, None, url=one.url, problem=problem, next_step=step, notes=one.notes)
     found = diagnose(case)
     why = f"{one.problem}; {one.step}" if one.step else one.problem
     note = (f"the host itself could not be read: {why}",) if one.problem else ()
-    return replace(found, notes=(*found.notes, *note))
+    return replace(found, notes=(*found.notes, *note, *one.notes))

@@ -1,0 +1,66 @@
+"""A block of what was pasted, and a kind of block: how it begins, goes on, is asked for, and is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from reaper_ops.core.doctor.paste.line import Line
+
+if TYPE_CHECKING:
+    from reaper_ops.core.doctor.paste.gathered import Gathered
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that belong together. part: the file that they stand in; command: what printed them, where it is shown."""
+
+    part: str
+    kind: str
+    lines: tuple[Line, ...]
+    command: str = ""
+    value: object = None
+    fenced: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        return "".join(f"{line.text}\n" for line in self.lines)
+
+    @property
+    def first(self) -> int:
+        return self.lines[0].number if self.lines else 0
+
+    @property
+    def last(self) -> int:
+        return self.lines[-1].number if self.lines else 0
+
+
+Reader = Callable[[Block, "Gathered"], object]
+"""False where the block is of the kind and nothing could be read from it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """opens: a line with which such a block begins; goes_on: lines that belong to it then; command: what prints it.
+
+    whole: all that the command printed is of this kind, whatever it looks like. fits: a JSON value of this kind.
+    """
+
+    name: str
+    read: Reader
+    opens: re.Pattern[str] | None = None
+    goes_on: re.Pattern[str] | None = None
+    command: re.Pattern[str] | None = None
+    whole: bool = False
+    fits: Callable[[object], bool] | None = None
+
+
+@dataclass
+class Run:
+    """A block while its lines are read."""
+
+    kind: Kind
+    lines: list[Line] = field(default_factory=list)
