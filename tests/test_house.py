@@ -37,7 +37,6 @@ LARGER = {
     "reaper_ops/adapters/pull_loop.py:_upload": 34,
     "reaper_ops/adapters/web.py:open": 32,
     "reaper_ops/cli/models/pull.py:command": 36,
-    "reaper_ops/core/doctor/bundle.py": 311,
     "reaper_ops/core/doctor/rules/out_of_memory/kills.py": 304,
     "reaper_ops/core/doctor/rules/out_of_memory/sizes.py": 347,
     "reaper_ops/core/doctor/rules/storage/place.py": 307,

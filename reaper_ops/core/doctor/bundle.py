@@ -13,60 +13,32 @@ from urllib.parse import quote, unquote
 
 from reaper_ops.core import facts, secrets
 from reaper_ops.core.doctor import paste as pasted
+from reaper_ops.core.doctor.bundle_layout import (
+    ASKED,
+    CONTENT,
+    ENVIRON,
+    HOST,
+    INSIDE,
+    MORE,
+    OUTPUT,
+    OUTSIDE,
+    OWN,
+    SETTINGS,
+)
+from reaper_ops.core.doctor.bundle_layout import FILES as FILES
+from reaper_ops.core.doctor.bundle_layout import HEAD as HEAD
+from reaper_ops.core.doctor.bundle_layout import folder as folder
+from reaper_ops.core.doctor.bundle_layout import grouped as grouped
+from reaper_ops.core.doctor.bundle_layout import host_of as host_of
+from reaper_ops.core.doctor.bundle_layout import place as place
+from reaper_ops.core.doctor.bundle_layout import printable as printable
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.inventory.settings import Settings, parse_set
 from reaper_ops.errors import ReaperError
 
 SCHEMA = 1
-HEAD = "bundle.json"
-HOST = "host.json"
-SETTINGS = "settings.json"
-OUTSIDE = "http/outside.json"
-INSIDE = "http/inside.json"
-ASKED = "http/asked-"
-MORE = "more/"
-ENVIRON = "environ.txt"
-OUTPUT, CONTENT = "stdout", "content"
-FILES: Mapping[str, tuple[str, str]] = {
-    "journal.log": ("log", OUTPUT),
-    "kernel.log": ("kernel-journal", OUTPUT),
-    "dmesg.txt": ("kernel-ring", OUTPUT),
-    "oomd.log": ("oomd", OUTPUT),
-    "audit.log": ("audit", OUTPUT),
-    "systemctl-show.txt": ("unit", OUTPUT),
-    "systemctl-show-again.txt": ("unit-again", OUTPUT),
-    "systemctl-cat.txt": ("unit-text", OUTPUT),
-    "docker-inspect.json": ("containers", OUTPUT),
-    "docker-info.json": ("docker-info", OUTPUT),
-    "ss.txt": ("listeners", OUTPUT),
-    "ps.txt": ("processes", OUTPUT),
-    "limits.txt": ("limits", OUTPUT),
-    "cgroup.txt": ("server-cgroup", OUTPUT),
-    "store.txt": ("stores", OUTPUT),
-    "access.txt": ("access", OUTPUT),
-    "drift.txt": ("drift", OUTPUT),
-    "binaries.txt": ("binaries", OUTPUT),
-    "firewall.txt": ("firewall", OUTPUT),
-    "resolved.txt": ("resolved", OUTPUT),
-    "timedatectl.txt": ("clock", OUTPUT),
-    "nvidia-smi.csv": ("nvidia-smi", OUTPUT),
-    "nvidia-load.csv": ("gpu-load", OUTPUT),
-    "nvidia-users.csv": ("gpu-users", OUTPUT),
-    "meminfo.txt": ("meminfo", CONTENT),
-    "swaps.txt": ("swaps", CONTENT),
-    "pressure.txt": ("pressure", CONTENT),
-    "loadavg.txt": ("loadavg", CONTENT),
-    "cpuinfo.txt": ("cpuinfo", CONTENT),
-    "mounts.txt": ("mounts", CONTENT),
-    "fstab.txt": ("fstab", CONTENT),
-    "os-release.txt": ("os-release", CONTENT),
-    "daemon.json": ("daemon.json", CONTENT),
-}
-"""File of a host's folder: id of the question, and the part of its answer that the file is."""
 BY_ID = {id_: (name, key) for name, (id_, key) in FILES.items()}
-OWN: Mapping[str, str] = {**{name: id_ for name, (id_, _) in FILES.items()}, ENVIRON: "process"}
-"""File of a host's folder: the question that its name stands for."""
 UNKNOWN: Mapping[str, Any] = {"ollama_managed": False, "ollama_runtime": "systemd"}
 """Settings of a host of which nobody said what is desired."""
 USUAL: Mapping[str, Mapping[str, Any]] = {
@@ -95,19 +67,6 @@ class SavedHost:
     answers: Mapping[str, Any] | None = None
     problem: str = ""
     notes: tuple[str, ...] = ()
-
-
-def folder(host: str) -> str:
-    """A host's name as the name of its folder."""
-    return quote(host, safe="@+=,") if host.strip(".") else host.replace(".", "%2E")
-
-
-def host_of(folder_name: str) -> str:
-    return printable(unquote(folder_name))
-
-
-def printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def files(saved: SavedHost) -> dict[str, str]:
@@ -185,42 +144,6 @@ def _name(id_: str) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=True) + "\n"
-
-
-def place(path: str) -> tuple[str, str] | None:
-    """(host's folder, path in it) of a file that belongs to a host; None for any other."""
-    parts = path.split("/")
-    for length in (2, 1):
-        inner = "/".join(parts[-length:])
-        if len(parts) >= length and _is_part(inner):
-            return "/".join(parts[:-length]), inner
-    return None
-
-
-def _is_part(inner: str) -> bool:
-    if inner.startswith((MORE, "http/")):
-        return inner.endswith(".json")
-    return inner in FILES or inner in {HOST, SETTINGS, ENVIRON}
-
-
-def grouped(paths: Iterable[str], *, by_hand: bool = False) -> dict[str, dict[str, str]]:
-    """{host's folder: {path in it: whole path}}. by_hand: a file of any name belongs to the folder that it lies in;
-    one beside the folders of hosts is nobody's."""
-    found: dict[str, dict[str, str]] = {}
-    others: dict[str, list[str]] = {}
-    for path in paths:
-        known = place(path)
-        if known is not None:
-            found.setdefault(known[0], {})[known[1]] = path
-        elif by_hand:
-            others.setdefault(path.rpartition("/")[0], []).append(path)
-    hosts = set(found)
-    for folder_, odd in others.items():
-        if folder_ or folder_ in hosts or (not hosts and len(others) == 1):
-            owner = next((one for one in hosts if one and f"{folder_}/".startswith(f"{one}/")), folder_)
-            owner = "" if "" in hosts else owner
-            found.setdefault(owner, {}).update({path.removeprefix(f"{owner}/"): path for path in odd})
-    return found
 
 
 def head(text: str, where: str) -> Mapping[str, Any]:

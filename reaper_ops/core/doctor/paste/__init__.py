@@ -10,7 +10,7 @@ from typing import Any
 
 from reaper_ops.core.doctor.paste import split
 from reaper_ops.core.doctor.paste.block import Block
-from reaper_ops.core.doctor.paste.gathered import KERNEL, LOG, RING, Gathered
+from reaper_ops.core.doctor.paste.evidence import KERNEL, LOG, RING, PastedEvidence
 from reaper_ops.core.doctor.paste.http import exchanges_of as exchanges_of
 from reaper_ops.core.doctor.paste.plain import LONGEST as LONGEST
 from reaper_ops.core.doctor.paste.plain import cleaned as cleaned
@@ -40,7 +40,7 @@ class Reading:
 
 def read(parts: Mapping[str, tuple[str, str]]) -> Reading:
     """parts: name to (its text, id of the question that its name stands for, or empty)."""
-    into = Gathered()
+    into = PastedEvidence()
     for part, (text, own) in parts.items():
         _part(part, text, own, into)
     if KERNEL in into.texts and RING in into.texts:
@@ -50,7 +50,7 @@ def read(parts: Mapping[str, tuple[str, str]]) -> Reading:
     return Reading(into.answers(), tuple(into.outside), into.runtime, notes(into.shown))
 
 
-def _part(part: str, text: str, own: str, into: Gathered) -> None:
+def _part(part: str, text: str, own: str, into: PastedEvidence) -> None:
     """What of a part with a name nobody knows by its look is what the name says."""
     default = DEFAULTS.get(own, "")
     rest: list[Block] = []

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from reaper_ops.core.doctor.paste.line import Line
+from reaper_ops.core.doctor.paste.line import PastedLine
 
 if TYPE_CHECKING:
-    from reaper_ops.core.doctor.paste.gathered import Gathered
+    from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Block:
 
     part: str
     kind: str
-    lines: tuple[Line, ...]
+    lines: tuple[PastedLine, ...]
     command: str = ""
     value: object = None
     fenced: bool = False
@@ -38,7 +38,7 @@ class Block:
         return self.lines[-1].number if self.lines else 0
 
 
-Reader = Callable[[Block, "Gathered"], object]
+Reader = Callable[[Block, "PastedEvidence"], object]
 """False where the block is of the kind and nothing could be read from it."""
 
 
@@ -59,8 +59,8 @@ class Kind:
 
 
 @dataclass
-class Run:
+class OpenBlock:
     """A block while its lines are read."""
 
     kind: Kind
-    lines: list[Line] = field(default_factory=list)
+    lines: list[PastedLine] = field(default_factory=list)

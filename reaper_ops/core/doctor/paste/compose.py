@@ -7,14 +7,14 @@ import re
 from typing import Any
 
 from reaper_ops.core.doctor.paste.block import Block
-from reaper_ops.core.doctor.paste.gathered import Gathered
+from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
 ITEM = re.compile(r"( {0,80})(?:- )?([\w./-]{1,128}):(?: (.*))?$")
 LISTED = re.compile(r"( {0,80})- (.*)$")
 PORT = re.compile(r"(?:(\[[0-9a-fA-F:]{2,45}\]|[0-9.]{7,15}):)?([0-9]{1,5}):([0-9]{1,5})(?:/tcp)?$")
 
 
-def read(block: Block, into: Gathered) -> bool:
+def read(block: Block, into: PastedEvidence) -> bool:
     services = parsed([line.text.expandtabs(2) for line in block.lines])
     for name, keys in services.items():
         into.row("containers", _container(name, keys))
@@ -53,19 +53,6 @@ def _plain(text: str) -> str:
 
 def _container(name: str, keys: dict[str, list[str]]) -> dict[str, Any]:
     said = {key: values[0] if values else "" for key, values in keys.items()}
-    ports: dict[str, list[dict[str, str]]] = {}
-    for row in keys.get("ports", []):
-        found = PORT.search(re.sub(r"\$\{[^}:]{1,64}:-([^}]{0,64})\}", r"\1", row))
-        if found:
-            ports.setdefault(f"{found[3]}/tcp", []).append(
-                {"HostIp": (found[1] or "").strip("[]"), "HostPort": found[2]}
-            )
-    below = keys.get("deploy", [])
-    gpu = (
-        [{"Driver": "nvidia", "DeviceIDs": None}]
-        if any("driver: nvidia" in row or "gpu" in row for row in below)
-        else []
-    )
     return {
         "Id": "",
         "Name": said.get("container_name") or name,
@@ -77,14 +64,29 @@ def _container(name: str, keys: dict[str, list[str]]) -> dict[str, Any]:
         "State": {},
         "HostConfig": {
             "NetworkMode": said.get("network_mode", ""),
-            "PortBindings": ports,
+            "PortBindings": _ports(keys.get("ports", [])),
             "ExtraHosts": keys.get("extra_hosts", []),
             "Runtime": said.get("runtime", ""),
-            "DeviceRequests": gpu,
+            "DeviceRequests": _gpu(keys.get("deploy", [])),
             "Devices": [{"PathOnHost": row.partition(":")[0]} for row in keys.get("devices", [])],
         },
         "Mounts": [_mount(row) for row in keys.get("volumes", []) if ":" in row],
     }
+
+
+def _ports(rows: list[str]) -> dict[str, list[dict[str, str]]]:
+    ports: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        found = PORT.search(re.sub(r"\$\{[^}:]{1,64}:-([^}]{0,64})\}", r"\1", row))
+        if found:
+            at = {"HostIp": (found[1] or "").strip("[]"), "HostPort": found[2]}
+            ports.setdefault(f"{found[3]}/tcp", []).append(at)
+    return ports
+
+
+def _gpu(below: list[str]) -> list[dict[str, Any]]:
+    asked = any("driver: nvidia" in row or "gpu" in row for row in below)
+    return [{"Driver": "nvidia", "DeviceIDs": None}] if asked else []
 
 
 def _mount(row: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reaper_ops.core.doctor.paste import compose
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import Gathered
+from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
 ROW_PARTS = frozenset({"State", "Config", "HostConfig", "Mounts", "NetworkSettings", "RestartCount"})
 HEALTH = frozenset({"Status", "FailingStreak", "Log"})
@@ -44,7 +44,7 @@ def _rows(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def inspect(block: Block, into: Gathered) -> bool:
+def inspect(block: Block, into: PastedEvidence) -> bool:
     for row in _rows(block.value):
         if isinstance(row, Mapping):
             _add(block, dict(row), into)
@@ -54,7 +54,7 @@ def inspect(block: Block, into: Gathered) -> bool:
 def part_of(*way: str) -> Any:
     """A part that `--format` picked, put where it stands in the whole."""
 
-    def read(block: Block, into: Gathered) -> bool:
+    def read(block: Block, into: PastedEvidence) -> bool:
         value: Any = block.value
         for name in reversed(way):
             value = {name: value}
@@ -64,7 +64,7 @@ def part_of(*way: str) -> Any:
     return read
 
 
-def _add(block: Block, row: dict[str, Any], into: Gathered) -> None:
+def _add(block: Block, row: dict[str, Any], into: PastedEvidence) -> None:
     named = NAMED.search(block.command)
     row.setdefault("Name", named[1] if named else "")
     row.setdefault("Id", "")
@@ -72,12 +72,12 @@ def _add(block: Block, row: dict[str, Any], into: Gathered) -> None:
     into.runtimes.append("docker")
 
 
-def engine(block: Block, into: Gathered) -> bool:
+def engine(block: Block, into: PastedEvidence) -> bool:
     into.add("docker-info", json.dumps(block.value))
     return True
 
 
-def info_text(block: Block, into: Gathered) -> bool:
+def info_text(block: Block, into: PastedEvidence) -> bool:
     """`docker info` for people."""
     pairs = [line.text.strip().partition(": ") for line in block.lines]
     given = {name: value.strip() for name, mark, value in pairs if mark}
@@ -101,7 +101,7 @@ STATUS = re.compile(
 PUBLISHED = re.compile(r"(\S{1,45}):([0-9]{1,5})(?:-[0-9]{1,5})?->([0-9]{1,5})(?:-[0-9]{1,5})?/tcp")
 
 
-def listed(block: Block, into: Gathered) -> bool:
+def listed(block: Block, into: PastedEvidence) -> bool:
     """Rows of `docker ps`; what stands in no column is unknown."""
     found = 0
     for line in block.lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reaper_ops.core.doctor.paste.block import Block, Kind, Reader
-from reaper_ops.core.doctor.paste.gathered import RING, Gathered
+from reaper_ops.core.doctor.paste.evidence import RING, PastedEvidence
 
 VARIABLE = re.compile(
     r"(?:export |set )?(?:OLLAMA_|HTTPS?_PROXY|https?_proxy|NO_PROXY|no_proxy|ALL_PROXY|all_proxy|CUDA_|HIP_"
@@ -21,14 +21,14 @@ SWAP = re.compile(
 
 
 def as_text(id_: str) -> Reader:
-    def read(block: Block, into: Gathered) -> bool:
+    def read(block: Block, into: PastedEvidence) -> bool:
         into.add(id_, block.text)
         return True
 
     return read
 
 
-def environ(block: Block, into: Gathered) -> bool:
+def environ(block: Block, into: PastedEvidence) -> bool:
     found = 0
     for line in block.lines:
         name, mark, value = line.text.strip().removeprefix("export ").partition("=")
@@ -43,7 +43,7 @@ def size(text: str, unit: int) -> int:
     return int(float(found[1]) * (UNITS[found[2]] if found[2] else unit)) if found else 0
 
 
-def free(block: Block, into: Gathered) -> bool:
+def free(block: Block, into: PastedEvidence) -> bool:
     """As /proc/meminfo would say it."""
     unit = (
         1 << 20
@@ -68,7 +68,7 @@ def free(block: Block, into: Gathered) -> bool:
     return "Mem" in rows
 
 
-def swaps(block: Block, into: Gathered) -> bool:
+def swaps(block: Block, into: PastedEvidence) -> bool:
     """`swapon --show` and `swapon -s`; a failure of swapon is the kernel's to explain."""
     rows = ["Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"]
     for line in block.lines:

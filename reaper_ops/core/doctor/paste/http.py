@@ -9,7 +9,7 @@ from typing import Any
 
 from reaper_ops.core.doctor.paste import clients
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import LOG, Gathered
+from reaper_ops.core.doctor.paste.evidence import LOG, PastedEvidence
 from reaper_ops.core.doctor.paste.plain import document
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchange import Exchange
@@ -52,7 +52,7 @@ HERE = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", "0.0.0.0"})  # noqa:
 TOLD = frozenset({"server", "via", "location", "access-control-allow-origin", "content-type"})
 
 
-def curl(block: Block, into: Gathered) -> bool:
+def curl(block: Block, into: PastedEvidence) -> bool:
     """One command of curl or wget with all that it printed."""
     host, _port, path = asked(block.command)
     row: dict[str, Any] = {"path": path, "phase": "done", "address": host}
@@ -124,7 +124,7 @@ def asked(command: str) -> tuple[str, int | None, str]:
     return "", None, "/"
 
 
-def loose_error(block: Block, into: Gathered) -> bool:
+def loose_error(block: Block, into: PastedEvidence) -> bool:
     """curl's error without the command."""
     for line in block.lines:
         found = _curl_error(line.text, block.command)
@@ -146,7 +146,7 @@ def is_answer(value: object) -> bool:
     return isinstance(value, Mapping) and bool({"version", "models", "error"} & set(value)) and len(value) <= 4
 
 
-def answer(block: Block, into: Gathered) -> bool:
+def answer(block: Block, into: PastedEvidence) -> bool:
     """A body of the API by itself."""
     value = block.value if isinstance(block.value, Mapping) else {}
     text = json.dumps(value)
@@ -163,7 +163,7 @@ def answer(block: Block, into: Gathered) -> bool:
     return True
 
 
-def _server_said(text: str, into: Gathered) -> None:
+def _server_said(text: str, into: PastedEvidence) -> None:
     """The server's own words for what went wrong are in its log, too."""
     value = document(text) if text.startswith("{") else None
     said = value.get("error") if isinstance(value, Mapping) else None

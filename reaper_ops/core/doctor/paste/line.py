@@ -25,7 +25,7 @@ LEVELS = frozenset({"INFO", "WARN", "WARNING", "ERROR", "DEBUG", "TRACE", "NAME"
 
 
 @dataclass(frozen=True)
-class Line:
+class PastedLine:
     """number: its place in the part, from 1. text: as the program wrote it, with the journal's own head.
 
     message: without that head. ident: the program by the journal; owner: the container by Compose, Kubernetes.
@@ -41,9 +41,9 @@ class Line:
     whole: str = ""
 
 
-def parse(number: int, raw: str) -> Line:
+def parse(number: int, raw: str) -> PastedLine:
     if len(raw) < SHORTEST:
-        return Line(number, raw, raw, whole=raw)
+        return PastedLine(number, raw, raw, whole=raw)
     short = raw[:LONGEST]
     if short.startswith("{"):
         text = _from_json(raw)
@@ -57,11 +57,11 @@ def parse(number: int, raw: str) -> Line:
             break
     head = SYSLOG.fullmatch(short)
     if head and (head["host"] or head["pid"]):
-        return Line(number, short, head["message"], head["ident"], owner, head["when"], raw)
+        return PastedLine(number, short, head["message"], head["ident"], owner, head["when"], raw)
     stamp = STAMP.fullmatch(short)
     if stamp:
-        return Line(number, stamp["rest"], stamp["rest"], "", owner, stamp["when"], raw)
-    return Line(number, short, short, "", owner, "", raw if len(raw) > len(short) or not owner else short)
+        return PastedLine(number, stamp["rest"], stamp["rest"], "", owner, stamp["when"], raw)
+    return PastedLine(number, short, short, "", owner, "", raw if len(raw) > len(short) or not owner else short)
 
 
 def _from_json(raw: str) -> str | None:

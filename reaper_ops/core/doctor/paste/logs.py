@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from reaper_ops.core.doctor.paste import clients
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import KERNEL, LOG, RING, Gathered
-from reaper_ops.core.doctor.paste.line import Line
+from reaper_ops.core.doctor.paste.evidence import KERNEL, LOG, RING, PastedEvidence
+from reaper_ops.core.doctor.paste.line import PastedLine
 
 SERVER = re.compile(
     r"(?:time=\S{8,40} )?level=[A-Z]{4,5}\b|\[GIN(?:-debug)?\] "
@@ -53,7 +53,7 @@ GOES_ON = re.compile(
 )
 
 
-def server(block: Block, into: Gathered) -> bool:
+def server(block: Block, into: PastedEvidence) -> bool:
     """Lines of the server and of systemd about it. What another program wrote is read for its errors alone."""
     others = _others(block)
     for line in _whole(block.lines):
@@ -68,9 +68,9 @@ def server(block: Block, into: Gathered) -> bool:
     return True
 
 
-def _whole(lines: tuple[Line, ...]) -> Iterator[Line]:
+def _whole(lines: tuple[PastedLine, ...]) -> Iterator[PastedLine]:
     """With what a terminal or a person broke off a line of it."""
-    before: Line | None = None
+    before: PastedLine | None = None
     for line in lines:
         if before is not None and BROKEN.match(line.text) and WRAPS.match(before.message):
             before = replace(
@@ -84,13 +84,13 @@ def _whole(lines: tuple[Line, ...]) -> Iterator[Line]:
         yield before
 
 
-def kernel(block: Block, into: Gathered) -> bool:
+def kernel(block: Block, into: PastedEvidence) -> bool:
     for line in block.lines:
         into.say(RING, line)
     return True
 
 
-def client(block: Block, into: Gathered) -> bool:
+def client(block: Block, into: PastedEvidence) -> bool:
     """Errors of a client or a proxy; the server's own text inside it is the server's."""
     for line in block.lines:
         into.error(clients.error(line.message), block, line)
@@ -109,7 +109,7 @@ def _others(block: Block) -> frozenset[str]:
     return frozenset(name for name, ours in found.items() if not ours and not OURS.search(name))
 
 
-def _runtime(block: Block, into: Gathered) -> None:
+def _runtime(block: Block, into: PastedEvidence) -> None:
     if re.search(r"\b(?:docker|podman)\b.{0,40}\blogs\b", block.command) or any(
         line.owner for line in block.lines[:50]
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import Gathered
+from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
 ID = "nvidia-smi"
 VERSIONS = re.compile(r"(?:KMD|Driver) Version: {1,4}([0-9.]{3,16})")
@@ -28,7 +28,7 @@ FREE = re.compile(r"(?P<name>(?:NVIDIA|Tesla|Quadro|GeForce|RTX|GTX)[^,]{1,60})(
 MIB = re.compile(r"([0-9]{1,7}) MiB")
 
 
-def table(block: Block, into: Gathered) -> bool:
+def table(block: Block, into: PastedEvidence) -> bool:
     driver = VERSIONS.search(block.text)
     rows, users, card = [], [], None
     for line in block.lines:
@@ -48,7 +48,7 @@ def table(block: Block, into: Gathered) -> bool:
     return bool(rows or driver)
 
 
-def failed(block: Block, into: Gathered) -> bool:
+def failed(block: Block, into: PastedEvidence) -> bool:
     said = "\n".join(line.text for line in block.lines if line.text.strip())
     if re.search(r"not found$", said.split("\n")[0]):
         return True
@@ -56,7 +56,7 @@ def failed(block: Block, into: Gathered) -> bool:
     return True
 
 
-def listed(block: Block, into: Gathered) -> bool:
+def listed(block: Block, into: PastedEvidence) -> bool:
     into.add("nvidia-list", block.text)
     if ID not in into.texts:
         into.add(
@@ -65,12 +65,12 @@ def listed(block: Block, into: Gathered) -> bool:
     return True
 
 
-def queried(block: Block, into: Gathered) -> bool:
+def queried(block: Block, into: PastedEvidence) -> bool:
     into.add(ID, block.text)
     return True
 
 
-def free_query(block: Block, into: Gathered) -> bool:
+def free_query(block: Block, into: PastedEvidence) -> bool:
     """Columns that the reporter chose: name and memory can be told, of the rest what has a unit."""
     rows = []
     for at, line in enumerate(block.lines):
@@ -83,7 +83,7 @@ def free_query(block: Block, into: Gathered) -> bool:
     return bool(rows)
 
 
-def query(block: Block, into: Gathered) -> bool:
+def query(block: Block, into: PastedEvidence) -> bool:
     """`nvidia-smi -q`."""
     value = dict.fromkeys(("driver", "name", "uuid", "total", "used"), "")
     rows, section = [], ""

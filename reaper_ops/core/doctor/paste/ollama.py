@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import Gathered
+from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
 SIZE = r"(?P<size>[0-9.]{1,8}) (?P<unit>[KMGT]?i?B)"
 LOADED = re.compile(
@@ -28,7 +28,7 @@ def bytes_of(number: str, unit: str) -> int:
     return int(float(number) * UNITS.get(unit, 1)) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", number) else 0
 
 
-def loaded(block: Block, into: Gathered) -> bool:
+def loaded(block: Block, into: PastedEvidence) -> bool:
     models: list[dict[str, Any]] = []
     for line in block.lines:
         found = LOADED.match(line.text.strip())
@@ -42,14 +42,14 @@ def loaded(block: Block, into: Gathered) -> bool:
     return True
 
 
-def listed(block: Block, into: Gathered) -> bool:
+def listed(block: Block, into: PastedEvidence) -> bool:
     rows = [found for line in block.lines if (found := LISTED.match(line.text.strip()))]
     models = [{"name": r["name"], "digest": r["id"], "size": bytes_of(r["size"] or "", r["unit"] or "")} for r in rows]
     _answer(into, "/api/tags", {"models": models})
     return True
 
 
-def version(block: Block, into: Gathered) -> bool:
+def version(block: Block, into: PastedEvidence) -> bool:
     found, client = VERSION.search(block.text), CLIENT.search(block.text)
     if found:
         _answer(into, "/api/version", {"version": found[1]})
@@ -58,7 +58,7 @@ def version(block: Block, into: Gathered) -> bool:
     return bool(found or client)
 
 
-def _answer(into: Gathered, path: str, body: dict[str, Any]) -> None:
+def _answer(into: PastedEvidence, path: str, body: dict[str, Any]) -> None:
     into.inside.append(
         {
             "path": path,

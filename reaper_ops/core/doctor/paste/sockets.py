@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import Gathered
+from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
 ID = "listeners"
 SS = re.compile(
@@ -22,7 +22,7 @@ LSOF = re.compile(
 NAMES = {"localhost": "127.0.0.1", "ip6-localhost": "::1", "http-alt": "8080"}
 
 
-def sockets(block: Block, into: Gathered) -> bool:
+def sockets(block: Block, into: PastedEvidence) -> bool:
     rows = []
     for line in block.lines:
         text = line.text.strip()
@@ -49,7 +49,7 @@ def _bracketed(address: str) -> str:
     return f"[{plain}]" if ":" in plain else plain
 
 
-def processes(block: Block, into: Gathered) -> bool:
+def processes(block: Block, into: PastedEvidence) -> bool:
     """Where the heading was cut away by `grep`, it is that of `ps aux` or `ps -ef`."""
     lines = [line.text for line in block.lines if line.text.strip()]
     if lines and "PID" not in lines[0].split():

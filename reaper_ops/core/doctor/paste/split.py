@@ -10,9 +10,9 @@ from functools import cached_property
 from itertools import accumulate
 
 from reaper_ops.core.doctor.paste import plain
-from reaper_ops.core.doctor.paste.block import Block, Kind, Run
+from reaper_ops.core.doctor.paste.block import Block, Kind, OpenBlock
 from reaper_ops.core.doctor.paste.kinds import KINDS
-from reaper_ops.core.doctor.paste.line import Line, parse
+from reaper_ops.core.doctor.paste.line import PastedLine, parse
 
 OPENERS = [kind for kind in KINDS if kind.opens is not None]
 OPENS = re.compile("|".join(f"(?P<k{at}>{kind.opens.pattern})" for at, kind in enumerate(OPENERS) if kind.opens))
@@ -29,7 +29,7 @@ class Segment:
 
     command: str = ""
     fenced: bool = False
-    lines: list[Line] = field(default_factory=list)
+    lines: list[PastedLine] = field(default_factory=list)
 
 
 def segments(text: str) -> list[Segment]:
@@ -75,7 +75,7 @@ def by_command(command: str) -> Kind | None:
 
 
 def _clustered(part: str, segment: Segment, rest: str, tries: list[int]) -> Iterator[Block]:
-    run: Run | None = None
+    run: OpenBlock | None = None
     lines, at, documents = segment.lines, 0, Documents(segment.lines, tries)
     while at < len(lines):
         line = lines[at]
@@ -91,27 +91,27 @@ def _clustered(part: str, segment: Segment, rest: str, tries: list[int]) -> Iter
             kind = _opener(line) or BY_NAME.get(rest, UNKNOWN)
             if run is None or run.kind is not kind:
                 yield from _closed(part, segment, run)
-                run = Run(kind)
+                run = OpenBlock(kind)
             run.lines.append(line)
         at += 1
     yield from _closed(part, segment, run)
 
 
-def _goes_on(run: Run, line: Line) -> bool:
+def _goes_on(run: OpenBlock, line: PastedLine) -> bool:
     return run.kind.goes_on is not None and run.kind.goes_on.match(line.text) is not None
 
 
-def _opener(line: Line) -> Kind | None:
+def _opener(line: PastedLine) -> Kind | None:
     found = OPENS.match(line.message)
     return OPENERS[int(found.lastgroup[1:])] if found and found.lastgroup else None
 
 
-def _closed(part: str, segment: Segment, run: Run | None) -> Iterator[Block]:
+def _closed(part: str, segment: Segment, run: OpenBlock | None) -> Iterator[Block]:
     if run is not None and any(line.text.strip() for line in run.lines):
         yield Block(part, run.kind.name, _trimmed(run.lines), segment.command, None, segment.fenced)
 
 
-def _trimmed(lines: list[Line]) -> tuple[Line, ...]:
+def _trimmed(lines: list[PastedLine]) -> tuple[PastedLine, ...]:
     """Without the empty lines at its end."""
     end = len(lines)
     while end > 1 and not lines[end - 1].text.strip():
@@ -122,7 +122,7 @@ def _trimmed(lines: list[Line]) -> tuple[Line, ...]:
 class Documents:
     """The JSON documents that begin in the lines of a segment; tries: how many more may be looked for."""
 
-    def __init__(self, lines: list[Line], tries: list[int]) -> None:
+    def __init__(self, lines: list[PastedLine], tries: list[int]) -> None:
         self.lines, self.tries = lines, tries
 
     @cached_property

@@ -6,7 +6,7 @@ import re
 
 from reaper_ops.core.doctor.paste import clients
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.gathered import LOG, Gathered
+from reaper_ops.core.doctor.paste.evidence import LOG, PastedEvidence
 from reaper_ops.core.doctor.paste.line import SYSLOG
 
 SECTION = re.compile(r"\[(?:[Uu]nit|[Ss]ervice|[Ii]nstall|Socket|Container)\]\s*$")
@@ -27,7 +27,7 @@ SHOWN = (
 )
 
 
-def status(block: Block, into: Gathered) -> bool:
+def status(block: Block, into: PastedEvidence) -> bool:
     found: dict[str, str] = {}
     for line in block.lines:
         _state(line.text, found)
@@ -60,7 +60,7 @@ def _state(text: str, found: dict[str, str]) -> None:
         found["MainPID"] = running[1]
 
 
-def show(block: Block, into: Gathered) -> bool:
+def show(block: Block, into: PastedEvidence) -> bool:
     rows = [line.text.strip() for line in block.lines if re.match(r"\w{1,64}=", line.text.strip())]
     names = {row.partition("=")[0] for row in rows}
     if "Id=ollama.service" not in rows and not OURS.search(block.text + block.command) and "Id" in names:
@@ -72,7 +72,7 @@ def show(block: Block, into: Gathered) -> bool:
     return bool(rows)
 
 
-def unit_file(block: Block, into: Gathered) -> bool:
+def unit_file(block: Block, into: PastedEvidence) -> bool:
     named = re.search(r"(/[\w./@-]{1,200}\.(?:service|conf|container))", block.command)
     head = f"# {named[1]}\n" if named and not block.text.startswith("# /") else ""
     if named and not OURS.search(named[1]) and not OURS.search(block.text):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from reaper_ops.core.doctor.paste.block import Block
-from reaper_ops.core.doctor.paste.line import Line
+from reaper_ops.core.doctor.paste.line import PastedLine
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.facts.reported import ClientError, Origin, Shown
 
@@ -21,7 +21,7 @@ CONTENT = frozenset(
 
 
 @dataclass
-class Gathered:
+class PastedEvidence:
     """Answers by the question's id, in the form that the question's own parser reads."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
@@ -38,14 +38,14 @@ class Gathered:
         if text:
             self.texts.setdefault(id_, []).append(text if text.endswith("\n") else f"{text}\n")
 
-    def say(self, id_: str, line: Line) -> None:
+    def say(self, id_: str, line: PastedLine) -> None:
         """One line of a log."""
         self.texts.setdefault(id_, []).append(f"{line.text}\n")
 
     def row(self, id_: str, row: object) -> None:
         self.rows.setdefault(id_, []).append(row)
 
-    def error(self, found: ClientError | None, block: Block, line: Line) -> None:
+    def error(self, found: ClientError | None, block: Block, line: PastedLine) -> None:
         if found is not None:
             where = Origin(block.part, line.number, line.owner or line.ident, line.when)
             self.errors.append(replace(found, origin=where))
