@@ -3,7 +3,7 @@
 Draws changes of the code by a seed: two thirds of its logic (comparisons, conditions, numbers, results), one third of
 its texts. Each runs in a process of its own against the tests that enter the function it is in, the tests of its room
 first, until one fails. A change outside functions (a table, a pattern, a default) is made before the package is
-imported, and runs against the tests of its room, then against all. Ends with 1 below the bar.
+imported, and runs against the tests that enter its file. Ends with 1 below the bar.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from bench.measure import table
+from bench.mutants.covered import Watch
 from bench.mutants.loop import KILLED, SURVIVED, Loop
 from bench.mutants.points import Point, points
 
 CORE = Path("reaper_ops/core")
-TESTS = ("tests/core", "tests/formats")
-LIMIT = 600
+TESTS = ("tests/core", "tests/formats", "tests/cli/inventory", "tests/cli/doctor")
+LIMIT, QUICK = 600, 60
 
 
 def main(argv: list[str]) -> int:
     asked = parsed(argv)
     drawn = sample(every_point(asked.under), asked.count, asked.seed)
     within = [point for point in drawn if point.function]
-    loop = Loop(within, asked.jobs)
-    if within:
-        pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *asked.tests], plugins=[loop])
+    loop = Loop(within, asked.jobs, asked.keep)
+    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *asked.tests], plugins=[loop])
     with ThreadPoolExecutor(asked.jobs) as pool:
         outside = [point for point in drawn if not point.function]
-        loop.judged |= zip(outside, pool.map(lambda point: planted(point, asked.tests), outside), strict=True)
+        loop.judged |= zip(outside, pool.map(lambda point: planted(point, loop.watch), outside), strict=True)
     print(report(loop.judged))
     killed = sum(outcome == KILLED for outcome in loop.judged.values())
     return 0 if len(loop.judged) == len(drawn) and killed * 100 >= asked.bar * len(drawn) else 1
@@ -50,6 +51,9 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (every core)")
     parser.add_argument("--bar", type=float, default=90, help="how many in a hundred must be noticed (90)")
     parser.add_argument("--tests", nargs="+", default=TESTS, help=f"the tests that run ({' '.join(TESTS)})")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="where what the tests enter is kept, for the next run"
+    )
     return parser.parse_args(argv)
 
 
@@ -68,22 +72,36 @@ def sample(all_points: list[Point], count: int, seed: int) -> list[Point]:
     return sorted(drawn, key=lambda point: (point.path, point.line, point.index))
 
 
-def planted(point: Point, tests: list[str]) -> str:
-    """The room's own tests, then the rest; a new interpreter for each."""
-    own = Path("tests/core", *Path(point.path).parts[2:3])
-    turns = [[str(own)]] if own.is_dir() else []
-    for chosen in [*turns, list(tests)]:
-        argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        environment = {**os.environ, "MUTANT": f"{point.path}:{point.index}", "PYTHONPATH": str(Path().resolve())}
-        try:
-            done = subprocess.run(
-                [*argv, "-p", "bench.mutants.plant", *chosen], env=environment, capture_output=True, timeout=LIMIT
-            )
-        except subprocess.TimeoutExpired:
-            return KILLED
-        if done.returncode:
+def planted(point: Point, watch: Watch) -> str:
+    """The quick ones of the tests that enter its file, then the others; a new interpreter for each turn."""
+    tests = watch.tests(point.path) or of_room(point, watch)
+    for chosen in (tests[:QUICK], tests[QUICK:]):
+        if chosen and outcome(point, chosen) == KILLED:
             return KILLED
     return SURVIVED
+
+
+def of_room(point: Point, watch: Watch) -> list[str]:
+    """For a file without functions, such as a table: the tests of its room."""
+    room = f"tests/core/{Path(point.path).parts[2]}/"
+    return sorted((t for t in watch.seconds if t.startswith(room)), key=lambda test: watch.seconds[test])
+
+
+def outcome(point: Point, tests: list[str]) -> str:
+    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    environment = {**os.environ, "MUTANT": f"{point.path}:{point.index}", "PYTHONPATH": str(Path().resolve())}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.write("\n".join(tests))
+        listed.flush()
+        argv += ["-p", "bench.mutants.plant", f"@{listed.name}"]
+        try:
+            done = subprocess.run(argv, env=environment, capture_output=True, timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            return KILLED
+    if done.returncode not in {0, 1, 2, 4}:
+        raise SystemExit(f"mutants: {point}\n{done.stdout.decode()[-2000:]}")
+    print(f"{'killed' if done.returncode else 'survived'} {point.path}:{point.line}", file=sys.stderr, flush=True)
+    return KILLED if done.returncode else SURVIVED
 
 
 def report(judged: dict[Point, str]) -> str:

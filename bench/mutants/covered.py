@@ -22,6 +22,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
         self.entered: dict[Function, set[str]] = {}
         self.codes: dict[CodeType, bool] = {}
         self.now: set[CodeType] = set()
@@ -40,13 +41,23 @@ class Watch:
             yield
         finally:
             sys.setprofile(None)
-        self.seconds[item.nodeid] = time.perf_counter() - start
-        for code in self.now:
-            self.entered.setdefault(function(code), set()).add(item.nodeid)
+        if item.nodeid not in self.failed:
+            self.seconds[item.nodeid] = time.perf_counter() - start
+            for code in self.now:
+                self.entered.setdefault(function(code), set()).add(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """What fails without a mutant can show none."""
         if report.failed:
-            raise SystemExit(f"mutants: {report.nodeid} fails without any mutant\n{report.longreprtext}")
+            self.failed.add(report.nodeid)
+            sys.stderr.write(f"mutants: left out, as it fails: {report.nodeid}\n{report.longreprtext[-500:]}\n")
+
+    def tests(self, path: str, function: str | None = None) -> list[str]:
+        """Those that enter the function, or any of the file: of the same room first, and quick ones before slow."""
+        keys = [key for key in self.entered if key[0] == path and function in {key[1], None}]
+        room = f"core/{path.split('/')[2].removesuffix('.py')}"
+        entering = {test for key in keys for test in self.entered[key]}
+        return sorted(entering, key=lambda test: (room not in test, self.seconds[test]))
 
 
 def function(code: CodeType) -> Function:

@@ -32,27 +32,41 @@ class Loop:
 
     wanted: Sequence[Point]
     jobs: int
+    kept: Path | None = None
+    watch: Watch = field(default_factory=Watch)
     judged: dict[Point, str] = field(default_factory=dict)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
-        watch = self.watched(session)
+        self.watch = watch = self.known(session)
         gc.collect()
         functions = living()
         running: dict[int, tuple[Point, float]] = {}
         for point in self.wanted:
-            tests = sorted(watch.entered.get((point.path, point.function), ()), key=near(point, watch))
+            tests = [test for test in watch.tests(point.path, point.function) if test in items]
+            tests += [test for test in items if test not in watch.seconds]
             if not tests:
                 self.judged[point] = NOT_ENTERED
                 continue
             while len(running) >= self.jobs:
                 self.reap(running)
-            limit = time.monotonic() + FLOOR + FACTOR * sum(watch.seconds[test] for test in tests)
+            limit = time.monotonic() + FLOOR + FACTOR * sum(watch.seconds.get(test, 1.0) for test in tests)
             child = functools.partial(judge, functions, point, [items[test] for test in tests])
             running[forked(child)] = (point, limit)
         while running:
             self.reap(running)
         return True
+
+    def known(self, session: pytest.Session) -> Watch:
+        """What was kept of an earlier run; tests that it did not have yet then run for every mutant."""
+        if self.kept is None or not self.kept.exists():
+            watch = self.watched(session)
+            if self.kept is not None:
+                self.kept.write_bytes(pickle.dumps((watch.seconds, watch.entered)))
+            return watch
+        watch = Watch()
+        watch.seconds, watch.entered = pickle.loads(self.kept.read_bytes())
+        return watch
 
     def watched(self, session: pytest.Session) -> Watch:
         """In a process of its own, so that nothing that a test leaves behind is there for the mutants."""
@@ -73,7 +87,7 @@ class Loop:
             written = pipe.read()
         os.waitpid(pid, 0)
         if not written:
-            raise SystemExit("mutants: the tests do not pass as they are")
+            raise SystemExit("mutants: the tests did not come to an end")
         watch = Watch()
         watch.seconds, watch.entered = pickle.loads(written)
         return watch
@@ -125,12 +139,6 @@ def judge(functions: dict[tuple[str, str, int], list[FunctionType]], point: Poin
 
 def after(items: Sequence[pytest.Item], at: int) -> pytest.Item | None:
     return items[at + 1] if at + 1 < len(items) else None
-
-
-def near(point: Point, watch: Watch) -> Callable[[str], tuple[bool, float]]:
-    """Tests of the same room first, and quick ones before slow ones."""
-    room = point.path.split("/")[2].removesuffix(".py")
-    return lambda test: (f"core/{room}" not in test, watch.seconds[test])
 
 
 def living() -> dict[tuple[str, str, int], list[FunctionType]]:

@@ -32,7 +32,7 @@ def command() -> None:
 @click.option("--check", is_flag=True, help="show the plan and stop")
 @click.option("--no-diff", is_flag=True, help="leave out the differences of files")
 def up(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int:
-    """Bring the mirror to its wish: show the plan, ask, apply it."""
+    """Converge the mirror: show the plan, ask, apply it."""
     from reaper_ops.flows.mirror import mirror
     from reaper_ops.formats.mirror import mirror as formats
     from reaper_ops.formats.progress import choose

@@ -139,7 +139,7 @@ def _began(pid: str, facts: Facts | None) -> int | None:
 
 
 def in_order(chosen: Sequence[Proposal]) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...], tuple[Proposal, ...]]:
-    """Before the host is brought to its wish, that itself, and after it."""
+    """Before the host converges, that itself, and after it."""
 
     def of(actions: Sequence[str]) -> tuple[Proposal, ...]:
         return tuple(sorted((p for p in chosen if p.action in actions), key=lambda p: actions.index(p.action)))

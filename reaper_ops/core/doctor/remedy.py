@@ -21,7 +21,7 @@ class FixAction:
 
 
 ACTIONS: Mapping[str, FixAction] = {
-    "apply": FixAction("bring the host to its wish, as `up` does", ("answers", "pulls")),
+    "apply": FixAction("converge the host, as `up` does", ("answers", "pulls")),
     "start": FixAction("start the server"),
     "restart": FixAction("restart the server", ("answers", "pulls")),
     "reload": FixAction("have systemd read its units again", ("gpu-containers",)),

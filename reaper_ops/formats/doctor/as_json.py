@@ -16,7 +16,7 @@ Slow = tuple[str, tuple[Timing, ...], tuple[Gain, ...]]
 
 def render(checkup: FleetDiagnosis, slow: Sequence[Slow] = ()) -> str:
     """slow: host, what was measured, and what would gain how much."""
-    rows = {host: {"timings": list(map(asdict, t)), "gains": list(map(asdict, g))} for host, t, g in slow}
+    rows = {host: {"timings": list(map(asdict, t)), "gains": list(map(_gain, g))} for host, t, g in slow}
     return json.dumps({**document(checkup), **({"slow": rows} if rows else {})}, indent=1)
 
 
@@ -32,8 +32,17 @@ def document(checkup: FleetDiagnosis) -> dict[str, Any]:
 
 def _host(host: Diagnosis) -> dict[str, Any]:
     row = asdict(host)
-    causes = [{**c, "finding": _finding(c["finding"]), "also": [_finding(f) for f in c["also"]]} for c in row["causes"]]
-    return {**row, "severity": host.severity, "causes": causes}
+    return {**row, "severity": host.severity, "causes": [_cause(cause) for cause in row["causes"]]}
+
+
+def _cause(row: dict[str, Any]) -> dict[str, Any]:
+    steps = [{name: step[name] for name in ("text", "command", "automate", "action")} for step in row["steps"]]
+    return {**row, "finding": _finding(row["finding"]), "also": [_finding(f) for f in row["also"]], "steps": steps}
+
+
+def _gain(gain: Gain) -> dict[str, Any]:
+    """Times are good to a millisecond."""
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(gain).items()}
 
 
 def _finding(row: dict[str, Any]) -> dict[str, Any]:

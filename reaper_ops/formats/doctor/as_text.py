@@ -58,9 +58,9 @@ def _host(host: Diagnosis, width: int, paint: Paint, verbose: bool) -> Iterator[
 
 def _unexplained(host: Diagnosis, paint: Paint) -> Iterator[str]:
     if host.state is None:
-        yield from wrapped("", f"{host.summary}, and no rule speaks of what was read")
+        yield from wrapped("", f"{host.summary}, and no rule matches what was read")
         return
-    yield from wrapped("", f"{host.summary}; no rule explains it with what was read")
+    yield from wrapped("", f"{host.summary}; no rule explains it")
     yield from _evidence(host.evidence)
     if host.next_step:
         yield from wrapped("next: ", host.next_step)

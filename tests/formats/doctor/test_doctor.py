@@ -78,7 +78,7 @@ def test_text_has_the_cause_the_proof_the_remedy_and_the_check() -> None:
 
 def test_a_state_that_nothing_explains_is_said_with_its_evidence() -> None:
     text = doctor_text.render(FleetDiagnosis((ODD,)))
-    assert "HTTP 500; no rule explains it with what was read" in text
+    assert "HTTP 500; no rule explains it" in text
     assert "- GET /api/tags: HTTP 500" in text
 
 
@@ -92,7 +92,7 @@ def test_the_counts_leave_no_sick_host_out() -> None:
 def test_where_no_rule_speaks_what_was_not_read_is_said() -> None:
     pasted = Diagnosis("gpu1", None, "the API was not asked", explained=False, blind=SICK.blind)
     text = doctor_text.render(FleetDiagnosis((pasted,)))
-    assert "no rule speaks of what was read" in text
+    assert "no rule matches what was read" in text
     assert "not read: journal.log (permission denied); it could show bad-origins-panic" in text
 
 

@@ -18,59 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doctor_cases import BASES, FILES, examine, load
 
 from reaper_ops.core.doctor import runbook
-from reaper_ops.core.doctor.diagnose import BY_ID, Diagnosis, diagnose, examined
+from reaper_ops.core.doctor.diagnose import BY_ID, Diagnosis
 from reaper_ops.core.doctor.evidence import PARTS
 from reaper_ops.core.doctor.finding import Automate, Finding
 from reaper_ops.core.doctor.remedy import ACTIONS
-from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.catalogue import RULES
-from reaper_ops.core.facts import codec
-from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.health import probe
 from reaper_ops.core.health.report import State
-from reaper_ops.core.inventory.settings import Settings
-
-CASES = Path(__file__).parents[3] / "cases"
-BASES = sorted((CASES / "doctor" / "bases").glob("*.json"))
-FILES = sorted(path for path in (CASES / "doctor").glob("*/*.json") if path.parent.name != "bases")
-
-
-def patched(base: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    found = dict(base) if isinstance(base, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = patched(found.get(key), value)
-    return found
-
-
-def texts(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"recorded"}:
-        return (CASES / "recorded" / value["recorded"]).read_text()
-    if isinstance(value, dict):
-        return {key: texts(item) for key, item in value.items()}
-    return value
-
-
-def load(path: Path) -> dict[str, Any]:
-    case = json.loads(path.read_text())
-    if "base" in case:
-        case = patched(load(CASES / "doctor" / "bases" / f"{case['base']}.json"), case)
-    return dict(case)
-
-
-def examine(path: Path) -> Diagnosis:
-    case = load(path)
-    settings = Settings.model_validate(case.get("settings", {}))
-    facts = codec.load(path.name, texts(case["facts"])) if "facts" in case else None
-    seen = probe.observe("gpu1", case["url"], [Exchange(**texts(item)) for item in case.get("exchanges", [])])
-    return diagnose(examined(HostEvidence(settings, seen, facts, settings.models(), "-i hosts.yml")))
 
 
 def expectation(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -120,13 +76,13 @@ def ids(found: Diagnosis) -> list[str]:
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
 def test_a_healthy_host_of_any_shape_yields_no_findings(path: Path) -> None:
-    found = examine(path)
+    found = examine(load(path))
     assert (found.state, ids(found)) == (State.HEALTHY, [])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_case(path: Path) -> None:
-    case, found = load(path), examine(path)
+    case, found = load(path), examine(load(path))
     named, first = ids(found), found.causes[0].finding.id if found.causes else None
     wanted = path.parent.name
     if path.stem.startswith("sick-also"):
@@ -153,13 +109,13 @@ LOOK_ALIKES = {
 }
 BOTH = {("cpu-quota-or-no-avx", "cpu-illegal-instruction")}
 """A processor without AVX is slow and makes some builds crash."""
-SICK = [path for path in FILES if path.stem.startswith("sick") and not path.stem.startswith("sick-also")]
+SICK_FIRST = [path for path in FILES if path.stem.startswith("sick") and not path.stem.startswith("sick-also")]
 
 
-@pytest.mark.parametrize("path", SICK, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", SICK_FIRST, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_rule_is_not_blamed_too_for_what_it_tells_itself_apart_from(path: Path) -> None:
     sick = path.parent.name
-    blamed = {cause.finding.id for cause in examine(path).causes} - {sick}
+    blamed = {cause.finding.id for cause in examine(load(path)).causes} - {sick}
     assert not {id_ for id_ in blamed if sick in LOOK_ALIKES[id_] and (id_, sick) not in BOTH}
 
 

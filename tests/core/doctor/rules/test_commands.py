@@ -13,10 +13,10 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from doctor_cases import FILES, evidence, load
 from watchers import program
 
 from reaper_ops.core.doctor import remedy, rules
@@ -24,14 +24,9 @@ from reaper_ops.core.doctor.diagnose import diagnose, examined
 from reaper_ops.core.doctor.finding import Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.catalogue import RULES
-from reaper_ops.core.facts import codec
-from reaper_ops.core.facts.model import Exchange
-from reaper_ops.core.health import probe
 from reaper_ops.core.health.probe import Observation
 from reaper_ops.core.inventory.settings import Settings
 
-CASES = Path(__file__).parents[3] / "cases" / "doctor"
-FILES = sorted(path for path in CASES.glob("*/*.json") if path.parent.name != "bases")
 RUNTIMES = ("systemd", "docker", "process")
 VALUES = {"pid": "7", "port": "7", "cores": "7", "user": "ollama", "model": "llama3.2:1b", "address": "192.168.1.20"}
 
@@ -64,31 +59,7 @@ class Typed:
     origin: str
 
 
-def merged(base: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    kept = dict(base) if isinstance(base, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            kept.pop(key, None)
-        else:
-            kept[key] = merged(kept.get(key), value)
-    return kept
-
-
-def texts(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"recorded"}:
-        return (CASES.parent / "recorded" / value["recorded"]).read_text()
-    return {key: texts(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def loaded(path: Path) -> dict[str, Any]:
-    case = json.loads(path.read_text())
-    return merged(loaded(CASES / "bases" / f"{case['base']}.json"), case) if "base" in case else dict(case)
-
-
-EXPECTED = [(path, loaded(path)) for path in FILES]
+EXPECTED = [(path, load(path)) for path in FILES]
 
 
 def runtime(case: dict[str, Any]) -> str:
@@ -230,15 +201,12 @@ def test_a_process_has_no_unit() -> None:
 def as_process(case: dict[str, Any]) -> HostEvidence | None:
     """The host of a case with its server as a plain process; None where there are no facts."""
     kept = {name: value for name, value in case.get("settings", {}).items() if name not in SYSTEM_SETTINGS}
-    if not case.get("facts"):
+    if not case["facts"]:
         return None
-    facts = {name: value for name, value in texts(case["facts"]).items() if name not in {"unit", "container"}}
+    facts = {name: value for name, value in case["facts"].items() if name not in {"unit", "container"}}
     traces = facts.get("traces") or {}
     facts["traces"] = {name: value for name, value in traces.items() if name not in {"unit_text", "containers"}}
-    settings = Settings.model_validate({**kept, "ollama_runtime": "process"})
-    exchanges = [Exchange(**texts(item)) for item in case.get("exchanges", [])]
-    seen = probe.observe("gpu1", case["url"], exchanges)
-    return HostEvidence(settings, seen, codec.load("case", facts), settings.models(), "-i hosts.yml")
+    return evidence({**case, "settings": {**kept, "ollama_runtime": "process"}, "facts": facts})
 
 
 def test_no_rule_gives_a_process_the_unit_of_a_service() -> None:
