@@ -133,7 +133,7 @@ class Settings(MirrorSettings):
     )
     ollama_adopt: bool = Field(
         False,
-        description="take over an Ollama unit (by a drop-in) or a container `ollama` that reaper_ops did not make",
+        description="take over an Ollama that reaper_ops did not install: a unit (by a drop-in) or a container",
     )
     gpu_vendor: Literal["auto", "nvidia", "amd", "none"] = Field("auto", description="which GPU the server shall use")
     gpu_devices: GpuIds = Field((), description="GPU UUIDs to use; all when empty")
