@@ -16,6 +16,9 @@ from reaper_ops.formats.visible import one_line
 
 NOTHING = "  remove only the record of what was intended; nothing of it is there"
 
+GIVEN_BACK = {"unit that was taken over ": "unit ", "our place of container ": "container "}
+"""What the module calls removed, since our hold on it goes; a person reads what becomes of it."""
+
 
 @click.command("down")
 @source_options
@@ -49,11 +52,16 @@ def _foreseen(results: Results) -> str:
     """What would go and what would stay; hosts of which the same is true are told together."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for host, result in results.items():
-        rows = [f"  remove {item}" for item in result.get("removed", [])]
+        rows = [_goes(item) for item in result.get("removed", [])]
         rows += [f"  keep {item}" for item in result.get("kept", [])]
         alike.setdefault(tuple(rows or [NOTHING]), []).append(host)
     lines = [line for rows, hosts in alike.items() for line in (f"{', '.join(hosts)}:", *rows)]
     return "\n".join(map(one_line, lines))
+
+
+def _goes(item: str) -> str:
+    kind = next((words for words in GIVEN_BACK if item.startswith(words)), "")
+    return f"  give back {GIVEN_BACK[kind]}{item.removeprefix(kind)}, as it was" if kind else f"  remove {item}"
 
 
 def _text(removed: Removed) -> str:

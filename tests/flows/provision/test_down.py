@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +80,13 @@ def test_a_host_that_cannot_say_what_is_there_is_not_touched(monkeypatch: pytest
     assert [run["check"] for run in runs] == [True]
     assert removed.problems == {"a": "dpkg does not answer"}
     assert removed.exit_code == 3
+
+
+def test_what_was_taken_over_is_given_back_and_not_removed() -> None:
+    """In the module's own words, which are read here as text: it runs on the host."""
+    words = (Path(__file__).parents[3] / "playbooks/module_utils/reaper_removal.py").read_text()
+    assert all(f'"{kind.strip()}",' in words for kind in cli.GIVEN_BACK)
+    found = cli._foreseen({"a": {"removed": ["unit that was taken over ollama.service", "unit x.service"], "kept": []}})
+    assert found.splitlines() == ["a:", "  give back unit ollama.service, as it was", "  remove unit x.service"]
+    found = cli._foreseen({"a": {"removed": ["our place of container guide-ollama-1"], "kept": []}})
+    assert found.splitlines() == ["a:", "  give back container guide-ollama-1, as it was"]
