@@ -1,4 +1,4 @@
-"""Finds and reads the files that ship with the package: playbooks, templates, inventories, data."""
+"""Finds and reads the files that ship with the package: the Ansible collection, templates, inventories, data."""
 
 from __future__ import annotations
 
@@ -15,29 +15,42 @@ if TYPE_CHECKING:
     import jinja2
 
 _PACKAGE = Path(__file__).resolve().parent
+COLLECTION = "ansible_collections/reaper_ops/ollama"
+MODULE_UTILS = "ansible_collections.reaper_ops.ollama.plugins.module_utils"
 READER = "reaper_answers"
 
 
 @cache
 def root() -> Path:
-    """The directory that holds ``playbooks/``, ``templates/`` and ``inventories/``: in a wheel or a checkout."""
+    """The directory that holds ``templates/`` and ``inventories/``: in a wheel or a checkout."""
     shipped = _PACKAGE / "_assets"
     return shipped if shipped.is_dir() else _PACKAGE.parent
 
 
+@cache
+def collections() -> Path:
+    """The directory that holds ``ansible_collections/``. From a wheel it is site-packages, where Ansible looks too."""
+    return _PACKAGE.parent / "playbooks" / "collections" if root() == _PACKAGE.parent else _PACKAGE.parent
+
+
+def collection(name: str = "") -> Path:
+    """A file of our Ansible collection."""
+    return collections() / COLLECTION / name
+
+
 def playbook(name: str) -> Path:
-    return root() / "playbooks" / name
+    return collection(f"playbooks/{name}")
 
 
 @cache
 def shared(name: str) -> ModuleType:
-    """A file of `playbooks/module_utils/` that needs nothing but the standard library, as a module of this program.
+    """A file of the collection's `module_utils` that needs only the standard library, as a module of this program.
 
     One that reads answers finds the reader under the name that it has on a host.
     """
     if name != READER:
-        sys.modules.setdefault(f"ansible.module_utils.{READER}", shared(READER))
-    path = playbook(f"module_utils/{name}.py")
+        sys.modules.setdefault(f"{MODULE_UTILS}.{READER}", shared(READER))
+    path = collection(f"plugins/module_utils/{name}.py")
     spec = importlib.util.spec_from_file_location(f"reaper_ops.shared.{name}", path)
     assert spec is not None
     assert spec.loader is not None

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from reaper_ops import assets
 from reaper_ops.core.doctor import bundle
 from reaper_ops.core.doctor import paste as pasted
 from reaper_ops.core.doctor.signatures import TABLE
@@ -118,7 +119,7 @@ def patterns() -> dict[tuple[str, int, bool], str]:
         for file in sorted((ROOT / folder).rglob("*.py")):
             for pattern, flags, whole in _in_file(file):
                 found.setdefault((pattern, flags, whole), f"{file.relative_to(ROOT)}: {pattern[:60]}")
-    for pattern, _ in runpy.run_path(str(ROOT / "playbooks/module_utils/reaper_secrets.py"))["SECRETS"]:
+    for pattern, _ in runpy.run_path(str(assets.collection("plugins/module_utils/reaper_secrets.py")))["SECRETS"]:
         found.setdefault((pattern.pattern, pattern.flags & ~re.U, False), f"redaction {pattern.pattern[:60]}")
     return found
 
@@ -264,6 +265,6 @@ def test_the_measure_sees_what_is_slow(text: str) -> None:
 
 
 def test_lines_of_a_bundle_are_cut_as_on_a_host() -> None:
-    assert f"MAX_LINE = {pasted.LONGEST}\n" in (ROOT / "playbooks/module_utils/reaper_host.py").read_text()
+    assert f"MAX_LINE = {pasted.LONGEST}\n" in (assets.collection("plugins/module_utils/reaper_host.py")).read_text()
     saved = bundle.read("a", {"journal.log": "a" * 70_000 + "\nb\n"}, by_hand=True)
     assert (saved.answers or {})["log"]["stdout"] == "a" * pasted.LONGEST + "\nb\n"

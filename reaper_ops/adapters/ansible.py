@@ -29,10 +29,10 @@ Known = Mapping[str, Mapping[str, Any]]
 CALM = "import atexit, gc; gc.set_threshold(100_000, 50, 50); atexit.register(gc.freeze)"
 BOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 15)" if sys.platform == "linux" else "pass"
 """PR_SET_PDEATHSIG, SIGTERM: whoever kills us outright, ends Ansible too; it would else wait for ever."""
-READ = f"json.load(open(os.environ.pop('{EXTRA}')))"
-WORDS = f"import json, os, sys; sys.argv[2:2] = {READ} if '{EXTRA}' in os.environ else []"
+WORDS = f"import json, os, sys; f = os.environ.pop('{EXTRA}', ''); sys.argv[2:2] = json.load(open(f)) if f else []"
 """Variables that were typed: everybody on this machine reads a command line, and nobody this file."""
-PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; {WORDS}; import ansible.__main__ as a; a.main()")
+FINDS = f"sys.path.append({str(assets.collections())!r})"
+PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; {WORDS}; {FINDS}; import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
 
 
@@ -74,8 +74,8 @@ class Run:
 
 def _environment() -> dict[str, str]:
     ours = {
-        "ANSIBLE_CALLBACK_PLUGINS": str(assets.playbook("callback_plugins")),
-        "ANSIBLE_STDOUT_CALLBACK": "reaper_events",
+        "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "reaper_ops.ollama.reaper_events",
         "REAPER_OPS_EVENTS": "1",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",

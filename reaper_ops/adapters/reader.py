@@ -42,6 +42,9 @@ def part(name, text):
 part("ansible", "")
 part("ansible.module_utils", "")
 part("ansible.module_utils.basic", "AnsibleModule = None")
+above = "{parent}".split(".")
+for end in range(len(above)):
+    part(".".join(above[:end + 1]), "")
 for name, text in json.loads(zlib.decompress(base64.b64decode("{sources}")).decode("utf-8")):
     last = part(name, text)
 asked = json.loads(base64.b64decode("{params}").decode("utf-8"))
@@ -54,7 +57,8 @@ os._exit(0)
 def program(asks: Sequence[Mapping[str, Any]], root: str) -> str:
     """Source for `python -`; it prints one line of answers."""
     params = json.dumps({"asks": list(asks), "root": root or None, "budget": BUDGET})
-    return START.format(sources=_sources(), params=base64.b64encode(params.encode()).decode(), mark=MARK)
+    given = base64.b64encode(params.encode()).decode()
+    return START.format(sources=_sources(), params=given, mark=MARK, parent=assets.MODULE_UTILS)
 
 
 def command(interpreter: str | None) -> str:
@@ -79,7 +83,7 @@ def answers(output: str) -> dict[str, Any] | None:
 
 @cache
 def _sources() -> str:
-    names = {f"ansible.module_utils.{name}": assets.playbook(f"module_utils/{name}.py") for name in PARTS}
-    names["reaper_read"] = assets.playbook("library/reaper_read.py")
+    names = {f"{assets.MODULE_UTILS}.{name}": assets.collection(f"plugins/module_utils/{name}.py") for name in PARTS}
+    names["reaper_read"] = assets.collection("plugins/modules/reaper_read.py")
     texts = [(name, path.read_text(encoding="utf-8")) for name, path in names.items()]
     return base64.b64encode(zlib.compress(json.dumps(texts).encode(), 9)).decode()

@@ -1,7 +1,7 @@
 """Where Ansible lays files on a host on their way to their place: a directory of this machine's own.
 
 A controller that is killed leaves them there. Ansible names each by the process that made it, so a later run of the
-same machine can tell which of them nobody needs; `playbooks/action_plugins/clear_remains.py` takes those away.
+same machine can tell which of them nobody needs; the collection's `clear_remains` takes those away.
 """
 
 from __future__ import annotations

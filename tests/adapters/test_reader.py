@@ -39,7 +39,7 @@ def test_same_answer_as_the_module() -> None:
         {"id": "b", "kind": "nonsense"},
         {"id": "c", "kind": "which", "names": ["sh", "no-sh"]},
     ]
-    options = ["localhost", "-c", "local", "-m", "reaper_read", "-a", json.dumps({"asks": asks})]
+    options = ["localhost", "-c", "local", "-m", "reaper_ops.ollama.reaper_read", "-a", json.dumps({"asks": asks})]
     argv = [sys.executable, "-m", "ansible", "adhoc", "-e", f"ansible_python_interpreter={sys.executable}", *options]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment())
     assert reader.answers(run(asks)) == json.loads(done.stdout.partition("=>")[2])["answers"]
@@ -50,8 +50,7 @@ def environment() -> dict[str, str]:
 
     from reaper_ops import assets
 
-    ours = {"LIBRARY": "library", "MODULE_UTILS": "module_utils"}
-    return {**os.environ, **{f"ANSIBLE_{name}": str(assets.playbook(folder)) for name, folder in ours.items()}}
+    return {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(assets.collections())}
 
 
 def test_stand_ins_are_read_below_the_root(tmp_path) -> None:

@@ -8,18 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 
 _RUNNER = """
 import json, os, runpy, sys
-import ansible.module_utils
 from ansible.module_utils import basic
-ansible.module_utils.__path__.append(sys.argv[2])
+sys.path.append(sys.argv[2])
 args = json.loads(sys.stdin.read())
 basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode()
 basic._ANSIBLE_PROFILE = "legacy"
@@ -50,9 +50,9 @@ class Module:
     ) -> Started:
         """`under`: a command that runs another one, such as `unshare --net`."""
         given = {**args, "_ansible_check_mode": check, "_ansible_diff": True}
-        path = PLAYBOOKS / "library" / f"{self.name}.py"
+        path = PLAYBOOKS / "plugins/modules" / f"{self.name}.py"
         process = subprocess.Popen(
-            [*under, sys.executable, "-c", _RUNNER, str(path), str(PLAYBOOKS / "module_utils")],
+            [*under, sys.executable, "-c", _RUNNER, str(path), str(assets.collections())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

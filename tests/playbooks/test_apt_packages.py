@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 GONE = "http://127.0.0.1:9/third"
 pytestmark = pytest.mark.skipif(not shutil.which("apt-get"), reason="needs apt")
 
@@ -38,10 +40,10 @@ def install(tmp_path: Path) -> Install:
     def call(*names: str, check: bool = False, max_age: int = 0) -> dict[str, Any]:
         arguments = {"names": list(names), "options": options, "max_age": max_age, "_ansible_check_mode": check}
         code = (
-            "import json, runpy, sys, ansible.module_utils; from ansible.module_utils import basic\n"
-            f"ansible.module_utils.__path__.append({str(PLAYBOOKS / 'module_utils')!r})\n"
+            "import json, runpy, sys; from ansible.module_utils import basic\n"
+            f"sys.path.append({str(assets.collections())!r})\n"
             "basic._ANSIBLE_ARGS = sys.stdin.buffer.read(); basic._ANSIBLE_PROFILE = 'legacy'\n"
-            f"runpy.run_path({str(PLAYBOOKS / 'library/apt_packages.py')!r}, run_name='__main__')"
+            f"runpy.run_path({str(PLAYBOOKS / 'plugins/modules/apt_packages.py')!r}, run_name='__main__')"
         )
         given = json.dumps({"ANSIBLE_MODULE_ARGS": arguments})
         done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True, check=False)

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 pytestmark = pytest.mark.skipif(not (shutil.which("apt-get") and shutil.which("gpg")), reason="needs apt and gpg")
 
 
@@ -66,10 +68,10 @@ def name(tmp_path: Path, archive: Path) -> Callable[..., dict[str, Any]]:
             "_ansible_check_mode": check,
         }
         code = (
-            "import json, runpy, sys, ansible.module_utils; from ansible.module_utils import basic\n"
-            f"ansible.module_utils.__path__.append({str(PLAYBOOKS / 'module_utils')!r})\n"
+            "import json, runpy, sys; from ansible.module_utils import basic\n"
+            f"sys.path.append({str(assets.collections())!r})\n"
             "basic._ANSIBLE_ARGS = sys.stdin.buffer.read(); basic._ANSIBLE_PROFILE = 'legacy'\n"
-            f"runpy.run_path({str(PLAYBOOKS / 'library/apt_source.py')!r}, run_name='__main__')"
+            f"runpy.run_path({str(PLAYBOOKS / 'plugins/modules/apt_source.py')!r}, run_name='__main__')"
         )
         given = json.dumps({"ANSIBLE_MODULE_ARGS": arguments})
         done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True, check=False)

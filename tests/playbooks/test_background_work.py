@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleError
 
-PLUGINS = Path(__file__).resolve().parents[2] / "playbooks" / "action_plugins"
+from reaper_ops import assets
+
+PLUGINS = assets.collection("plugins/action")
 AROUND = "[sudo via ansible, key=abc] password: \nWe trust you have received the usual lecture.\n"
 
 

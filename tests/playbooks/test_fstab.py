@@ -4,16 +4,16 @@ import runpy
 import shutil
 from pathlib import Path
 
-import ansible.module_utils
 import pytest
 
-UTILS = Path(__file__).resolve().parents[2] / "playbooks" / "module_utils"
+from reaper_ops import assets
+
+UTILS = assets.collection("plugins/module_utils")
 
 
 @pytest.mark.skipif(shutil.which("findmnt") is None, reason="findmnt is not installed")
 @pytest.mark.parametrize(("text", "wrong"), [("none", False), ("swap", False), ("mount", True)])
-def test_only_errors_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, wrong: bool) -> None:
-    monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(UTILS)])
+def test_only_errors_count(tmp_path: Path, text: str, wrong: bool) -> None:
     file, swap = tmp_path / "fstab", tmp_path / "swapfile"
     swap.write_bytes(b"\0" * 4096)
     lines = {

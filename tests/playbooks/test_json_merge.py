@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-PURE = Path(__file__).resolve().parents[2] / "playbooks" / "module_utils" / "reaper_merge.py"
+from reaper_ops import assets
+
+PURE = assets.collection("plugins/module_utils") / "reaper_merge.py"
 SPEC = importlib.util.spec_from_file_location("reaper_merge", PURE)
 assert SPEC
 assert SPEC.loader

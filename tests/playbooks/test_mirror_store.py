@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from reaper_ops import assets
 
 PLACES = ("data", "cache", "own", "log", "tmp", "run", "sockets")
 
@@ -115,17 +118,7 @@ def test_relative_paths_are_refused(module, paths):
 @settings(max_examples=40)
 @given(st.binary(max_size=400))
 def test_no_bytes_in_the_cache_are_trouble(tmp_path_factory, data):
-    import sys
-    from pathlib import Path
-
-    import ansible.module_utils
-
-    place = str(Path(__file__).resolve().parents[2] / "playbooks" / "module_utils")
-    if place not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(place)
-    reader = sys.modules.get("ansible.module_utils.reaper_mirror") or __import__(
-        "ansible.module_utils.reaper_mirror", fromlist=["cached"]
-    )
+    reader = importlib.import_module(f"{assets.MODULE_UTILS}.reaper_mirror")
     folder = tmp_path_factory.mktemp("cache")
     (folder / "x").write_bytes(b"\nKEY: sha256:" + data)
     blobs, others = reader.cached(str(folder))

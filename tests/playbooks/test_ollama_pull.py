@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 BLOB = "a" * 64
 
 
@@ -336,7 +338,7 @@ PLAY = """
 - hosts: all
   gather_facts: false
   tasks:
-    - ollama_pull: {args}
+    - reaper_ops.ollama.ollama_pull: {args}
       register: pulled
     - copy: {{content: "{{{{ pulled | to_json }}}}", dest: {out}}}
       check_mode: false
@@ -348,9 +350,7 @@ def play(tmp_path: Path, args: dict[str, Any], *options: str, **env: str) -> tup
     book = tmp_path / "play.yml"
     book.write_text(PLAY.format(args=json.dumps(args), out=json.dumps(str(out))))
     paths = {
-        "ANSIBLE_LIBRARY": PLAYBOOKS / "library",
-        "ANSIBLE_MODULE_UTILS": PLAYBOOKS / "module_utils",
-        "ANSIBLE_ACTION_PLUGINS": PLAYBOOKS / "action_plugins",
+        "ANSIBLE_COLLECTIONS_PATH": assets.collections(),
         "ANSIBLE_ASYNC_DIR": tmp_path / "async",
         "ANSIBLE_LOCAL_TEMP": tmp_path / "local",
         "ANSIBLE_REMOTE_TEMP": tmp_path / "remote",

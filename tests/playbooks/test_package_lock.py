@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.plugins.loader import action_loader
 
 HOLD = """
 import fcntl, sys
+
+from reaper_ops import assets
 file = open(sys.argv[1], "r+")
 fcntl.lockf(file, fcntl.LOCK_EX)
 print(flush=True)
@@ -59,10 +61,8 @@ def test_dpkg_that_was_interrupted(look: Module, tmp_path: Path) -> None:
 
 
 def waited(monkeypatch: pytest.MonkeyPatch, looks: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    plugins = Path(__file__).resolve().parents[2] / "playbooks" / "action_plugins"
-    action_loader.add_directory(str(plugins))
-    cls = action_loader.get("package_lock", class_only=True)
-    scope, told, clock = sys.modules[cls.__module__], [], iter(range(0, 6000, 60))
+    scope = importlib.import_module("ansible_collections.reaper_ops.ollama.plugins.action.package_lock")
+    cls, told, clock = scope.ActionModule, [], iter(range(0, 6000, 60))
     monkeypatch.setattr(scope.ActionBase, "run", lambda *_words, **_more: {})
     monkeypatch.setattr(scope, "tell", lambda _host, text: told.append(text))
     monkeypatch.setattr(scope, "time", type("Clock", (), {"monotonic": lambda: next(clock), "sleep": lambda _s: None}))

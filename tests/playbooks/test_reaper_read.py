@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
+from reaper_ops import assets
 from reaper_ops.adapters import reader
 from reaper_ops.core import facts
 from reaper_ops.core.inventory.settings import Settings
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+PLAYBOOKS = assets.collection()
 Read = Callable[..., dict[str, Any]]
 
 
@@ -318,14 +319,14 @@ def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
         if parent.stat().st_uid == os.getuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
     code = (
-        "import sys, os, ansible.module_utils\n"
-        "ansible.module_utils.__path__.append(sys.argv[1])\n"
-        "from ansible.module_utils import reaper_host as h, reaper_paths as p\n"
+        "import sys, os\n"
+        "sys.path.append(sys.argv[1])\n"
+        "from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_host as h, reaper_paths as p\n"
         "os.setuid(65534)\n"
         "try:\n p.read_file(h.Host(None, 1e12), {'path': sys.argv[2]})\n"
         "except OSError as e:\n print(h.reason(e))"
     )
-    argv = [sys.executable, "-c", code, str(PLAYBOOKS / "module_utils"), str(secret)]
+    argv = [sys.executable, "-c", code, str(assets.collections()), str(secret)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.stdout == "Permission denied\n", done.stderr
 
@@ -401,12 +402,12 @@ def test_http_bodies_of_every_framing(read: Read, head: bytes) -> None:
 )
 def test_errno_decides_the_class(number: int, error: str) -> None:
     code = (
-        "import sys, ansible.module_utils\n"
-        "ansible.module_utils.__path__.append(sys.argv[1])\n"
-        "from ansible.module_utils.reaper_http import error_class\n"
+        "import sys\n"
+        "sys.path.append(sys.argv[1])\n"
+        "from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_http import error_class\n"
         "print(error_class(OSError(int(sys.argv[2]), 'x')))"
     )
-    argv = [sys.executable, "-c", code, str(PLAYBOOKS / "module_utils"), str(number)]
+    argv = [sys.executable, "-c", code, str(assets.collections()), str(number)]
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == f"{error}\n"
 
 
@@ -487,11 +488,10 @@ def test_all_questions_of_a_host_are_answered_in_one_pass(module: Callable[..., 
 
 def test_through_ansible_itself(tmp_path: Path) -> None:
     asks = [{"id": "me", "kind": "identity"}, {"id": "f", "kind": "file", "path": "/proc/self/comm"}]
-    argv = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "reaper_read"]
+    argv = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "reaper_ops.ollama.reaper_read"]
     env = {
         **os.environ,
-        "ANSIBLE_LIBRARY": str(PLAYBOOKS / "library"),
-        "ANSIBLE_MODULE_UTILS": str(PLAYBOOKS / "module_utils"),
+        "ANSIBLE_COLLECTIONS_PATH": str(assets.collections()),
         "ANSIBLE_LOCAL_TEMP": str(tmp_path),
     }
     done = subprocess.run(

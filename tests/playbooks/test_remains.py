@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from reaper_ops import assets
+
 from .conftest import PLAYBOOKS, Module
 
 TOKEN, OTHER = ".reaper_ops-pull-0123456789abcdef", ".reaper_ops-pull-fedcba9876543210"
@@ -21,17 +23,12 @@ OLD = 1000
 @pytest.fixture
 def remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """With a directory of the test in place of /tmp, and a home of the test."""
-    import ansible.module_utils
-
-    monkeypatch.setattr(
-        ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(PLAYBOOKS / "module_utils")]
-    )
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    found = importlib.import_module("ansible.module_utils.reaper_remains")
+    found = importlib.import_module(f"{assets.MODULE_UTILS}.reaper_remains")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(found, "WATCHED", (str(tmp_path / "tmp"), found.WATCHED[1]))
     yield found
-    for name in [name for name in sys.modules if name.startswith("ansible.module_utils.reaper_")]:
+    for name in [name for name in sys.modules if name.startswith(f"{assets.MODULE_UTILS}.reaper_")]:
         del sys.modules[name]
 
 
@@ -91,6 +88,6 @@ def test_up_and_down_clear_them(tmp_path: Path) -> None:
 
 
 def test_jobs_are_where_they_are_looked_for() -> None:
-    text = (PLAYBOOKS / "action_plugins/ollama_pull.py").read_text()
+    text = (PLAYBOOKS / "plugins/action/ollama_pull.py").read_text()
     assert 'JOBS = "~/.ansible_async/reaper_ops"' in text
-    assert '("~/.ansible_async/reaper_ops",' in (PLAYBOOKS / "module_utils/reaper_remains.py").read_text()
+    assert '("~/.ansible_async/reaper_ops",' in (PLAYBOOKS / "plugins/module_utils/reaper_remains.py").read_text()

@@ -7,11 +7,12 @@ import json
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
-MODULE = Path(__file__).parents[2] / "playbooks/library/repository_key.py"
+from reaper_ops import assets
+
+MODULE = assets.collection("plugins/modules/repository_key.py")
 BODY = b"\x04" + b"\x5f\x00\x00\x00" + b"\x01" + b"\x00\x11" + b"\x01\x02\x03" + b"\x00\x11" + b"\x01\x00\x01"
 PACKET = b"\x99" + len(BODY).to_bytes(2, "big") + BODY
 FINGERPRINT = hashlib.sha1(PACKET).hexdigest().upper()

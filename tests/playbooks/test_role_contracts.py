@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reaper_ops import assets
 from reaper_ops.core.inventory.settings import catalogue
 
-ROLES = Path(__file__).resolve().parents[2] / "playbooks" / "roles"
+ROLES = assets.collection("roles")
 
 
 def specs() -> dict[str, object]:

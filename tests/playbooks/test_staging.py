@@ -8,10 +8,10 @@ import importlib.util
 import os
 from pathlib import Path
 
-import ansible.module_utils
 import pytest
 
-UTILS = Path(__file__).resolve().parents[2] / "playbooks" / "module_utils"
+from reaper_ops import assets
+
 DATA = b"weights" * 1000
 DIGEST = "sha256:" + hashlib.sha256(DATA).hexdigest()
 
@@ -20,9 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs others
 
 @pytest.fixture
 def staging(tmp_path, monkeypatch):
-    if str(UTILS) not in ansible.module_utils.__path__:
-        monkeypatch.setattr(ansible.module_utils, "__path__", [*ansible.module_utils.__path__, str(UTILS)])
-    return importlib.import_module("ansible.module_utils.reaper_staging")
+    return importlib.import_module("ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_staging")
 
 
 @pytest.fixture
@@ -86,7 +84,7 @@ def test_what_another_left_in_the_place_goes(made):
 def test_a_seed_in_a_home_that_is_closed_to_others_begins(staging, tmp_path, monkeypatch):
     """As root's own is: whoever works for it cannot look at the way to it."""
     monkeypatch.setattr(staging, "QUARTERS", str(tmp_path / "quarters/swarm"))
-    path = UTILS.parent / "library" / "ollama_seed.py"
+    path = assets.collection("plugins/modules/ollama_seed.py")
     spec = importlib.util.spec_from_file_location("tried_ollama_seed", path)
     seed = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(seed)

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-PATH = Path(__file__).resolve().parents[2] / "playbooks/module_utils/reaper_torrent.py"
+from reaper_ops import assets
+
+PATH = assets.collection("plugins/module_utils/reaper_torrent.py")
 SPEC = importlib.util.spec_from_file_location("reaper_torrent", PATH)
 assert SPEC
 assert SPEC.loader

@@ -13,13 +13,14 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 HASH, OTHER = b"\x00+ %&;=~ABC\xff\x0a\x0dxyz12", b"o" * 20
 SERVE = """
 import sys
-import ansible.module_utils
-ansible.module_utils.__path__.append(sys.argv[1])
-from ansible.module_utils.reaper_tracker import serve
+sys.path.append(sys.argv[1])
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tracker import serve
 serve(sys.argv[2], "127.0.0.1", int(sys.argv[3]))
 """
 UNKNOWN = b"d14:failure reason24:no torrent of this swarme"
@@ -32,7 +33,7 @@ def free_port() -> int:
 
 
 def started(hashes: Path, port: int) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-c", SERVE, str(PLAYBOOKS / "module_utils"), str(hashes), str(port)]
+    argv = [sys.executable, "-c", SERVE, str(assets.collections()), str(hashes), str(port)]
     return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
 
 

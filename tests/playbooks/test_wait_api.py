@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-PLUGIN = Path(__file__).parents[2] / "playbooks" / "action_plugins" / "wait_api.py"
+from reaper_ops import assets
+
+PLUGIN = assets.collection("plugins/action") / "wait_api.py"
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

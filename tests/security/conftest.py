@@ -6,26 +6,24 @@ import hashlib
 import importlib.util
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import ansible.module_utils
 import pytest
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 LESSER = 65534
 SECRET = "root-only-secret-5f1c"
 
 
 def library(name: str) -> ModuleType:
     """A module of ours as Python sees it, for calls of its functions in this process."""
-    if str(PLAYBOOKS / "module_utils") not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(str(PLAYBOOKS / "module_utils"))
-    spec = importlib.util.spec_from_file_location(f"tried_{name}", PLAYBOOKS / "library" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"tried_{name}", PLAYBOOKS / "plugins/modules" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -34,9 +32,7 @@ def library(name: str) -> ModuleType:
 
 
 def shared(name: str) -> Any:
-    library("store_quarantine")
-    __import__(f"ansible.module_utils.{name}")
-    return sys.modules[f"ansible.module_utils.{name}"]
+    return importlib.import_module(f"{assets.MODULE_UTILS}.{name}")
 
 
 def described(path: Path) -> tuple[object, ...]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import yaml
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 BY_PATH = re.compile(r"\b(os\.walk|shutil\.(?:rmtree|move|copy|chown)|glob\.i?glob|os\.l?chown|os\.truncate)\(")
 ALLOWED = {
-    "library/apt_packages.py": "/etc/apt, read alone; it is root's",
-    "library/json_merge.py": "a temporary directory of its own",
-    "library/swapfile.py": "a swap file; its directories are root's alone (`exposed`)",
-    "module_utils/reaper_releases.py": "links beside the releases, in a directory of root's alone (`exposed`)",
-    "module_utils/reaper_tree.py": "the piece itself",
-    "module_utils/reaper_units.py": "units and environment files, which systemd reads as root too",
-    "module_utils/reaper_unpack.py": "what was just unpacked into a directory of root's alone",
+    "plugins/modules/apt_packages.py": "/etc/apt, read alone; it is root's",
+    "plugins/modules/json_merge.py": "a temporary directory of its own",
+    "plugins/modules/swapfile.py": "a swap file; its directories are root's alone (`exposed`)",
+    "plugins/module_utils/reaper_releases.py": "links beside the releases, in a directory of root's alone (`exposed`)",
+    "plugins/module_utils/reaper_tree.py": "the piece itself",
+    "plugins/module_utils/reaper_units.py": "units and environment files, which systemd reads as root too",
+    "plugins/module_utils/reaper_unpack.py": "what was just unpacked into a directory of root's alone",
 }
 FILES = ("file", "copy", "template", "lineinfile", "blockinfile", "unarchive", "get_url", "synchronize", "replace")
 ROOTS_OWN = {
@@ -43,12 +44,12 @@ ROOTS_OWN = {
 def test_no_module_walks_by_itself() -> None:
     found = {
         str(path.relative_to(PLAYBOOKS))
-        for folder in ("library", "module_utils")
+        for folder in ("plugins/modules", "plugins/module_utils")
         for path in (PLAYBOOKS / folder).glob("*.py")
         if BY_PATH.search(path.read_text())
     }
     assert found - set(ALLOWED) == set(), "use module_utils/reaper_tree.py"
-    assert set(ALLOWED) - found <= {"module_utils/reaper_tree.py"}, "allowed without need"
+    assert set(ALLOWED) - found <= {"plugins/module_utils/reaper_tree.py"}, "allowed without need"
 
 
 def tasks(rows: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from reaper_ops import assets
+
 ROOT = Path(__file__).resolve().parents[2]
-PLAYBOOKS = ROOT / "playbooks"
+PLAYBOOKS = assets.collection()
 RUN_AS_ROOT = (
-    "library/*.py",
-    "action_plugins/*.py",
+    "plugins/modules/*.py",
+    "plugins/action/*.py",
     "roles/*/tasks/*.yml",
     "roles/*/handlers/*.yml",
-    "fixes/*.yml",
-    "contents/*.yml",
-    "*.yml",
+    "playbooks/**/*.yml",
 )
 
 

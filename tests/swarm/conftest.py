@@ -21,12 +21,13 @@ from mirror import site as mirror_site
 from subject import simulated
 from swarm import net
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+from reaper_ops import assets
+
+PLAYBOOKS = assets.collection()
 MODULE = """
 import json, runpy, sys
-import ansible.module_utils
 from ansible.module_utils import basic
-ansible.module_utils.__path__.append(sys.argv[2])
+sys.path.append(sys.argv[2])
 basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.loads(sys.stdin.read())}).encode()
 basic._ANSIBLE_PROFILE = "legacy"
 sys.argv = [sys.argv[1]]
@@ -83,8 +84,8 @@ class Fleet:
             sys.executable,
             "-c",
             MODULE,
-            str(PLAYBOOKS / "library" / f"{name}.py"),
-            str(PLAYBOOKS / "module_utils"),
+            str(PLAYBOOKS / "plugins/modules" / f"{name}.py"),
+            str(assets.collections()),
         ]
         found = self.start(at, argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert found.stdin

@@ -16,7 +16,9 @@ from pathlib import Path
 from swarm import net
 from swarm.conftest import NAME, PLAYBOOKS, answer
 
-SPEC = importlib.util.spec_from_file_location("reaper_torrent", PLAYBOOKS / "module_utils/reaper_torrent.py")
+from reaper_ops import assets
+
+SPEC = importlib.util.spec_from_file_location("reaper_torrent", PLAYBOOKS / "plugins/module_utils/reaper_torrent.py")
 torrents = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(torrents)
 
@@ -182,9 +184,8 @@ def test_a_peer_that_sends_wrong_pieces_does_no_harm(hosts, tmp_path):
 
 MEET = """
 import sys, socket
-import ansible.module_utils
-ansible.module_utils.__path__.append(sys.argv[1])
-from ansible.module_utils import reaper_tracker
+sys.path.append(sys.argv[1])
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tracker
 class Known(reaper_tracker.Tracker):
     def answer(self, path, address, now):
         for peers in self.swarms.values():
@@ -217,7 +218,7 @@ def test_who_knows_the_blob_but_was_not_given_the_torrent_gets_nothing(hosts, tm
             data, hash_ = torrents.torrent(blob.name, LITTLE, pieces, announce, known)
             (place / "t.torrent").write_bytes(data)
             (place / "hashes").write_text(hash_)
-            argv = [sys.executable, "-c", MEET, str(PLAYBOOKS / "module_utils"), str(place / "hashes")]
+            argv = [sys.executable, "-c", MEET, str(assets.collections()), str(place / "hashes")]
             meet = fleet.start(1, [*argv, fleet.site.address(0), port])
             argv = ["aria2c", "--no-conf", f"--dir={place}", "--seed-time=0", "--bt-require-crypto=true"]
             argv += ["--enable-dht=false", "--disable-ipv6=true", "--bt-tracker-interval=1", "--file-allocation=none"]

@@ -13,6 +13,7 @@ import yaml
 from reaper_ops.core.inventory.settings import catalogue
 from reaper_ops.core.inventory.settings.catalogue import ROLES, SettingRow
 
+COLLECTION = "playbooks/collections/ansible_collections/reaper_ops/ollama"
 NOTE = "Generated from Settings by docs/generate.py"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 PLATFORMS = [
@@ -154,7 +155,7 @@ def role_files() -> dict[str, str]:
     """Path below the root of the repository, and text."""
     found: dict[str, str] = {"inventories/example/group_vars/all.yml": example().rstrip() + "\n"}
     for role in ROLES:
-        room = f"playbooks/roles/{role}"
+        room = f"{COLLECTION}/roles/{role}"
         found[f"{room}/defaults/main.yml"] = defaults(role)
         found[f"{room}/meta/argument_specs.yml"] = argument_specs(role)
         found[f"{room}/meta/main.yml"] = meta(role)

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +15,7 @@ from golden_shapes import shape
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reaper_ops import assets
 from reaper_ops.core.facts.gpu_chain import Gpu, PciGpu
 from reaper_ops.core.facts.model import Docker, Facts, HostFile, Process, System, Unit
 from reaper_ops.core.inventory import hosts as inventory
@@ -28,8 +28,8 @@ from reaper_ops.errors import ReaperError
 from reaper_ops.flows.inventory.gather import Gathered
 from reaper_ops.flows.provision import plan as planning
 
-ROLES = Path(__file__).parents[3] / "playbooks" / "roles"
-PLUGIN = ROLES.parent / "action_plugins" / "ollama_plan.py"
+ROLES = assets.collection("roles")
+PLUGIN = assets.collection("plugins/action/ollama_plan.py")
 BARE = Facts(
     "gpu1",
     System(os_id="debian", version_id="13", arch="x86_64", init="systemd", uid=0, machine="aa"),

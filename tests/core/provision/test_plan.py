@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reaper_ops import assets
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import HostFile
 from reaper_ops.core.inventory.settings import Settings
@@ -105,7 +106,7 @@ def test_a_server_that_was_started_from_an_edited_file_is_restarted(edited, rest
 
 
 def test_plan_and_module_refuse_the_same_file_systems():
-    source = (Path(__file__).parents[3] / "playbooks" / "module_utils" / "reaper_swapfile.py").read_text()
+    source = (assets.collection("plugins/module_utils") / "reaper_swapfile.py").read_text()
     table = next(
         ast.literal_eval(node.value)
         for node in ast.parse(source).body

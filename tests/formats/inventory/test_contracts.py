@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reaper_ops import assets
 from reaper_ops.core.inventory.settings import catalogue, names, parse
 from reaper_ops.formats.inventory import contracts
 
 ROOT = Path(__file__).resolve().parents[3]
-ROLES = ROOT / "playbooks" / "roles"
+ROLES = assets.collection("roles")
 AGAIN = "run: python docs/generate.py"
 
 

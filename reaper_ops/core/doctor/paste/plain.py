@@ -35,7 +35,7 @@ REQUEST = re.compile(r"^>{1,3} ?(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) \S{1,
 TAGS = re.compile(r"^\s{0,16}(?:</?(?:details|summary|pre|code|p|br|div|span|b|kbd)\b[^<>]{0,200}>\s{0,16})+")
 LAST_TAGS = re.compile(r"(?:</(?:details|summary|pre|code|p|div|span|b|kbd)>\s{0,16}){1,8}$")
 LONGEST = 4000
-"""Characters of a line: MAX_LINE of playbooks/module_utils/reaper_host.py."""
+"""Characters of a line: MAX_LINE of module_utils/reaper_host.py."""
 
 
 def cleaned(text: str) -> str:

@@ -1,0 +1,94 @@
+# GNU General Public License v3.0 or later (see COPYING)
+"""Reads a host and computes, on the controller, what differs from its wish.
+
+Gives ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host,
+with ``evidence: true`` also those that only a diagnosis needs.
+
+Where the variable ``reaper_confirmed`` says what was confirmed for each host, anything beyond that is withheld:
+nothing is left to do, and ``withheld`` tells the difference. ``again: true``: what follows from an engine may be done.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+try:
+    from reaper_ops.adapters import reader
+    from reaper_ops.core import facts
+    from reaper_ops.core.inventory import settings
+    from reaper_ops.core.inventory.hosts import CONNECTION
+    from reaper_ops.core.mirror.site import Site
+    from reaper_ops.core.provision import choices, confirmed
+    from reaper_ops.core.provision import desired_state as wish
+    from reaper_ops.errors import ReaperError
+except ImportError as problem:
+    raise AnsibleError(
+        f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
+        "run the ansible-playbook of the environment in which reaper-ops is installed"
+    ) from problem
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset({"read_only", "allow_blockers", "evidence", "again"})
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        host = task_vars["inventory_hostname"]
+        ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
+        ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
+        variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
+        wanted, errors = settings.parse(host, variables)
+        if wanted is None:
+            return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
+        if "reaper_site_mirror" in task_vars:
+            wanted = Site(**task_vars["reaper_site_mirror"]).settings(host, wanted)
+        evidence, before = bool(self._task.args.get("evidence")), time.time()
+        answers = self._read(facts.asks(wanted, traces=evidence), wanted.lab_facts_root or "", task_vars)
+        if answers.get("failed") or "answers" not in answers:
+            return {**result, **answers, "failed": True}
+        if evidence:
+            answers["answers"]["controller"] = {"before": before, "after": time.time()}
+        if evidence or self._task.args.get("read_only"):
+            reached = {name: self._templar.template(task_vars[name]) for name in CONNECTION if name in task_vars}
+            return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
+        found = facts.parse(host, wanted, answers["answers"])
+        intent = wish.derive(wanted, found)
+        if self._task.args.get("allow_blockers"):
+            return {**result, "changed": False, "reaper": intent.for_roles()}
+        given = task_vars.get("reaper_confirmed")
+        if intent.plan.blockers and given is None:
+            return {**result, "failed": True, "msg": "; ".join(intent.plan.blockers)}
+        try:
+            withheld = [] if given is None else self._beyond(confirmed.parse(host, given.get(host, {})), intent)
+        except ReaperError as error:
+            return {**result, "failed": True, "msg": f"reaper_confirmed: {error}"}
+        role = intent.for_roles()
+        if withheld:
+            role |= {"todo": [], "roles": []}
+        return {**result, "changed": False, "reaper": role, "withheld": withheld}
+
+    def _beyond(self, given, intent):
+        """What this reading has beyond what was confirmed; a later one may take a choice, for roles still to come."""
+        again = bool(self._task.args.get("again"))
+        now = choices.confirm(intent)
+        if again:
+            now = confirmed.Confirmed(now.machine, confirmed.of_roles(now.steps, choices.LATER))
+        blockers = [f"cannot be changed any more: {text}" for text in intent.plan.blockers]
+        return [*blockers, *given.differences(now, later=again)]
+
+    def _read(self, asks, root, task_vars):
+        """By one program through a pipe where the connection can do that, else as a module."""
+        if self._is_pipelining_enabled("new"):
+            python = self._templar.template(task_vars.get("ansible_python_interpreter", "auto"))
+            known = None if python.startswith("auto") else python
+            command = f"{self._compute_environment_string()} {reader.command(known)}".lstrip()
+            done = self._low_level_execute_command(command, in_data=reader.program(asks, root).encode())
+            answers = reader.answers(done["stdout"])
+            if answers is not None:
+                return {"answers": answers}
+        module_args = {"asks": asks, "root": root}
+        return self._execute_module("reaper_ops.ollama.reaper_read", module_args, task_vars=task_vars)

@@ -1,0 +1,143 @@
+"""A model store read byte by byte: which models its manifests name, and which blobs are what their names say."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry import blobs as blobs_of
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import Trouble, same_name, split_name
+
+PIECE = 1 << 20
+LARGEST_MANIFEST = 8 << 20
+BLOB = re.compile(r"^sha256-[0-9a-f]{64}$")
+IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "ppc64le": 273, "s390x": 282, "riscv64": 30}
+IDLE = 3 << 13
+
+
+def store_of(models_dir, container):
+    """The store as a path of the host; a container's store lies where its mount comes from."""
+    if not container:
+        return models_dir
+    argv = ["docker", "inspect", "--type", "container", "-f", "{{json .Mounts}}", container]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Trouble("docker inspect %s: %s" % (container, error)) from None
+    if done.returncode:
+        raise Trouble("docker inspect %s: %s" % (container, done.stderr.decode("utf-8", "replace").strip()))
+    mounts = json.loads(done.stdout.decode("utf-8"))
+    inside = [row for row in mounts if (models_dir + "/").startswith(row["Destination"].rstrip("/") + "/")]
+    if not inside:
+        raise Trouble("the container %s mounts nothing at %s: its models go with it" % (container, models_dir))
+    mount = max(inside, key=lambda row: len(row["Destination"]))
+    if not os.path.isdir(mount["Source"]):
+        raise Trouble("%s: the volume of %s is not on this host" % (mount["Source"], container))
+    return mount["Source"] + models_dir[len(mount["Destination"].rstrip("/")) :]
+
+
+def behind_others():
+    """Reads only while nobody else wants the disk, and computes only while nobody else wants the processor."""
+    os.nice(19)
+    number = IOPRIO_SET.get(platform.machine())
+    if number is None:
+        return False
+    return ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, IDLE) == 0
+
+
+def manifests(store):
+    """(name, path, bytes) of every model, by the directories it lies in; bytes are None where they cannot be read."""
+    for path in tree.matches("*/*/*/*", under=os.path.join(store, "manifests")):
+        try:
+            with tree.reading(path) as file:
+                data = file.read(LARGEST_MANIFEST)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            data = None
+        host, namespace, model, tag = path.split("/")[-4:]
+        yield "%s/%s/%s:%s" % (host, namespace, model, tag), path, data
+
+
+def place_of(store, name):
+    """Where the manifest of a model goes; a spelling that the store has stays, as with a server."""
+    there = [path for known, path, _ in manifests(store) if same_name(known, name)]
+    return there[0] if there else os.path.join(store, "manifests", *split_name(name))
+
+
+def models_in(store):
+    """A row for each model: name, path, digest, and the sizes of its blobs or what is wrong with the manifest."""
+    rows = []
+    for name, path, data in manifests(store):
+        row = {"name": name, "path": path, "digest": "", "sizes": {}, "error": "%s cannot be read" % path}
+        rows.append(row)
+        if data is None:
+            continue
+        row.update(digest=hashlib.sha256(data).hexdigest(), error="")
+        try:
+            row["sizes"] = blobs_of(path, data)
+        except Trouble as trouble:
+            row["error"] = str(trouble)
+    return rows
+
+
+def chosen(rows, only):
+    return [row for row in rows if not only or any(same_name(row["name"], name) for name in only)]
+
+
+def file_of(store, digest):
+    return os.path.join(store, "blobs", digest.replace(":", "-"))
+
+
+def examine(path, digest, size, tell):
+    """(state, problem): ok, missing, short, damaged or unreadable. size is None where no manifest gives one."""
+    try:
+        with tree.reading(path, linked=True) as file:
+            has = os.fstat(file.fileno()).st_size
+            if size is not None and has != size:
+                return "short", "has %d bytes, the manifest says %d" % (has, size)
+            found = hashed(os.dup(file.fileno()), tell)
+    except FileNotFoundError:
+        return "missing", "is not there"
+    except tree.Refused as refused:
+        return "unreadable", refused.strerror
+    except OSError as error:
+        return "unreadable", "cannot be read: %s" % error.strerror
+    if found != digest.rpartition(":")[2]:
+        return "damaged", "its bytes hash to %s" % found[:12]
+    return "ok", ""
+
+
+def hashed(descriptor, tell):
+    """SHA-256 of an open file, closed then; what was read does not stay in the page cache, where models in use are."""
+    found, position = hashlib.sha256(), 0
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        while True:
+            piece = file.read(PIECE)
+            if not piece:
+                return found.hexdigest()
+            found.update(piece)
+            with contextlib.suppress(OSError, AttributeError):
+                os.posix_fadvise(file.fileno(), position, len(piece), os.POSIX_FADV_DONTNEED)
+            position += len(piece)
+            tell(position)
+
+
+def unnamed(store, rows):
+    """Digests of whole blobs that no manifest names, with their sizes; and how many files are unfinished."""
+    named = {digest for row in rows for digest in row["sizes"]}
+    found, unfinished = {}, 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), tree.directory(os.path.join(store, "blobs")) as fd:
+        for name in sorted(os.listdir(fd)):
+            digest, info = name.replace("-", ":", 1), tree.lstat(fd, name)
+            if info is not None and BLOB.match(name) and digest not in named:
+                found[digest] = info.st_size
+            unfinished += name.endswith("-partial")
+    return found, unfinished
