@@ -56,8 +56,9 @@ def kind(answers: Answers) -> str:
     """Empty where there is no engine."""
     said = answers.command("docker-info")
     info = mapping(as_json(said.out if said else None))
-    if answers.get("containers").get("tool") == "podman":
-        return "podman"
+    tool = answers.get("containers").get("tool")
+    if tool in {"podman", "kubectl"}:
+        return "podman" if tool == "podman" else "kubernetes"
     if "/snap/" in (answers.out("docker-path") or "") or (text(info.get("DockerRootDir")) or "").startswith(
         "/var/snap/"
     ):

@@ -45,6 +45,18 @@ class ClientError:
 
 
 @dataclass(frozen=True)
+class ListedFile:
+    """A row of `ls -l`: mode as it is printed there, names of owner and group; target of a link."""
+
+    path: str
+    mode: str
+    owner: str = ""
+    group: str = ""
+    size: int | None = None
+    target: str = ""
+
+
+@dataclass(frozen=True)
 class Shown:
     """A block of pasted text. kind: what it was recognized as, empty where nobody knows it; hint: what would help."""
 
@@ -64,6 +76,7 @@ def asks(settings: Settings) -> list[Ask]:
 def parse(answers: Answers) -> dict[str, Any]:
     return {
         "client_errors": tuple(map(_error, _rows(answers, "client-errors"))),
+        "listed": tuple(map(_listed, _rows(answers, "listed"))),
         "shown": tuple(map(_shown, _rows(answers, "shown"))),
     }
 
@@ -82,6 +95,13 @@ def _origin(row: Mapping[str, Any]) -> Origin:
     given = mapping(row.get("origin"))
     part, owner, when = (text(given.get(name)) or "" for name in ("part", "owner", "when"))
     return Origin(part, whole(given.get("line")) or 0, owner, when)
+
+
+def _listed(row: Mapping[str, Any]) -> ListedFile:
+    path, mode, owner, group, target = (
+        text(row.get(name)) or "" for name in ("path", "mode", "owner", "group", "target")
+    )
+    return ListedFile(path, mode, owner, group, whole(row.get("size")), target)
 
 
 def _shown(row: Mapping[str, Any]) -> Shown:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.facts.model_store import Denied, ModelStore, PathStep, Pulled
-from reaper_ops.core.facts.reported import ClientError, Shown
+from reaper_ops.core.facts.reported import ClientError, ListedFile, Shown
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,11 @@ class Traces:
     of requests in `asked`: `ipv4`, `ipv6`, `origin` (with a foreign Origin), `host` (with a foreign Host), `address`
     (by the host's own address), `registry` (manifests of promised models that are not there, from the host, through
     the server's own proxy). denied: as the server's user, on the way to its store and in it. docker_kind: `engine`,
-    `snap`, `desktop`, `rootless` or `podman`. gpu_in_container: what `nvidia-smi -L` said inside our container. dkms:
-    its lines about GPU drivers. secure_boot: whether the firmware refuses unsigned modules. gpu_modules_file: whether
-    there is a module `nvidia` for the running kernel. now: the host's clock when it was read, seconds since 1970.
-    connections: established TCP connections to the server. client_errors, shown: of pasted text.
+    `snap`, `desktop`, `rootless`, `podman` or `kubernetes`. gpu_in_container: what `nvidia-smi -L` said inside our
+    container. dkms: its lines about GPU drivers. secure_boot: whether the firmware refuses unsigned modules.
+    gpu_modules_file: whether there is a module `nvidia` for the running kernel. now: the host's clock when it was
+    read, seconds since 1970. connections: established TCP connections to the server. client_errors, listed (rows
+    of `ls -l` and `stat`), shown: of pasted text.
     """
 
     unit_again: Mapping[str, str] | None = None
@@ -257,4 +258,5 @@ class Traces:
     now: float | None = None
     connections: int | None = None
     client_errors: tuple[ClientError, ...] = ()
+    listed: tuple[ListedFile, ...] = ()
     shown: tuple[Shown, ...] = ()

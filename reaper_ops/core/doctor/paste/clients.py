@@ -86,7 +86,7 @@ PLACE = re.compile(
     r"|(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET) (?P<h3>[\w.:-]{1,255}):(?P<p3>[0-9]{1,5})"
     r"|(?:dial (?:tcp|tcp4|tcp6|udp)|->) ?\[?(?P<h4>[\w.:-]{1,255}?)\]?:(?P<p4>[0-9]{1,5})(?![0-9])"
     r"|(?:connect to host|Failed to connect to|connect to) \[?(?P<h5>[\w.-]{1,255})\]?(?::| port )(?P<p5>[0-9]{1,5})"
-    r"|(?:ENOTFOUND|EAI_AGAIN|resolve host(?:name)?:?|lookup|upstream) '?\"?(?P<h6>[\w.-]{1,255})"
+    r"|(?:ENOTFOUND|EAI_AGAIN|resolve host(?:name)?:?|lookup|in upstream) '?\"?(?P<h6>[\w.-]{1,255})"
     r"|(?:Failed to connect to|after [0-9]{1,9} ms: .{0,64}) (?P<h7>[\w.-]{1,255}) port (?P<p7>[0-9]{1,5})"
     r"|connect to (?P<h8>[\w.:-]{1,255}) port (?P<p8>[0-9]{1,5})"
 )
@@ -130,9 +130,9 @@ OPENS = re.compile(
     r"|Ollama call failed|Failed to fetch|net::ERR_|ECONN[A-Z]{5,8}|Connection error|(?:ConnectError|ReadError)\b"
 )
 GOES_ON = re.compile(
-    r"[ \t]+\S|During handling of|The above exception|[\w.]{1,120}(?:Error|Exception|Timeout"
+    r"\A(?:[ \t]+\S|During handling of|The above exception|[\w.]{1,120}(?:Error|Exception|Timeout"
     r"|Disconnected)\b[^\n]{0,4000}"
-    r"|\s*$|<CIMultiDictProxy|Caused by|cause: |\[cause\]|at \S|code: '|errno: "
+    r"|\s*$|<CIMultiDictProxy|Caused by|cause: |\[cause\]|at \S|code: '|errno: )"
 )
 
 

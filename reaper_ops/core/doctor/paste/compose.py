@@ -47,7 +47,7 @@ def parsed(lines: list[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _plain(text: str) -> str:
-    bare = re.sub(r"\s+#.{0,400}$", "", text.strip()[:2000])
+    bare = text.strip()[:2000].partition(" #")[0].rstrip()
     return bare[1:-1] if bare[:1] == bare[-1:] and bare[:1] in {"'", '"'} and len(bare) > 1 else bare
 
 

@@ -87,7 +87,7 @@ def info_text(block: Block, into: PastedEvidence) -> bool:
     found: dict[str, Any] = {to: given[name] for name, to in names.items() if name in given}
     if runtimes:
         found["Runtimes"] = {name: {} for name in runtimes}
-    if re.search(r"^\s*rootless\s*$", block.text, re.M):
+    if any(line.text.strip() == "rootless" for line in block.lines):
         found["SecurityOptions"] = ["name=rootless"]
     into.add("docker-info", json.dumps(found))
     return bool(found)
@@ -98,7 +98,9 @@ STATUS = re.compile(
     r"\b(Up|Exited|Restarting|Created|Paused)\b(?: \(([0-9]{1,3})\))?[\w ]{0,40}(?:\((healthy|unhealthy"
     r"|health: starting)\))?"
 )
-PUBLISHED = re.compile(r"(\S{1,45}):([0-9]{1,5})(?:-[0-9]{1,5})?->([0-9]{1,5})(?:-[0-9]{1,5})?/tcp")
+PUBLISHED = re.compile(
+    r"(?<![^\s,])([0-9a-fA-F.:*\[\]]{1,45}):([0-9]{1,5})(?:-[0-9]{1,5})?->([0-9]{1,5})(?:-[0-9]{1,5})?/tcp"
+)
 
 
 def listed(block: Block, into: PastedEvidence) -> bool:
@@ -138,7 +140,7 @@ KINDS = (
         "docker info text",
         info_text,
         re.compile(r"Client: ?(?:Docker|Version|$)| Server Version: "),
-        re.compile(r"\s{1,8}\S|(?:Server|Client|WARNING|Registry)\b.{0,80}:?|\s*$"),
+        re.compile(r"\A(?:\s{1,8}\S|(?:Server|Client|WARNING|Registry)\b.{0,80}:?|\s*$)"),
         re.compile(r"\bdocker\s+(?:system )?info\b"),
         whole=True,
     ),
@@ -146,7 +148,7 @@ KINDS = (
         "docker ps",
         listed,
         re.compile(r"CONTAINER ID\s{1,12}IMAGE\b|NAME\s{1,40}IMAGE\s{1,40}COMMAND\b"),
-        re.compile(r"[0-9a-f]{12}\s|\S{1,80}\s{1,60}\S{1,120}\s{1,60}\""),
+        re.compile(r"\A(?:[0-9a-f]{12}\s|\S{1,80}\s{1,60}\S{1,120}\s{1,60}\")"),
         re.compile(r"\b(?:docker|podman)\b(?: compose)? (?:container )?(?:ps|ls)\b|docker-compose ps"),
         whole=True,
     ),
@@ -154,7 +156,9 @@ KINDS = (
         "compose file",
         compose.read,
         re.compile(r"services:\s*$"),
-        re.compile(r"\s{1,40}\S|\s*$|(?:volumes|networks|services|version|name|configs|secrets|x-[\w-]{1,40}):|#"),
+        re.compile(
+            r"\A(?:\s{1,40}\S|\s*$|(?:volumes|networks|services|version|name|configs|secrets|x-[\w-]{1,40}):|#)"
+        ),
         re.compile(r"\b(?:cat|more|less)\b.{0,80}compose.{0,12}\.ya?ml|compose.{0,20}\bconfig\b"),
         whole=True,
     ),

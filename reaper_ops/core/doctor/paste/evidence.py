@@ -33,6 +33,8 @@ class PastedEvidence:
     errors: list[ClientError] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
     runtimes: list[str] = field(default_factory=list)
+    whole: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tool: str = "docker"
 
     def add(self, id_: str, text: str) -> None:
         if text:
@@ -56,14 +58,16 @@ class PastedEvidence:
             found.setdefault(id_, {"rc": 1, "stdout": said, "stderr": "", "found": True})
         for id_ in ("containers", "container"):
             if id_ in self.rows:
-                found[id_] = {"rc": 0, "stdout": json.dumps(self.rows[id_]), "stderr": "", "tool": "docker"}
-        for id_ in ("pci", "nodes", "kfd", "addresses", "proxies", "disks"):
+                found[id_] = {"rc": 0, "stdout": json.dumps(self.rows[id_]), "stderr": "", "tool": self.tool}
+        for id_ in ("pci", "kfd", "amd-vram", "addresses", "libraries"):
             if id_ in self.rows:
                 found[id_] = {"matches": self.rows[id_]}
         if self.environ:
             found["process"] = {"found": True, "pid": 0, "environ": dict(self.environ)}
         if self.inside:
             found["api"] = {"exchanges": list(self.inside)}
+        found |= self.whole
+        found["listed"] = {"rows": self.rows.get("listed", [])}
         found["client-errors"] = {"rows": [asdict(one) for one in self.errors]}
         found["shown"] = {"rows": [asdict(one) for one in self.shown]}
         return found

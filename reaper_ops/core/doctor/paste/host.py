@@ -120,7 +120,8 @@ KINDS = (
         "mounts",
         as_text("mounts"),
         re.compile(
-            r"\S{1,256} on /\S{0,256} type \w{2,20} \(|\S{1,256} /\S{0,256} \w{2,20} r[wo]\b[,\S]{0,600} [0-9] [0-9]"
+            r"\A(?:\S{1,256} on /\S{0,256} type \w{2,20} \(|\S{1,256} /\S{0,256} \w{2,20} r[wo]\b[,\S]{0,600}"
+            r" [0-9] [0-9])"
         ),
         re.compile(r"\S{1,256} on /"),
         re.compile(r"(?:^|[\s|;])mount\b(?! -)|/proc/mounts"),
@@ -150,8 +151,8 @@ KINDS = (
             r"|Chain \w{2,40} \("
         ),
         re.compile(
-            r"\s{1,16}\S|-[AN] \S|-P |\s*$|[}]|Chain |target |To {2,}|--|Logging|Default|New profiles"
-            r"|[\w./:]{1,45} {2,}(?:ALLOW|DENY|REJECT)|table "
+            r"\A(?:\s{1,16}\S|-[AN] \S|-P |\s*$|[}]|Chain |target |To {2,}|--|Logging|Default|New profiles"
+            r"|[\w./:]{1,45} {2,}(?:ALLOW|DENY|REJECT)|table )"
         ),
         re.compile(r"(?:^|[\s|;])(?:ufw|iptables|nft|firewall-cmd)\b"),
         whole=True,
@@ -168,7 +169,7 @@ KINDS = (
         "processor",
         as_text("cpuinfo"),
         re.compile(r"processor\s{1,8}: 0\s*$"),
-        re.compile(r"\w[\w ]{1,30}\s{0,16}:|\s*$"),
+        re.compile(r"\A(?:\w[\w ]{1,30}\s{0,16}:|\s*$)"),
         re.compile(r"/proc/cpuinfo"),
         whole=True,
     ),

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from reaper_ops.core.doctor.paste import docker, host, http, logs, nvidia, ollama, sockets, systemd
+from reaper_ops.core.doctor.paste import (
+    docker,
+    files,
+    hardware,
+    host,
+    http,
+    kubernetes,
+    logs,
+    network,
+    nvidia,
+    ollama,
+    sockets,
+    systemd,
+)
 
 KINDS = (
     *http.KINDS,
     *ollama.KINDS,
     *systemd.KINDS,
     *docker.KINDS,
+    *kubernetes.KINDS,
     *nvidia.KINDS,
     *sockets.KINDS,
+    *files.KINDS,
+    *hardware.KINDS,
+    *network.KINDS,
     *host.KINDS,
     *logs.KINDS,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from reaper_ops.core.doctor.paste import clients
@@ -49,7 +49,7 @@ KERNEL_LINE = re.compile(
     r"|\w{1,32} invoked oom-killer"
 )
 GOES_ON = re.compile(
-    r"\s+\S|created by |\S{1,200}\(0x|\S{1,200}\({|[a-z0-9]{2,8} {1,8}0x[0-9a-f]+$|main\.main|github\.com/"
+    r"\A(?:\s+\S|created by |\S{1,200}\(0x|\S{1,200}\({|[a-z0-9]{2,8} {1,8}0x[0-9a-f]+$|main\.main|github\.com/)"
 )
 
 
@@ -118,7 +118,13 @@ def _runtime(block: Block, into: PastedEvidence) -> None:
         into.runtimes.append("systemd")
 
 
+def is_proxy_log(value: object) -> bool:
+    """A row of Caddy's or Traefik's log."""
+    return isinstance(value, Mapping) and {"level", "msg"} <= set(value) and bool({"logger", "ts", "time"} & set(value))
+
+
 KINDS = (
+    Kind("proxy log", client, fits=is_proxy_log),
     Kind(
         "kernel log",
         kernel,

@@ -13,8 +13,8 @@ CARD = re.compile(r"\| {1,4}([0-9]{1,3}) {2,4}(\S.{1,40}?) {2,24}(?:On|Off|N/A|E
 SHORT = re.compile(r"\| {1,4}([0-9]{1,3}) {2,4}(\S.{1,40}?) {1,24}(?:On|Off|N/A)? {0,4}\|")
 MEMORY = re.compile(r"([0-9]{1,7})MiB */ {1,8}([0-9]{1,7})MiB")
 USED = re.compile(
-    r"\| {2,6}([0-9]{1,3}) {1,12}(?:\S{1,8} {1,8}\S{1,8} {1,8})?([0-9]{1,8}) {1,8}(?:C|G|C\+G"
-    r"|M\+C) {1,8}(\S.{0,80}?) {1,40}([0-9]{1,7}MiB|N/A)? {0,4}\|"
+    r"\| {2,6}([0-9]{1,3}) {1,16}(?:\S{1,8} {1,8}\S{1,8} {1,16})?([0-9]{1,8}) {1,8}(?:C|G|C\+G|M\+C) {1,8}(\S.{0,80}?)"
+    r" {1,60}([0-9]{1,7}MiB|N/A)? {0,4}\|"
 )
 LISTED = re.compile(r"GPU ([0-9]{1,3}): (.{1,80}?) \(UUID: (GPU-[0-9a-fA-F-]{8,40})\)")
 FAILED = re.compile(
@@ -111,8 +111,8 @@ KINDS = (
     Kind(
         "nvidia-smi -q",
         query,
-        re.compile(r"=+NVSMI LOG=+"),
-        re.compile(r"\s{0,8}\S.{0,60}(?: : |$)|\s*$"),
+        re.compile(r"\A=+NVSMI LOG"),
+        re.compile(r"\A(?:\s{0,8}\S.{0,60}(?: : |$)|\s*$)"),
         re.compile(r"nvidia-smi -q\b"),
         whole=True,
     ),
@@ -125,7 +125,7 @@ KINDS = (
         re.compile(
             r"\| NVIDIA-SMI |\+-{20,200}[+-]{0,80}\+$|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\s*$"
         ),
-        re.compile(r"\s{0,8}[|+]|\s*$"),
+        re.compile(r"\A(?:\s{0,8}[|+]|\s*$)"),
     ),
     Kind("nvidia-smi query", free_query, FREE),
 )

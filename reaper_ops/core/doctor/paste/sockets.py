@@ -12,9 +12,9 @@ SS = re.compile(
     r"(?:(?:tcp|udp|tcp6)\s{1,8})?LISTEN\s{1,12}[0-9]{1,7}\s{1,12}[0-9]{1,7}\s{1,80}(\S{1,90}:[0-9*]{1,5})(\s.{0,2000})?$"
 )
 NETSTAT = re.compile(
-    r"tcp6?\s{1,12}[0-9]{1,9}\s{1,12}[0-9]{1,9}\s{1,12}(\S{3,60}[:.][0-9]{1,5})\s{1,40}\S{3,60}\s{1,40}LISTEN(?:\s{1,40}.{0,80}?)?"
-    r"(?:\s{1,20}(?:([0-9]{1,9})/(\S{1,64})|-))?\s{0,80}$"
+    r"tcp6?\s{1,12}[0-9]{1,9}\s{1,12}[0-9]{1,9}\s{1,12}(\S{3,60}[:.][0-9]{1,5})\s{1,40}\S{3,60}\s{1,40}LISTEN\b"
 )
+OWNER = re.compile(r"\s([0-9]{1,9})/([\w.-]{1,64})")
 LSOF = re.compile(
     r"(\S{1,32})\s{1,20}([0-9]{1,9})(?:\s{1,8}[0-9]{1,9})?\s{1,16}(\S{1,32})\s{1,16}[0-9]{1,6}[rwu]?\w?\s{1,16}IPv([46])\s.{1,80}?\sTCP"
     r" (\S{1,255}):(\S{1,32}) \(LISTEN\)"
@@ -33,7 +33,8 @@ def sockets(block: Block, into: PastedEvidence) -> bool:
             address, _, port = (
                 netstat[1].replace(".", ":").rpartition(":") if ":" not in netstat[1] else netstat[1].rpartition(":")
             )
-            owner = f' users:(("{netstat[3].rstrip(":")}",pid={netstat[2]},fd=0))' if netstat[2] else ""
+            held = OWNER.search(text)
+            owner = f' users:(("{held[2]}",pid={held[1]},fd=0))' if held else ""
             rows.append(f"LISTEN 0 0 {_bracketed(address)}:{port} 0.0.0.0:*{owner}")
         elif lsof:
             host, port = NAMES.get(lsof[5], lsof[5]), NAMES.get(lsof[6], lsof[6])

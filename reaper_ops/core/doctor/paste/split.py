@@ -43,13 +43,20 @@ def segments(text: str) -> list[Segment]:
             found.append(Segment())
             continue
         typed = plain.command_of(raw)
-        if typed is None and not _said(found[-1]) and plain.TYPED.match(raw[: plain.LONGEST]):
+        if typed is None and _is_typed(raw, found[-1]):
             typed = raw.strip()
         if typed is None:
             found[-1].lines.append(parse(number, raw))
         else:
             found.append(Segment(typed, fenced))
     return [one for one in found if one.command or _said(one)]
+
+
+def _is_typed(raw: str, segment: Segment) -> bool:
+    """Whether a command was pasted without its prompt."""
+    if segment.command or _said(segment) or not plain.TYPED.match(raw[: plain.LONGEST]):
+        return False
+    return OPENS.match(raw[: plain.LONGEST]) is None
 
 
 def _said(segment: Segment) -> bool:

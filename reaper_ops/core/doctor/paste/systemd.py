@@ -14,8 +14,8 @@ OURS = re.compile(r"(?i)ollama")
 LOADED = re.compile(r"\s{0,12}Loaded: (\S{1,20})(?: \((\S{0,256}?);(?: (\S{1,32});)?)?")
 ACTIVE = re.compile(r"\s{0,12}Active: (\S{1,20})(?: \(([\w-]{1,32})\))?(?: \(Result: ([\w-]{1,32})\))?")
 EXITED = re.compile(
-    r"\s{0,12}(?:Main PID|Process): ([0-9]{1,9}) .{0,512}?\(?code=(\w{1,16})(?:, (?:status"
-    r"|signal)=(\w{1,12})(?:/(\w{1,32}))?)?"
+    r"\A(?:\s{0,12}(?:Main PID|Process): ([0-9]{1,9}) .{0,512}?\(?code=(\w{1,16})(?:, (?:status"
+    r"|signal)=(\w{1,12})(?:/(\w{1,32}))?)?)"
 )
 RUNNING = re.compile(r"\s{0,12}Main PID: ([0-9]{1,9}) \(([\w.-]{1,32})\)")
 SETTING = re.compile(r"[A-Z][A-Za-z]{1,40}=")
@@ -92,10 +92,10 @@ KINDS = (
             r"|Unit \S{1,64} could not be found"
         ),
         re.compile(
-            r"\s{0,16}(?:Loaded|Active|Drop-In|Docs|Process|Main PID|Tasks|Memory|CPU|CGroup|Status|IP|IO"
+            r"\A(?:\s{0,16}(?:Loaded|Active|Drop-In|Docs|Process|Main PID|Tasks|Memory|CPU|CGroup|Status|IP|IO"
             r"|Invocation|Triggered\w*"
             r"|TriggeredBy|Duration|FD Store|Since|Error)\b ?.{0,40}:|\s{6,30}\S|\s*$"
-            r"|[^\W\d_]{3,6} \d\d \d\d:|Warning: (?:The unit file|Journal)|Hint: "
+            r"|[^\W\d_]{3,6} \d\d \d\d:|Warning: (?:The unit file|Journal)|Hint: )"
         ),
         re.compile(r"systemctl .{0,60}\bstatus\b|service ollama status"),
         whole=True,
@@ -112,7 +112,7 @@ KINDS = (
         "unit file",
         unit_file,
         re.compile(r"# /\S{1,200}\.(?:service|conf|container)\s*$|" + SECTION.pattern),
-        re.compile(r"\[[A-Za-z][A-Za-z-]{2,20}\]\s*$|[A-Za-z]\w{1,40} ?=|[#;]|\s{1,16}\S|\s*$"),
+        re.compile(r"\A(?:\[[A-Za-z][A-Za-z-]{2,20}\]\s*$|[A-Za-z]\w{1,40} ?=|[#;]|\s{1,16}\S|\s*$)"),
         re.compile(
             r"systemctl .{0,60}\bcat\b|(?:cat|more|less|sudo cat|nano|vi|vim) .{0,80}(?:\.service\b|\.d/"
             r"|override\.conf|\.container\b)"
