@@ -155,11 +155,13 @@ def blockers(settings: Settings, facts: Facts) -> list[str]:
     if _foreign_volume(NAME, facts) and not settings.ollama_adopt:
         found.append(
             f"volume {NAME} was there before us; set `ollama_adopt: true` to use it with its models, which then stay "
-            "whatever is removed, or remove it"
+            f"whatever is removed, or remove it, models included: `sudo docker volume rm {NAME}`"
         )
     network = next((one for one in facts.networks or () if one.name == "reaper_ops_default"), None)
     if network is not None and not network.ours:
-        found.append(f"network {network.name} is there and not ours; remove it, or give it another name")
+        found.append(
+            f"network {network.name} is there and not ours; remove it: `sudo docker network rm {network.name}`"
+        )
     return found
 
 
