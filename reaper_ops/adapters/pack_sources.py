@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from threading import Event
 from typing import BinaryIO, Protocol
 
+from reaper_ops.adapters.fan_out import Halt
 from reaper_ops.adapters.pack_writer import Slot, Writer, on_disk
 from reaper_ops.adapters.registry import RegistryError, RegistryManifest
 from reaper_ops.core.models.names import ModelName
@@ -72,22 +72,19 @@ def _readable(path: Path) -> Iterator[None]:
 class Fetch:
     """One blob into its slot, checked; errors that may pass are tried again, without what is there already.
 
-    After `stop` what other threads fetch ends too, and keeps what it has.
+    Once `halt` is set, what other threads fetch ends too, and keeps what it has.
     """
 
     def __init__(self, writer: Writer, tell: Callable[[str, int], None], pause: float = 1.0) -> None:
         self.writer, self.tell, self.pause = writer, tell, pause
-        self._stopped = Event()
-
-    def stop(self) -> None:
-        self._stopped.set()
+        self.halt = Halt()
 
     @property
     def is_stopped(self) -> bool:
-        return self._stopped.is_set()
+        return self.halt.is_set()
 
     def rest(self, seconds: float) -> None:
-        self._stopped.wait(seconds)
+        self.halt.wait(seconds)
 
     def __call__(self, origin: BlobOrigin, name: ModelName, digest: str, size: int) -> None:
         slot = self.writer.slot(digest, size)

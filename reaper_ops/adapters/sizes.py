@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 
-from reaper_ops.adapters import web
+from reaper_ops.adapters import fan_out, web
 from reaper_ops.core import typed
 from reaper_ops.core.provision.plan.download import Download
 
+AT_ONCE = 8
 TIMEOUT = httpx.Timeout(5.0)
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -21,9 +21,8 @@ def look_up(downloads: Iterable[Download]) -> dict[str, int]:
     """Bytes by name. What cannot be asked from here is left out: the host may reach what the controller cannot."""
     wanted, door = list(downloads), web.Web("reaper_ops", TIMEOUT)
     try:
-        with ThreadPoolExecutor(8) as pool:
-            found = pool.map(lambda download: _size(door, download), wanted)
-            return {download.name: size for download, size in zip(wanted, found, strict=True) if size is not None}
+        found = fan_out.each(wanted, lambda download: _size(door, download), at_once=AT_ONCE)
+        return {download.name: size for download, size in zip(wanted, found, strict=True) if size is not None}
     finally:
         door.close()
 

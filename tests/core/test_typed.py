@@ -13,13 +13,11 @@ from hostile_answers import DEEP, DIGITS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reaper_ops import assets
 from reaper_ops.core import typed, values
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.health import probe
 from reaper_ops.core.models import gguf_header, names, outcome
-from reaper_ops.core.models import lease as claim
 from reaper_ops.core.models import pull_steps as rules
 from reaper_ops.core.models.gguf_header import NotGguf
 
@@ -50,7 +48,6 @@ def test_any_json_is_observed_in_the_types_that_it_may_have(body: Any) -> None:
         assert all(value is None or 0 <= value < 1 << 63 for value in (loaded.size_vram, loaded.context))
         loaded.expires_at.encode("utf-8")
     assert seen.version is None or seen.version.isascii()
-    claim.claims([dict(row) for row in (typed.rows(text) or ([], []))[0]])
 
 
 @FEW
@@ -106,7 +103,8 @@ def test_what_is_nested_without_end_is_no_document(text: str) -> None:
 
 
 def test_what_is_left_out_is_said_in_letters() -> None:
-    body = json.dumps({"models": [{"name": "a/b/c/d:1"}, {"name": "s\ud800:1"}, {"name": "x:1"}, 7, {}]})
+    names = ("reaper-ops/lock:a.1", "a/b/c/d:1", "s\ud800:1", "x:1")
+    body = json.dumps({"models": [*({"name": name} for name in names), 7, {}]})
     found = probe.observe("h", "", [exchange("/api/tags", body)])
     assert [one.name for one in found.models or ()] == ["x:1"]
     assert found.odd == ("'a/b/c/d:1'", r"'s\ud800:1'", "7", "1 more")
@@ -115,11 +113,6 @@ def test_what_is_left_out_is_said_in_letters() -> None:
 @pytest.mark.parametrize("digits", ["²", "٣", "-1", "+1", "1_0", " 1", "", "9" * 20, str(1 << 63)])
 def test_digits_are_ascii_and_64_bits(digits: str) -> None:
     assert typed.digits(digits) is None
-
-
-@pytest.mark.parametrize("stamp", ["9999-99-99T99:99:99Z", "0000-00-00T00:00:00Z", "٢٠٢٤-01-01T00:00:00Z", "x", ""])
-def test_a_time_that_is_none_is_long_ago(stamp: str) -> None:
-    assert assets.shared("reaper_claims").nanoseconds(stamp) == 0
 
 
 def gguf(dimensions: tuple[int, ...] = (2, 3), architecture: bytes = b"llama", tensors: int = 1, **more: Any) -> bytes:

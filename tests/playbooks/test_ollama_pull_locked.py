@@ -15,9 +15,7 @@ import pytest
 from subject import Starter, Subject, simulated
 
 from reaper_ops.adapters.registry import Registry as Asked
-from reaper_ops.core.models import lease as claim
 from reaper_ops.core.models import names
-from reaper_ops.core.models.lease import Me
 from reaper_ops.core.models.lock import from_manifest
 from reaper_ops.lab import models
 from reaper_ops.lab.ollama import gguf
@@ -234,38 +232,11 @@ def test_a_lock_left_by_a_killed_run_stops_nobody(module: Any, server: Any, regi
     assert module(**args(server, registry), lock_file=str(lock), owner="x")["changed"]
 
 
-ANN = Me("ann@desk", "1-a")
-
-
-def stub(server: Subject) -> None:
-    ask = claim.stub(ANN, 1_000_000_000)
-    assert server.ask(ask.method, ask.path, ask.body).status == 200
-
-
-def test_a_pull_over_the_api_keeps_the_module_away_while_its_lock_is_renewed(
+def test_a_lock_that_an_earlier_version_left_in_the_list_goes_and_stops_nobody(
     module: Any, server: Any, registry: Any
 ) -> None:
-    stub(server)
-    started = module.start(**args(server, registry))
-    until = time.monotonic() + 20
-    while started.process.poll() is None and time.monotonic() < until:
-        stub(server)
-        time.sleep(0.2)
-    answer = started.end()
-    assert "another pull runs on this host, by ann-desk for " in answer["msg"]
-    assert registry.bytes_sent == 0
-    assert list(listed(server)) == [ANN.name]
-
-
-def test_a_lock_that_is_left_is_waited_for_until_it_is_gone(
-    module: Any, server: Any, registry: Any, tmp_path: Path
-) -> None:
-    stub(server)
+    left = {"model": "reaper-ops/lock:ann-desk.1-a", "from": "x/1-a", "remote_host": "http://127.0.0.1:9"}
+    assert server.ask("POST", "/api/create", {**left, "stream": False}).status == 200
     given = args(server, registry)
-    path = tmp_path / "progress"
-    started = module.start(**given, progress_file=str(path))
-    while not path.exists() or "waiting for another pull" not in path.read_text():
-        time.sleep(0.05)
-    server.ask("DELETE", "/api/delete", {"model": ANN.name})
-    assert started.end()["changed"]
+    assert module(**given)["changed"]
     assert listed(server) == promised(given)

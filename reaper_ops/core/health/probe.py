@@ -11,6 +11,7 @@ from reaper_ops.core import typed
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchanges import REQUESTS, Request
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.models.pull_steps import is_lease
 
 BODY_LIMIT = exchanges.BODY_LIMIT
 
@@ -163,7 +164,8 @@ class Listing:
 
     @property
     def models(self) -> tuple[ListedModel, ...]:
-        return tuple(ListedModel(row["name"], row["digest"], row["size"]) for row in self.rows)
+        rows = [row for row in self.rows if not is_lease(row["name"])]
+        return tuple(ListedModel(row["name"], row["digest"], row["size"]) for row in rows)
 
     @property
     def loaded(self) -> tuple[RunningModel, ...]:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from reaper_ops.core.facts.answers import decimal, whole
 from reaper_ops.core.models import names
-from reaper_ops.core.models.lease import is_claim
 from reaper_ops.core.models.lock import Lock
+from reaper_ops.core.models.pull_steps import is_lease
 
 State = Literal["ok", "unlocked", "drift", "damaged", "absent"]
 DAMAGED = frozenset({"damaged", "short"})
@@ -82,7 +82,7 @@ class Verified:
 
 def judge(host: str, told: Mapping[str, Any], wanted: Iterable[str], lock: Lock) -> CheckedStore:
     """`told`: the answer of the module; `wanted`: names that the host shall have, of those that were asked for."""
-    rows = [_checked(host, row, lock) for row in told["models"] if not is_claim(names.short(str(row["name"])))]
+    rows = [_checked(host, row, lock) for row in told["models"] if not is_lease(names.short(str(row["name"])))]
     there = {names.key(one.name) for one in rows}
     absent = [
         Checked(host, names.canonical(name), "absent", problem="is not in the store", next_step=PULL)

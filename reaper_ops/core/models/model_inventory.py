@@ -11,7 +11,6 @@ from reaper_ops.core.health import probe
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.models import memory_headroom as room
 from reaper_ops.core.models import names
-from reaper_ops.core.models.lease import is_claim
 
 SILENT = "the server does not answer; `reaper-ops probe` says why"
 
@@ -93,7 +92,7 @@ def of(settings: Settings, facts: Facts, store: str, by_api: Mapping[str, Fetche
     return Holding(
         facts.host,
         settings,
-        None if tags is None else tuple(_held(row) for row in tags.models if not is_claim(row.name)),
+        None if tags is None else tuple(map(_held, tags.models)),
         tuple(map(_loaded, ps.loaded)) if ps else (),
         facts.blobs,
         disk.free if disk else None,

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reaper_ops.core.models import names
 from reaper_ops.core.models import pull_steps as rules
+from reaper_ops.core.models.pull_steps import Row, Steps
 
 HELLO = "reaper-ops/hello:now"
 NOT_FOUND = "file does not exist"
 """What a server makes of a registry's 404."""
-Steps = Generator[Any, Any, Any]
 
 
 class Upload(NamedTuple):
@@ -50,11 +50,12 @@ class PushRequest:
         return {**params, "sources": sources, "insecure_registries": [*params["insecure_registries"], self.here]}
 
 
-def deliver(params: dict[str, Any], rows: list[dict[str, Any]], push: PushRequest) -> Steps:
+def deliver(params: Row, rows: list[Row], push: PushRequest) -> Steps[bool]:
     """All steps of a push; whether the host reaches this machine, without which nothing is sent."""
     if not (yield from greet(params, push.here)):
         return False
     have = yield from rules.listed(params["url"])
+    yield from rules.clear_leases(params["url"], have)
     for name in dict.fromkeys(params["models"]):
         yield from one(name, params, rows, push, have)
     with contextlib.suppress(rules.Trouble):
@@ -62,9 +63,7 @@ def deliver(params: dict[str, Any], rows: list[dict[str, Any]], push: PushReques
     return True
 
 
-def one(
-    name: str, params: dict[str, Any], rows: list[dict[str, Any]], push: PushRequest, have: Mapping[str, str]
-) -> Steps:
+def one(name: str, params: Row, rows: list[Row], push: PushRequest, have: Mapping[str, str]) -> Steps[None]:
     """Blobs and name of a model, before the next one: what another version leaves may take blobs that were there."""
     row = rules.unchanged(name, "")
     if not rules.is_right(name, rules.digest_of(name, have), params):
@@ -78,23 +77,23 @@ def one(
         yield from rules.bring({**params, "models": [name]}, rows)
 
 
-def sweep(url: str, before: Iterable[str], done: Iterable[str]) -> Steps:
+def sweep(url: str, before: Iterable[str], done: Iterable[str]) -> Steps[None]:
     """Takes away what a push that was killed left: the registry here had another port then, and so another name."""
     ours = {alias(name).partition("/")[0] for name in done}
     left = [name for name in before if names.split(name).namespace in ours]
     there = (yield from rules.listed(url)) if left else {}
     for name in left:
         if name in there:
-            yield from rules.delete(url, name)
+            yield from rules.drop(url, name)
 
 
-def greet(params: Mapping[str, Any], here: str) -> Generator[Any, Any, bool]:
+def greet(params: Mapping[str, Any], here: str) -> Steps[bool]:
     """Has the host ask for what is not here: its answer tells whether it reaches us."""
     error = yield rules.Pull(f"{here}/{HELLO}", params)
     return NOT_FOUND in error
 
 
-def send(params: Mapping[str, Any], row: dict[str, Any], upload: Upload) -> Steps:
+def send(params: Mapping[str, Any], row: Row, upload: Upload) -> Steps[None]:
     """One blob, unless an earlier one failed; what the host has is not sent again."""
     if row["error"]:
         return

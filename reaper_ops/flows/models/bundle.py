@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.adapters import ansible, lockfile, pack, pack_writer
+from reaper_ops.adapters import ansible, fan_out, lockfile, pack, pack_writer
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.adapters.pack import Bundle
 from reaper_ops.adapters.pack_sources import BlobOrigin, Fetch, LocalStore
@@ -133,18 +132,14 @@ def _manifest(origins: Origins, one: Locked) -> bytes:
 def _fetch_all(fetch: Fetch, origins: Origins, lock: Lock) -> None:
     """Each blob once, several at a time; the first error ends the rest, and what is there is kept."""
     blobs = {digest: (one.name, size) for one in lock.models for digest, size in one.blobs.items()}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = []
-        for digest, (whole, size) in sorted(blobs.items(), key=lambda item: item[1][1]):
-            name = names.split(whole)
-            jobs.append(pool.submit(fetch, origins(name), name, digest, size))
-        try:
-            for job in jobs:
-                job.result()
-        except BaseException:
-            fetch.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+    def one(blob: tuple[str, tuple[str, int]]) -> None:
+        digest, (whole, size) = blob
+        name = names.split(whole)
+        fetch(origins(name), name, digest, size)
+
+    smallest_first = sorted(blobs.items(), key=lambda item: item[1][1])
+    fan_out.each(smallest_first, one, at_once=AT_ONCE, halt=fetch.halt)
 
 
 def opened(place: Path, only: tuple[str, ...], on_event: OnEvent | None) -> tuple[Bundle, Lock]:

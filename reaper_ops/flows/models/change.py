@@ -17,13 +17,13 @@ from reaper_ops.core.models import names, outcome, request, traffic
 from reaper_ops.core.models import transport as ways
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.outcome import Interrupted, ModelsOutcome
+from reaper_ops.core.models.request import Order
 from reaper_ops.core.models.transport import Way
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.mirror import site as site_mirror
 from reaper_ops.flows.models import api as models_api
 from reaper_ops.flows.models import look as models_look
 from reaper_ops.flows.models import swarm as models_swarm
-from reaper_ops.flows.models.api import Order
 from reaper_ops.flows.models.look import Census
 
 AT_ONCE = 16

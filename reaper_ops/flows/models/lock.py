@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from reaper_ops.adapters import ansible, lockfile
+from reaper_ops.adapters import ansible, fan_out, lockfile
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.adapters.registry import Registry
 from reaper_ops.core.models import desired as wanted
@@ -63,8 +63,9 @@ def resolve(asked: Iterable[str], insecure: frozenset[str]) -> tuple[dict[str, L
     problems: dict[str, str] = {}
     for host, its in by_host.items():
         scheme = "http" if host.lower() in insecure else "https"
-        with Registry(f"{scheme}://{host}") as registry, ThreadPoolExecutor(AT_ONCE) as pool:
-            for name, answer in zip(its, pool.map(lambda one: _resolve(registry, one, now), its), strict=True):
+        with Registry(f"{scheme}://{host}") as registry:
+            answers = fan_out.each(its, partial(_resolve, registry, now), at_once=AT_ONCE)
+            for name, answer in zip(its, answers, strict=True):
                 if isinstance(answer, Locked):
                     found[name] = answer
                 else:
@@ -72,7 +73,7 @@ def resolve(asked: Iterable[str], insecure: frozenset[str]) -> tuple[dict[str, L
     return found, problems
 
 
-def _resolve(registry: Registry, name: str, now: str) -> Locked | str:
+def _resolve(registry: Registry, now: str, name: str) -> Locked | str:
     try:
         manifest = registry.manifest(names.split(name))
         return from_manifest(name, manifest.data, manifest.digest, manifest.url, now)

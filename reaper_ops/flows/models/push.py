@@ -24,12 +24,13 @@ from reaper_ops.core.models import transport as ways
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.outcome import ModelsOutcome
 from reaper_ops.core.models.push import PushRequest
+from reaper_ops.core.models.request import Order
 from reaper_ops.core.models.transport import TransportChoice, Way
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.models import api as models_api
 from reaper_ops.flows.models import bundle as models_bundle
 from reaper_ops.flows.models import change as models_change
-from reaper_ops.flows.models.api import Delivery, Lookups, Order
+from reaper_ops.flows.models.api import HostPull, Lookups
 
 NOT_REACHED = "does not reach this machine, so its manifest must go another way; leave out --via api, or --push-address"
 UNREACHED = TransportChoice("host", "it does not reach this machine")
@@ -106,19 +107,19 @@ def _by_api(
     source: Source, order: Order, hosts: Sequence[Host], bundle: Bundle, here: From, tell: OnEvent | None
 ) -> tuple[ModelsOutcome, list[str]]:
     """What became of hosts, and those that do not reach this machine."""
-    addresses = {host.name: here.address or manifests.own_address(models_api.url_of(host)) for host in hosts}
+    addresses = {host.name: here.address or manifests.own_address(request.url_of(host)) for host in hosts}
     plain = {address for address in addresses.values() if address and ":" not in address}
     aliases = {pushing.alias(name): data for name, data in bundle.contents.manifests.items()}
     files = {digest: bundle.blob(digest).path for one in bundle.contents.lock.models for digest in one.blobs}
     with manifests.serving(plain, aliases, here.port) as doors:
-        lookups, on_event = Lookups(), tell or (lambda event: None)
+        lookups, on_event = Lookups(), models_api.watched(tell)
         talking = [
-            Delivery(host, order, lookups, on_event, PushRequest(doors[addresses[host.name]], files, here.rate))
+            HostPull(host, order, lookups, on_event, PushRequest(doors[addresses[host.name]], files, here.rate))
             for host in hosts
             if addresses[host.name] in doors
         ]
         at_once = order.options.get("reaper_at_once", models_change.AT_ONCE)
-        done, problems = models_api.run(talking, order.owner, record=pulled.place(source), at_once=at_once)
+        done, problems = models_api.run(talking, record=pulled.place(source), at_once=at_once)
     reached = {one.host for one in talking if one.reached}
     unreached = [host.name for host in hosts if host.name not in reached]
     silent = {host: NOT_REACHED for host in unreached if host not in problems}

@@ -7,12 +7,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reaper_ops.adapters import ansible, process, utf8
+from reaper_ops.adapters import ansible, fan_out, process, utf8
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.inventory import hosts as core_inventory
 from reaper_ops.core.inventory.hosts import Host
@@ -56,8 +55,7 @@ def verify(source: Source) -> Verification:
         _write(work / "inventory.json", _direct_inventory(hosts, variables))
         at_once = source.forks or AT_ONCE
         shares = list(enumerate(_shares(hosts, source, variables, at_once)))
-        with ThreadPoolExecutor(at_once) as pool:
-            found = list(pool.map(lambda one: _run(one[1], work, one[0], source), shares))
+        found = fan_out.each(shares, lambda one: _run(one[1], work, one[0], source), at_once=at_once)
     order = {host.name: index for index, host in enumerate(hosts)}
     checks = sorted((check for checks in found for check in checks), key=lambda check: order[check.host])
     return Verification(tuple(order), tuple(checks))

@@ -15,7 +15,6 @@ from models_fleet import fleet
 from reaper_ops.adapters import inventory_files as beside
 from reaper_ops.adapters import pulled
 from reaper_ops.cli.program import run
-from reaper_ops.core.models import lease as claim
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +36,6 @@ def answer(capfd, *argv):
     capfd.readouterr()
     code = run(["models", *argv, "-o", "json"])
     return code, json.loads(capfd.readouterr().out)
-
-
-def put_stub(fleet, tag, ticket="new"):
-    body = {"model": f"{claim.FAMILY}:{tag}", "from": f"{ticket}-{tag}", "remote_host": claim.NOWHERE, "stream": False}
-    assert fleet.servers["one"].subject.ask("POST", "/api/create", body).status == 200
-
-
-def age_stubs(fleet, seconds):
-    for path in (fleet.root / "homes/one/models/manifests").glob("*/reaper-ops/lock/*"):
-        os.utime(path, (time.time() - seconds,) * 2)
 
 
 def test_a_host_gets_the_bytes_of_the_lock_without_ansible(empty, capfd):
@@ -88,28 +77,57 @@ def test_prune_knows_what_came_by_the_api(empty, capfd):
     assert list(pulled.fetched(empty.root / beside.RECORD)["one"]) == [empty.name("tiny")]
 
 
-def test_another_controller_is_kept_away_and_told_who_holds_the_host(empty, capfd):
-    put_stub(empty, "ann-elsewhere.77-ab")
-    code, found = answer(capfd, "pull", "-i", empty.inventory, "-l", "one")
-    assert code == 3
-    assert "another pull runs on this host, by ann-elsewhere for" in found["problems"]["one"]
-    assert list(empty.listed("one")) == [f"{claim.FAMILY}:ann-elsewhere.77-ab"]
-    age_stubs(empty, claim.LEASE + 10)
-    assert answer(capfd, "pull", "-i", empty.inventory, "-l", "one")[0] == 0
-    assert empty.listed("one") == empty.promised()
+def started(fleet, cache, *more):
+    command = [sys.executable, "-m", "reaper_ops", "models", "pull", "-i", fleet.inventory, "-l", "one", "-o", "json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*command, *more], env={**os.environ, "XDG_CACHE_HOME": str(cache)}, **pipes)
 
 
-def test_of_two_at_once_one_pulls_and_nothing_is_left(empty, capfd):
-    command = [sys.executable, "-m", "reaper_ops", "models", "pull", "-i", empty.inventory, "-l", "one", "-o", "json"]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ended = [(one.communicate(timeout=120)[0], one.returncode) for one in started]
+@pytest.mark.parametrize("strategy", ["mirror", "direct"])
+def test_of_two_runs_on_one_machine_one_pulls_and_nothing_is_left(empty, tmp_path, strategy):
+    both = [started(empty, tmp_path, "--strategy", strategy) for _ in range(2)]
+    ended = [(one.communicate(timeout=120)[0], one.returncode) for one in both]
     assert sorted(code for _, code in ended) in ([0, 0], [0, 3])
     for text, code in ended:
-        assert code == 0 or "another pull runs on this host" in json.loads(text)["problems"]["one"]
+        assert code == 0 or "another pull from this machine runs" in json.loads(text)["problems"]["one"]
     assert empty.listed("one") == empty.promised()
 
 
-def test_ctrl_c_takes_the_lock_back_and_says_that_nothing_is_lost(empty):
+@pytest.mark.parametrize("via", [("api", "api"), ("api", "host")])
+def test_two_controllers_at_once_both_end_with_the_lock_and_each_byte_comes_once(empty, tmp_path, via):
+    for path in (empty.root / "homes/one/models/blobs").iterdir():
+        path.unlink()
+    before = empty.registry.bytes_sent
+    both = [started(empty, tmp_path / str(at), "--via", way) for at, way in enumerate(via)]
+    for one in both:
+        text, said = one.communicate(timeout=120)
+        assert one.returncode == 0, text + said
+    assert empty.listed("one") == empty.promised()
+    sizes = {row["digest"]: row["size"] for one in entries(empty) for row in one["layers"]}
+    assert empty.registry.bytes_sent - before == sum(sizes.values())
+
+
+def entries(fleet):
+    return json.loads(fleet.lock.read_text())["models"].values()
+
+
+def test_a_lock_that_an_earlier_version_left_is_no_model_and_goes(empty, capfd):
+    body = {"model": "reaper-ops/lock:ann-elsewhere.77-ab", "from": "x/1-a", "remote_host": "http://127.0.0.1:9"}
+    ask = empty.servers["one"].subject.ask
+    assert ask("POST", "/api/create", {**body, "stream": False}).status == 200
+    assert answer(capfd, "pull", "-i", empty.inventory, "-l", "one")[0] == 0
+    assert empty.listed("one") == empty.promised()
+    assert ask("POST", "/api/create", {**body, "stream": False}).status == 200
+    listed = answer(capfd, "list", "-i", empty.inventory, "-l", "one")[1]["models"]
+    assert {row["name"] for row in listed} == set(empty.promised())
+    assert answer(capfd, "prune", "-i", empty.inventory, "-l", "one", "--yes")[1]["notes"] == ["nothing to remove"]
+    code, found = answer(capfd, "rm", "-i", empty.inventory, "-l", "one", "--yes", empty.name("tiny"))
+    assert (code, [row["name"] for row in found["models"]]) == (0, [empty.name("tiny")])
+    assert set(empty.listed("one")) == {empty.name("small")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_hangs_up_and_says_that_nothing_is_lost(empty, number):
     stalled = empty.root / "stalled.json"
     hosts = json.loads((empty.root / "hosts.yml").read_text())
     hosts["all"]["vars"]["ollama_models"] = [f"{empty.registry.name}/stall/small:latest"]
@@ -122,8 +140,8 @@ def test_ctrl_c_takes_the_lock_back_and_says_that_nothing_is_lost(empty):
         if empty.registry.bytes_sent > before:
             break
         time.sleep(0.05)
-    assert [claim.is_claim(name) for name in empty.listed("one")] == [True]
-    running.send_signal(signal.SIGINT)
+    assert empty.listed("one") == {}
+    running.send_signal(number)
     table, said = running.communicate(timeout=60)
     assert running.returncode == 1
     assert "one: stopped; what was downloaded stays for the next run" in table

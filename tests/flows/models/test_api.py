@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from servers import free_port, http_server
 
-from reaper_ops.adapters import pull_loop as talks
+from reaper_ops.adapters import pull_lock
 from reaper_ops.core.inventory.hosts import Host
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.models import lease as claim
+from reaper_ops.core.models.request import Order
 from reaper_ops.flows.models import api as models_api
-from reaper_ops.flows.models.api import Order
 
 DIGEST, BLOB = "d" * 64, "sha256:" + "a" * 64
 PROGRESS = [{"status": "pulling aaaa", "digest": BLOB, "total": 100, "completed": count} for count in (10, 50, 100)]
@@ -57,12 +59,17 @@ class Ollama:
             handler.wfile.flush()
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def registry():
     return f"127.0.0.1:{free_port()}"
 
 
-def deliver(tmp_path, registry, servers, **options):
+def deliver(tmp_path, registry, servers, watch=None, **options):
     name = f"{registry}/library/m:1"
     events = []
     wanted = {
@@ -73,7 +80,7 @@ def deliver(tmp_path, registry, servers, **options):
     given = {f"reaper_{key}": value for key, value in {"retries": 1, "stall_timeout": 75, **options}.items()}
     order = Order({host: [name] for host in wanted}, locked, True, given, "me@here")
     done, problems = models_api.pull(
-        list(wanted.values()), order, record=tmp_path / "record.json", at_once=9, on_event=events.append
+        list(wanted.values()), order, record=tmp_path / "record.json", at_once=9, on_event=watch or events.append
     )
     return {row.host: row for row in done}, problems, events
 
@@ -139,18 +146,74 @@ def test_another_digest_than_that_of_the_lock_is_told(tmp_path, registry):
     assert done["one"].error == f"digest is {'e' * 12}, the manifest that was asked for has {'d' * 12}"
 
 
-def test_the_lock_is_renewed_while_a_pull_runs_and_taken_back_before_the_end(tmp_path, registry, monkeypatch):
-    monkeypatch.setattr(talks, "RENEWAL", 0.2)
-    ollama = Ollama([WELL[0], 1.0, *WELL[1:]])
+def test_a_pull_leaves_nothing_in_the_list_and_asks_for_nothing_but_the_model(tmp_path, registry):
+    ollama = Ollama()
     with http_server(ollama.answers) as server:
         done, _, _ = deliver(tmp_path, registry, {"one": server})
     assert done["one"].error == ""
-    made = [body for path, body in ollama.asked if path == "/api/create"]
-    assert len(made) >= 3
-    assert {body["model"].partition(".")[0] for body in made} == {f"{claim.FAMILY}:me-here"}
-    assert {body["from"].rpartition("/")[0] for body in made} == {"127.0.0.1:9/reaper-ops"}
-    asked = [body["from"].removeprefix("127.0.0.1:9/reaper-ops/") for body in made]
-    assert asked[0].startswith("new-"), "no registry of anybody is asked by a server that knows no remote models"
-    assert all(one.partition("-")[0].isdigit() for one in asked[1:])
-    assert ollama.asked[-1][0] == "/api/delete"
-    assert not any(claim.is_claim(name) for name in ollama.models)
+    assert [path for path, _ in ollama.asked] == ["/api/tags", "/api/pull", "/api/tags"]
+    assert list(ollama.models) == [f"{registry}/library/m:1"]
+
+
+def test_what_an_earlier_version_left_in_the_list_is_taken_away(tmp_path, registry):
+    ollama = Ollama()
+    ollama.models = {"reaper-ops/lock:ann-elsewhere.77-ab": {"digest": "c" * 64}, "mine:1": {"digest": "b" * 64}}
+    with http_server(ollama.answers) as server:
+        done, problems, _ = deliver(tmp_path, registry, {"one": server})
+    assert (done["one"].error, problems) == ("", {})
+    assert sorted(ollama.models) == sorted([f"{registry}/library/m:1", "mine:1"])
+
+
+def test_a_second_run_on_this_machine_is_kept_away_and_told_who_holds_the_host(tmp_path, registry):
+    ollama = Ollama()
+    with http_server(ollama.answers) as server, pull_lock.held(server.url, "ann@here"):
+        done, problems, _ = deliver(tmp_path, registry, {"one": server})
+    assert done == {}
+    said = "another pull from this machine runs on this host, by ann@here for"
+    assert said in problems["one"]
+    assert f"(process {os.getpid()}); wait for its end, or stop it" in problems["one"]
+    assert ollama.asked == []
+
+
+def test_without_a_place_for_the_lock_hosts_are_pulled_to_all_the_same(tmp_path, registry, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with http_server(Ollama().answers) as server:
+        done, problems, _ = deliver(tmp_path, registry, {"one": server})
+    assert (done["one"].error, problems) == ("", {})
+
+
+def test_hosts_pull_at_once_and_who_watches_is_told_by_one_at_a_time(tmp_path, registry):
+    meet, busy = threading.Barrier(4), []
+
+    class Together(Ollama):
+        def pull(self, handler, name):
+            meet.wait(20)
+            super().pull(handler, name)
+
+    def watch(event):
+        busy.append(event)
+        assert len(busy) == 1
+        time.sleep(0.01)
+        busy.pop()
+
+    with ExitStack() as stack:
+        servers = {f"h{at}": stack.enter_context(http_server(Together().answers)) for at in range(4)}
+        done, problems, _ = deliver(tmp_path, registry, servers, watch=watch)
+    assert problems == {}
+    assert {row.error for row in done.values()} == {""}
+    assert meet.n_waiting == 0
+
+
+def test_a_defect_in_the_work_of_one_host_is_its_own(tmp_path, registry, monkeypatch):
+    real = models_api.HostPull._look
+
+    def broken(self, step):
+        return real(self, step) if self.host == "two" else 1 // 0
+
+    monkeypatch.setattr(models_api.HostPull, "_look", broken)
+    with http_server(Ollama().answers) as one, http_server(Ollama().answers) as two:
+        done, problems, _ = deliver(tmp_path, registry, {"one": one, "two": two})
+    assert list(problems) == ["one"]
+    assert "a defect of reaper_ops" in problems["one"]
+    assert done["two"].error == ""

@@ -73,3 +73,7 @@ def copy(base_url, source, destination):
 def delete(base_url, name):
     """Takes a name away; blobs stay as long as another name has them."""
     _walk(base_url, reaper_rules.delete(base_url, name))
+
+
+def clear_leases(base_url, have):
+    _walk(base_url, reaper_rules.clear_leases(base_url, have))

@@ -7,11 +7,13 @@ brings the way to the server. Standard library only, and nothing of it that touc
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import NamedTuple
+from typing import Any, Callable, Dict, Generator, Iterable, Mapping, NamedTuple, TypeVar, Union
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers
 
+LEASE = "reaper-ops/lock:"
 MOST_STATUSES = 256
 MOST_ROUNDS = 8
 """A server fetches a part again after a broken connection, and counts its bytes again."""
@@ -38,8 +40,8 @@ class Pull(NamedTuple):
     """One attempt; comes back as what went wrong, empty when nothing did."""
 
     name: str
-    params: dict
-    sizes: dict | None = None
+    params: Mapping[str, Any]
+    sizes: Mapping[str, int] | None = None
 
 
 class Look(NamedTuple):
@@ -52,12 +54,12 @@ class Room(NamedTuple):
     """Is there room for these blobs? Comes back as changes of the row."""
 
     name: str
-    sizes: dict
+    sizes: Mapping[str, int]
 
 
 class Start(NamedTuple):
     name: str
-    sizes: dict
+    sizes: Mapping[str, int]
 
 
 class Tell(NamedTuple):
@@ -75,8 +77,13 @@ class Now(NamedTuple):
 class Keep(NamedTuple):
     """How the pull of a model ended, for the record."""
 
-    row: dict
+    row: Row
 
+
+Result = TypeVar("Result")
+Row = Dict[str, Any]
+Step = Union[Ask, Pull, Look, Room, Start, Tell, Wait, Now, Keep]
+Steps = Generator[Any, Any, Result]
 
 CAUSES = (
     (r"file does not exist|invalid model name", False, "check the name of the model and its tag"),
@@ -101,7 +108,7 @@ OTHERWISE = (True, "run again: what was downloaded is kept")
 NAME, ROOM, SERVER = CAUSES[0][2], CAUSES[1][2], CAUSES[-1][2]
 
 
-def advice(error):
+def advice(error: str) -> tuple[bool, str]:
     """Whether another attempt can help, and the next step for a person."""
     for pattern, again, step in CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
@@ -121,29 +128,30 @@ def same_name(one, other):
     return [part.lower() for part in split_name(one)] == [part.lower() for part in split_name(other)]
 
 
-def digest_of(name, models):
+def digest_of(name: str, models: Mapping[str, str]) -> str | None:
     return next((digest for other, digest in models.items() if same_name(name, other)), None)
 
 
 class Stream:
     """Judges the lines of one pull: an error in them is an error, and only `success` is success."""
 
-    def __init__(self, params, now, sizes=None):
+    def __init__(self, params: Mapping[str, Any], now: float, sizes: Mapping[str, int] | None = None) -> None:
         self.params, self.sizes = params, sizes or {}
-        self.mark, self.since, self.error, self.success = None, now, "", False
+        self.mark, self.since = None, now
+        self.error, self.success = "", False
         self.layers, self.moved, self.statuses = {}, 0, set()
 
     @property
-    def over(self):
+    def over(self) -> bool:
         return bool(self.error or self.success)
 
-    def patience(self):
+    def patience(self) -> float:
         """Seconds to wait for the next line: hashing is silent, downloading is not."""
         status = self.mark[0] if self.mark else ""
         downloads = not status or status.startswith("pulling")
         return self.params["stall_timeout"] if downloads else self.params["verify_timeout"]
 
-    def line(self, text, now):
+    def line(self, text: str, now: float) -> Row:
         """The line as an object, for whoever shows the progress. One that no server sends is an error."""
         try:
             line = reaper_answers.progress(text)
@@ -181,28 +189,28 @@ class Stream:
         again = sizes and self.moved > MOST_ROUNDS * sum(sizes)
         return "the server tells of %d bytes, the lock of %d" % (self.moved, sum(sizes)) if again else ""
 
-    def stalled(self):
+    def stalled(self) -> str:
         return "stalled: no new byte for %d s (%s)" % (self.patience(), self.mark[0] if self.mark else "no answer")
 
 
-def pull_body(name, params):
+def pull_body(name: str, params: Mapping[str, Any]) -> Row:
     insecure = split_name(name)[0] in params["insecure_registries"]
     return {"model": name, "insecure": insecure, "stream": True}
 
 
-def gone(url, error):
+def gone(url: str, error: object) -> str:
     return "%s: the server does answer no longer: %s" % (url, error)
 
 
 ENDED = "the server ended its answer without success; it does answer no longer or was restarted"
 
 
-def said(answer):
+def said(answer: Answer) -> str:
     text = reaper_answers.complaint(reaper_answers.document(answer.text)) or answer.text
     return "the server says %d: %s" % (answer.status, text[:300])
 
 
-def listing(url):
+def listing(url: str) -> Steps[list[Row]]:
     """Rows of the server's list; what no model can be called is left out."""
     try:
         answer = yield Ask("GET", "/api/tags")
@@ -216,12 +224,12 @@ def listing(url):
     return found[0]
 
 
-def listed(url):
+def listed(url: str) -> Steps[dict[str, str]]:
     """{name: digest} of the server's models."""
     return {row["name"]: row["digest"] for row in (yield from listing(url))}
 
 
-def send(url, method, path, body):
+def send(url: str, method: str, path: str, body: object) -> Steps[str]:
     """The text of a 200; anything else raises Trouble."""
     try:
         answer = yield Ask(method, path, body)
@@ -232,17 +240,38 @@ def send(url, method, path, body):
     return answer.text
 
 
-def copy(url, source, destination):
+def copy(url: str, source: str, destination: str) -> Steps[None]:
     """Gives a model a further name; the bytes of its manifest, and so its digest, stay."""
     yield from send(url, "POST", "/api/copy", {"source": source, "destination": destination})
 
 
-def delete(url, name):
+def delete(url: str, name: str) -> Steps[None]:
     """Takes a name away; blobs stay as long as another name has them."""
     yield from send(url, "DELETE", "/api/delete", {"model": name})
 
 
-def unchanged(name, digest):
+def drop(url: str, name: str) -> Steps[None]:
+    """Takes away a name that only served a pull; another controller may have done so meanwhile."""
+    try:
+        yield from delete(url, name)
+    except Trouble:
+        if name in (yield from listed(url)):
+            raise
+
+
+def is_lease(name: str) -> bool:
+    """A model without bytes by which earlier versions kept a server for one pull; nothing makes one anymore."""
+    return name.lower().startswith(LEASE)
+
+
+def clear_leases(url: str, have: Iterable[str]) -> Steps[None]:
+    """Takes away what such a version left behind when it was killed. One that cannot be removed stops no pull."""
+    for name in filter(is_lease, list(have)):
+        with contextlib.suppress(Trouble):
+            yield from drop(url, name)
+
+
+def unchanged(name: str, digest: str) -> Row:
     row = {"name": name, "changed": False, "digest": digest, "bytes": 0, "attempts": 0, "seconds": 0}
     return dict(row, error="", next_step="", notes=[])
 
@@ -325,7 +354,7 @@ def tidy(name, source, params, models=None):
     spare = [one for one in models if any(same_name(one, other) for other in (source, retired(source)))]
     spare = [one for one in spare if not any(same_name(one, other) for other in params["models"])]
     for one in spare:
-        yield from delete(params["url"], one)
+        yield from drop(params["url"], one)
     return bool(spare)
 
 
@@ -359,6 +388,7 @@ def pull(name, params):
             step = advice(str(trouble))[1]
             row.update(error=str(trouble), next_step=SERVER if step == OTHERWISE[1] else step)
             yield from leave_no_alias(name, source, params, row)
+        yield from look_again(name, params, expected, row)
     return row
 
 
@@ -370,7 +400,15 @@ def leave_no_alias(name, source, params, row):
         row["notes"].append("the name %s may be left, for the next run to take away: %s" % (source, trouble))
 
 
-def is_right(name, digest, params):
+def look_again(name, params, expected, row):
+    """Another controller that brings the same may name the model first, and take the other name away under us."""
+    if row["error"] and expected:
+        with contextlib.suppress(Trouble):
+            if digest_of(name, (yield from listed(params["url"]))) == expected:
+                row.update(error="", next_step="", digest=expected)
+
+
+def is_right(name: str, digest: str | None, params: Mapping[str, Any]) -> bool:
     """A server lists a model whose blobs are damaged or gone, so `again` takes no list for a proof."""
     if params["again"]:
         return False
@@ -378,9 +416,10 @@ def is_right(name, digest, params):
     return digest is not None and (not promised or promised["digest"].rpartition(":")[2] == digest)
 
 
-def bring(params, rows):
+def bring(params: Mapping[str, Any], rows: list[Row]) -> Steps[None]:
     """Fills `rows` with one row for each wanted model, in their order; who is stopped half-way has what is done."""
     have = yield from listed(params["url"])
+    yield from clear_leases(params["url"], have)
     for name in dict.fromkeys(params["models"]):
         digest = digest_of(name, have)
         if is_right(name, digest, params):
@@ -392,7 +431,7 @@ def bring(params, rows):
             yield Keep(rows[-1])
 
 
-def walk(steps, do):
+def walk(steps: Generator[Any, Any, Result], do: Callable[[Any], Any]) -> Result:
     """Walks a rule to its end, each step done by `do`; gives what the rule returns."""
     try:
         step = next(steps)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Iterable, Mapping
+
 WHOLE = ("verifying", "writing", "naming", "removing", "success", "done")
 
 
@@ -12,11 +14,11 @@ class Tally:
     Layers come one after the other, and the last line of one may be short of its end: the server tells each 60 ms.
     """
 
-    def __init__(self, name, sizes, done=()):
-        self.model, self.sizes, self.done = name, sizes or {}, set(done)
+    def __init__(self, name: str, sizes: Mapping[str, int], done: Iterable[str] = ()) -> None:
+        self.model, self.sizes, self.done = name, dict(sizes or {}), set(done)
         self.layer, self.came, self.works = None, 0, False
 
-    def take(self, line):
+    def take(self, line: Mapping[str, Any]) -> None:
         """Every line must come here, also those that nobody is shown."""
         layer, completed, status = line.get("digest"), line.get("completed", 0), line.get("status", "")
         if layer:
@@ -34,7 +36,7 @@ class Tally:
         else:
             self.works = False
 
-    def row(self, line):
+    def row(self, line: Mapping[str, Any]) -> dict[str, Any]:
         self.take(line)
         layer, completed, total = line.get("digest"), line.get("completed", 0), line.get("total", 0)
         whole = sum(size for digest, size in self.sizes.items() if digest in self.done)

@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_alone import alone
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble, read_json, write_atomic
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_models import delete, listed, send
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_models import clear_leases, delete, listed, send
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import digest_of, same_name
 
 DOCUMENTATION = r"""
@@ -142,6 +142,7 @@ def main():
             rows = each(params["remove"], remove, "remove", there, module)
         rows += each(params["preload"], preload, "preload", there, module)
         if not module.check_mode:
+            clear_leases(params["url"], there)
             forget(params["record"], [row["name"] for row in rows[: len(params["remove"])] if not row["error"]])
     except (Trouble, OSError) as trouble:
         module.fail_json(msg="%s; `reaper-ops probe` says how the server answers" % trouble, models=[])

@@ -63,7 +63,6 @@ models:
   returned: always
 """
 
-LOOK_EVERY = 2
 LINE = 64 << 10
 """What is longer is cut, and the rest is no line of a pull."""
 
@@ -136,22 +135,6 @@ def foreseen(params):
     return [dict(rules.unchanged(name, digest if good else ""), changed=not good) for name, digest, good in right]
 
 
-def wait_for_others(params, progress, do):
-    """A pull over the API has its lock in the server's list. One that is left there is not renewed, and void soon."""
-    first = {}
-    while True:
-        rows = rules.walk(rules.listing(params["url"]), lambda step: do[type(step)](step))
-        held = reaper_claims.held(rows, time.time())
-        renewed = [name for name, fresh in held.items() if fresh != first.setdefault(name, fresh)]
-        if renewed:
-            seconds = (held[renewed[0]] - first[renewed[0]]) // reaper_claims.SECOND
-            raise Trouble(reaper_claims.busy(params["url"], renewed[0].rpartition(":")[2], seconds))
-        if not held:
-            return
-        progress.event({"status": "waiting for another pull, or for its lock to be void"}, force=True)
-        time.sleep(LOOK_EVERY)
-
-
 def bring(module):
     """Rows of all wanted models, in their order."""
     if module.check_mode:
@@ -159,7 +142,6 @@ def bring(module):
     progress, rows = Progress(module.params), []
     do = way(module.params, progress)
     try:
-        wait_for_others(module.params, progress, do)
         rules.walk(rules.bring(module.params, rows), lambda step: do[type(step)](step))
     finally:
         progress.end()
