@@ -19,7 +19,7 @@ import click
 from reaper_ops import __version__
 from reaper_ops.cli import terminal
 from reaper_ops.cli.lazy import LazyGroup
-from reaper_ops.cli.main import HELP, VERBS
+from reaper_ops.cli.verbs import HELP, VERBS
 from reaper_ops.core.secrets import redact
 from reaper_ops.errors import DEFECTS, CommandError, ReaperError
 from reaper_ops.formats.visible import one_line

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from . import compat, create, generate, gguf
-from .config import Config
-from .download import Downloads
-from .faults import Faults
+from .app import ApiError, App
 from .names import parse
-from .sched import Scheduler
 from .speech import stamp
-from .store import LabModel, LabStore, StoreError, go_error
-from .web import ApiError, ServedExchange
+from .store import LabModel, go_error
+from .web import ServedExchange
 
 Handler = Callable[[ServedExchange], None]
 
 
-class App:
-    def __init__(self, config: Config, version: str, program: str) -> None:
-        self.config = config
-        self.version = version
-        self.agent = f"ollama/{version} ({platform.machine()} linux) simulated"
-        self.faults = Faults(config.faults)
-        self.store = LabStore(config.models)
-        self.downloads = Downloads(self.store, self.faults)
-        self.scheduler = Scheduler(config, self.store, self.faults, program)
-        self._blind: set[str] = set()
-        self._seen: set[str] = set()
-        self._guard = threading.Lock()
-
+class RoutedExchange(ServedExchange):
     def route(self, method: str, path: str) -> tuple[Handler | None, bool]:
         """The handler, and whether the path is known at all."""
         methods = ROUTES.get(path)
@@ -43,59 +26,25 @@ class App:
                     methods = found
         return (methods or {}).get(method), methods is not None
 
-    def mute(self, exchange: ServedExchange) -> bool:
+    def mute(self) -> bool:
         """Faults of the whole port. True: the connection ends without an answer."""
-        if self.faults.on("drop"):
-            while self.faults.on("drop") and not exchange.gone():
+        faults = self.app.faults
+        if faults.on("drop"):
+            while faults.on("drop") and not self.gone():
                 time.sleep(0.05)
             return True
-        if self.faults.on("not-ollama"):
-            exchange.send_body(404, b"<html><body><h1>404 Not Found</h1></body></html>", "text/html")
-            exchange.close_connection = True
+        if faults.on("not-ollama"):
+            self.send_body(404, b"<html><body><h1>404 Not Found</h1></body></html>", "text/html")
+            self.close_connection = True
             raise BrokenPipeError
-        if self.faults.on("http-500") and exchange.path_only != "/":
+        if faults.on("http-500") and self.path_only != "/":
             raise ApiError(500, "simulated internal error")
         return False
 
-    def error_body(self, exchange: ServedExchange, error: ApiError) -> dict[str, Any]:
-        if exchange.path_only.startswith("/v1"):
-            return compat.error_body(exchange.path_only, error)
+    def error_body(self, error: ApiError) -> dict[str, Any]:
+        if self.path_only.startswith("/v1"):
+            return compat.error_body(self.path_only, error)
         return {"error": error.text}
-
-    def find(self, text: str) -> LabModel:
-        name = parse(text)
-        missing = ApiError(404, f"model '{text}' not found")
-        if not name:
-            raise missing
-        try:
-            return self.store.model(self.store.existing(name))
-        except StoreError as error:
-            raise ApiError(500, str(error)) from None
-        except FileNotFoundError:
-            raise missing from None
-        except OSError as error:
-            raise ApiError(500, str(go_error("open", str(error.filename), error))) from None
-
-    def capable(self, model: LabModel, text: str, verb: str) -> None:
-        """What a model can do is read once per name: a name found without weights stays refused until a restart."""
-        refusal = ApiError(400, f'"{text}" does not support {verb}')
-        with self._guard:
-            if model.name.full in self._blind:
-                raise refusal
-            seen = model.name.full in self._seen
-            try:
-                self.store.header(model)
-            except FileNotFoundError:
-                if seen:
-                    raise ApiError(404, f'model "{text}" not found, try pulling it first') from None
-                self._blind.add(model.name.full)
-                raise refusal from None
-            except (OSError, gguf.BadFile) as error:
-                if seen:
-                    raise ApiError(500, str(error)) from None
-                self._blind.add(model.name.full)
-                raise refusal from None
-            self._seen.add(model.name.full)
 
 
 def root(exchange: ServedExchange) -> None:

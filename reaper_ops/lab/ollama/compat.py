@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from .app import ApiError
 from .generate import embed_refused, prompt_of, usable
 from .names import parse
 from .speech import Turn, loaded
-from .web import ApiError, ServedExchange, dumps
+from .web import ServedExchange, dumps
 
 _SSE = "text/event-stream"
 _OPENAI = {400: "invalid_request_error", 404: "not_found_error"}

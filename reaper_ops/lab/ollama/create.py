@@ -7,17 +7,15 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import gguf
+from .app import ApiError, App
 from .names import LabName, hex_digest, parse
 from .pull import pull as pull_lines
 from .registry_client import PullError
 from .store import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, LabModel, StoreError, go_error, resolve
-from .web import NDJSON, ApiError, HungUp, ServedExchange, dumps
-
-if TYPE_CHECKING:
-    from .api import App
+from .web import NDJSON, HungUp, ServedExchange, dumps
 
 NOTHING: dict[str, Any] = {"model_format": "", "model_family": "", "model_type": "", "file_type": ""}
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .app import ApiError, App
 from .gguf import BadFile
 from .names import parse
 from .speech import Turn, keep_alive, loaded, stamp, tokens
 from .store import LabModel, go_error
-from .web import NDJSON, ApiError, ServedExchange, dumps
-
-if TYPE_CHECKING:
-    from .api import App
+from .web import NDJSON, ServedExchange, dumps
 
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 

@@ -14,14 +14,14 @@ from http.server import ThreadingHTTPServer
 from types import FrameType
 
 from . import log
-from .api import App
+from .api import RoutedExchange
+from .app import App
 from .config import BadOrigin, Config, check_origins
 from .discovery import discover
 from .gguf import BadFile
 from .runner import LoadError
 from .sched import Busy
 from .store import StoreError
-from .web import ServedExchange
 
 _WORDS = {
     errno.EADDRINUSE: "address already in use",
@@ -40,7 +40,7 @@ class LabServer(ThreadingHTTPServer):
     request_queue_size = 4096
 
     def __init__(self, listener: socket.socket, app: App) -> None:
-        handler = type("Bound", (ServedExchange,), {"app": app})
+        handler = type("Bound", (RoutedExchange,), {"app": app})
         super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener

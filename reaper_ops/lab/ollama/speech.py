@@ -7,18 +7,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import config as settings
 from . import log
+from .app import ApiError, App
 from .gguf import BadFile
 from .runner import LoadError, Runner, RunnerDied
 from .sched import Busy
 from .store import LabModel
-from .web import ApiError, HungUp, ServedExchange, dumps
-
-if TYPE_CHECKING:
-    from .api import App
+from .web import HungUp, ServedExchange, dumps
 
 _INTEGERS = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict", "top_k")
 _OTHERS = (

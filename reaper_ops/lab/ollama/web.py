@@ -10,25 +10,16 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from . import log
-
-if TYPE_CHECKING:
-    from .api import App
+from .app import ApiError, App
 
 NDJSON = "application/x-ndjson"
 _SMALL = 2048
 _KINDS = {str: "string", int: "number", float: "number", bool: "bool", list: "array", dict: "object"}
 _PLAIN_JSON = "application/json"
-
-
-class ApiError(Exception):
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
 
 
 class HungUp(Exception):
@@ -46,6 +37,17 @@ class ServedExchange(BaseHTTPRequestHandler):
     app: App
     timeout = 600
 
+    def route(self, method: str, path: str) -> tuple[Callable[[Any], None] | None, bool]:
+        """The handler, and whether the path is known at all."""
+        raise NotImplementedError
+
+    def mute(self) -> bool:
+        """Faults of the whole port. True: the connection ends without an answer."""
+        raise NotImplementedError
+
+    def error_body(self, error: ApiError) -> dict[str, Any]:
+        raise NotImplementedError
+
     def _serve(self) -> None:
         started = time.monotonic()
         self.status = 0
@@ -53,12 +55,12 @@ class ServedExchange(BaseHTTPRequestHandler):
         self._raw: bytes | None = None
         self.path_only = unquote(self.requestline.split()[1].partition("?")[0])
         try:
-            if self.app.mute(self):
+            if self.mute():
                 self.close_connection = True
                 return
             self._dispatch()
         except ApiError as error:
-            self.send_json(error.status, self.app.error_body(self, error))
+            self.send_json(error.status, self.error_body(error))
         except (HungUp, BrokenPipeError, ConnectionResetError):
             self.close_connection = True
             self.status = self.status or 499
@@ -72,10 +74,10 @@ class ServedExchange(BaseHTTPRequestHandler):
         path = self.path_only
         if "//" in path or (len(path) > 1 and path.endswith("/")):
             fixed = "/" + "/".join(part for part in path.split("/") if part)
-            if self.app.route(self.command, fixed)[0] is not None:
+            if self.route(self.command, fixed)[0] is not None:
                 self._moved(fixed)
                 return
-        found, known = self.app.route(self.command, path)
+        found, known = self.route(self.command, path)
         if found:
             found(self)
         elif known:

@@ -1,6 +1,7 @@
 """The wish of a host: its typed settings, how they are read from variables, and what cannot go together."""
 
-from reaper_ops.core.inventory.settings.model import Settings, names, newest_release
+from reaper_ops.core.inventory.settings.model import names, newest_release
 from reaper_ops.core.inventory.settings.reading import PREFIXES, parse, parse_set, relevant
+from reaper_ops.core.inventory.settings.whole import Settings
 
 __all__ = ["PREFIXES", "Settings", "names", "newest_release", "parse", "parse_set", "relevant"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from reaper_ops.core.inventory.settings.mirror import MirrorSettings
-from reaper_ops.core.inventory.settings.model import Settings
+from reaper_ops.core.inventory.settings.whole import Settings
 from reaper_ops.core.values import binary_size
 
 ROLES: Mapping[str, tuple[str, ...]] = {

@@ -1,16 +1,13 @@
-"""Settings that are right alone and wrong together: each rule gives the setting to change, and why."""
+"""SettingsFields that are right alone and wrong together: each rule gives the setting to change, and why."""
 
 from __future__ import annotations
 
 import difflib
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from reaper_ops.core.inventory import environment
-
-if TYPE_CHECKING:
-    from reaper_ops.core.inventory.settings.model import Settings
+from reaper_ops.core.inventory.settings.model import SettingsFields
 
 FIRST_FREE_PORT = 1024
 Problems = Iterable[tuple[str, str]]
@@ -20,7 +17,7 @@ class SetError(ValueError):
     """A model set that is missing or contains itself."""
 
 
-def exposure(s: Settings) -> Problems:
+def exposure(s: SettingsFields) -> Problems:
     loopback = ipaddress.ip_address(s.ollama_bind).is_loopback
     if s.exposure == "loopback" and not loopback:
         yield (
@@ -32,7 +29,7 @@ def exposure(s: Settings) -> Problems:
         yield "exposure", f"is open, but ollama_bind is {s.ollama_bind}; set `ollama_bind: 0.0.0.0`"
 
 
-def gpu(s: Settings) -> Problems:
+def gpu(s: SettingsFields) -> Problems:
     if s.gpu_require and s.gpu_vendor == "none":
         yield "gpu_require", "is true, but gpu_vendor is none"
     if s.gpu_install_driver and s.gpu_vendor in {"none", "amd"}:
@@ -46,7 +43,7 @@ def gpu(s: Settings) -> Problems:
         yield "gpu_devices", "holds UUIDs of AMD, but gpu_vendor is nvidia; `nvidia-smi -L` prints those of NVIDIA"
 
 
-def without_root(s: Settings) -> Problems:
+def without_root(s: SettingsFields) -> Problems:
     if s.ollama_runtime != "process":
         return
     if s.swap_kind != "none":
@@ -57,7 +54,7 @@ def without_root(s: Settings) -> Problems:
         yield "ollama_memory_max", "nothing enforces it when ollama_runtime is process; use systemd or docker"
 
 
-def runtime(s: Settings) -> Problems:
+def runtime(s: SettingsFields) -> Problems:
     if s.ollama_runtime != "docker" and s.ollama_image:
         yield "ollama_image", f"is for `ollama_runtime: docker`, but it is {s.ollama_runtime}"
     if s.ollama_runtime != "process" and s.ollama_home:
@@ -66,7 +63,7 @@ def runtime(s: Settings) -> Problems:
         yield "ollama_adopt", f"takes over a systemd unit or a container, but ollama_runtime is {s.ollama_runtime}"
 
 
-def cache_type(s: Settings) -> Problems:
+def cache_type(s: SettingsFields) -> Problems:
     if s.ollama_flash_attention is False and s.ollama_kv_cache_type in {"q8_0", "q4_0"}:
         yield (
             "ollama_kv_cache_type",
@@ -74,7 +71,7 @@ def cache_type(s: Settings) -> Problems:
         )
 
 
-def version(s: Settings) -> Problems:
+def version(s: SettingsFields) -> Problems:
     oldest = environment.oldest()
     if environment.version_key(s.ollama_version) < environment.version_key(oldest):
         yield "ollama_version", f"{s.ollama_version} is older than {oldest}, the oldest that is supported"
@@ -83,7 +80,7 @@ def version(s: Settings) -> Problems:
     yield from environment.problems(s.ollama_version, s.ollama_env)
 
 
-def mirror(s: Settings) -> Problems:
+def mirror(s: SettingsFields) -> Problems:
     if s.mirror_runtime == "none":
         return
     if s.mirror_runtime == "process" and s.mirror_port < FIRST_FREE_PORT:
@@ -96,7 +93,7 @@ def mirror(s: Settings) -> Problems:
         yield "mirror_port", f"{s.mirror_port} is that of Ollama on the same host"
 
 
-def sets(s: Settings) -> Problems:
+def sets(s: SettingsFields) -> Problems:
     places = {f"ollama_model_sets/{name}": names for name, names in s.ollama_model_sets.items()}
     for place, names in {**places, "ollama_models": s.ollama_models}.items():
         try:
@@ -106,7 +103,7 @@ def sets(s: Settings) -> Problems:
             return
 
 
-RULES: tuple[Callable[[Settings], Problems], ...] = (
+RULES: tuple[Callable[[SettingsFields], Problems], ...] = (
     exposure,
     gpu,
     without_root,
@@ -118,7 +115,7 @@ RULES: tuple[Callable[[Settings], Problems], ...] = (
 )
 
 
-def problems(settings: Settings) -> list[tuple[str, str]]:
+def problems(settings: SettingsFields) -> list[tuple[str, str]]:
     """(setting, problem) of everything that cannot go together."""
     return [problem for rule in RULES for problem in rule(settings)]
 

@@ -1,4 +1,4 @@
-"""The wish: one typed model of what a host shall be. Every field is an inventory variable."""
+"""The fields of the settings: every one is an inventory variable, checked by itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from reaper_ops import assets
 from reaper_ops.core.inventory import environment
-from reaper_ops.core.inventory.settings import combinations
 from reaper_ops.core.inventory.settings.mirror import MirrorSettings, Ports, registries_at_ports
 from reaper_ops.core.values import (
     Checksums,
@@ -52,7 +50,7 @@ def newest_release() -> str:
     return newest
 
 
-class Settings(MirrorSettings):
+class SettingsFields(MirrorSettings):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ollama_managed: bool = Field(True, description="false: only probed; `up` never touches the host")
@@ -237,18 +235,6 @@ class Settings(MirrorSettings):
     def _are_ports(cls, value: dict[str, int]) -> dict[str, int]:
         return registries_at_ports(value)
 
-    @model_validator(mode="after")
-    def _combinations(self) -> Settings:
-        found = combinations.problems(self)
-        if found:
-            text = "; ".join(f"{setting}: {problem}" for setting, problem in found)
-            raise PydanticCustomError("combination", "{text}", {"text": text, "found": found})
-        return self
-
-    def models(self) -> tuple[str, ...]:
-        """``ollama_models`` with sets resolved, in order, each name once."""
-        return combinations.expand(self.ollama_models, self.ollama_model_sets)
-
 
 def _check_url(value: str) -> None:
     try:
@@ -261,9 +247,11 @@ def _check_url(value: str) -> None:
         raise ValueError(f"{value!r} is not a URL such as http://192.168.1.100:11434")
 
 
-CHOICES = frozenset(name for name, field in Settings.model_fields.items() if get_origin(field.annotation) is Literal)
+CHOICES = frozenset(
+    name for name, field in SettingsFields.model_fields.items() if get_origin(field.annotation) is Literal
+)
 """Settings with a closed list of values, one of which always holds."""
 
 
 def names() -> tuple[str, ...]:
-    return tuple(Settings.model_fields)
+    return tuple(SettingsFields.model_fields)

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from reaper_ops.core import values
-from reaper_ops.core.inventory.settings.model import Settings, names
+from reaper_ops.core.inventory.settings.model import names
+from reaper_ops.core.inventory.settings.whole import Settings
 from reaper_ops.errors import ReaperError
 
 PREFIXES = ("ollama_", "gpu_", "swap_", "docker_", "exposure", "gateway_", "mirror_", "lab_")

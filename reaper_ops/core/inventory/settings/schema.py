@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from reaper_ops.core.inventory.settings import catalogue
-from reaper_ops.core.inventory.settings.model import CHOICES, Settings
+from reaper_ops.core.inventory.settings.model import CHOICES
+from reaper_ops.core.inventory.settings.whole import Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TEMPLATE = {"type": "string", "pattern": r"\{\{|\{%", "description": "a template that Ansible evaluates"}
