@@ -7,9 +7,11 @@ downloads of the same blob, and the steps of a pull put up with others that do t
 from __future__ import annotations
 
 import fcntl
+import getpass
 import hashlib
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,11 @@ def held(url: str, owner: str) -> Iterator[None]:
         file.flush()
         yield
         file.truncate(0)
+
+
+def owner() -> str:
+    """Who holds a lock, as its file says, on hosts too."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _file(url: str) -> Path:

@@ -18,7 +18,7 @@ from reaper_ops.adapters import pack
 from reaper_ops.core.models import pack as rules
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.models import bundle as models_bundle
-from reaper_ops.flows.models.byte_progress import ByteProgress
+from reaper_ops.flows.models.progress_events import ByteProgress
 from reaper_ops.lab import models
 
 NAME = "library/tiny:latest"

@@ -16,7 +16,7 @@ from reaper_ops.adapters.registry import Registry as Asked
 from reaper_ops.core.models import names
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.models import bundle as models_bundle
-from reaper_ops.flows.models.byte_progress import ByteProgress
+from reaper_ops.flows.models.progress_events import ByteProgress
 from reaper_ops.lab import models
 from reaper_ops.lab.registry import LabRegistry
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import click
 from reaper_ops.adapters import lockfile
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.cli.options import lock_option, output_option, source_from, source_options, unheeded
+from reaper_ops.core.models.order import PullOptions
 from reaper_ops.core.models.outcome import Interrupted, ModelsOutcome
+from reaper_ops.core.models.push import ThisMachine
+from reaper_ops.core.models.strategy import STRATEGIES, named
 from reaper_ops.core.models.transport import Way
 from reaper_ops.core.values import size
 from reaper_ops.errors import ReaperError
@@ -24,7 +28,7 @@ from reaper_ops.errors import ReaperError
 @output_option
 @click.option(
     "--strategy",
-    type=click.Choice(["direct", "mirror", "swarm", "push"]),
+    type=click.Choice(list(STRATEGIES)),
     help="direct: each host from the registry; mirror (where ollama_mirror is set): from the site mirror; "
     "swarm: hosts from each other, by aria2; push: from this machine to hosts that reach no registry",
 )
@@ -64,8 +68,14 @@ def command(
     strategy: str | None,
     via: Way | None,
     seed_address: str | None,
+    push_address: str,
+    push_port: int,
+    push_rate: str | None,
     limit_rate: str | None,
     wait_window: str | None,
+    at_once: int,
+    retries: int,
+    stall_timeout: int,
     models: tuple[str, ...],
     **kwargs: Any,
 ) -> int:
@@ -78,28 +88,31 @@ def command(
 
     A push fetches each blob once to this machine; a host that does not reach it gets all through Ansible.
     """
-    from reaper_ops.flows.models import limits as models_limits
+    push = {"--push-address": push_address, "--push-port": push_port, "--push-rate": push_rate}
+    _of_strategy(strategy, {"swarm": {"--seed-address": seed_address}, "push": push})
+    here = ThisMachine(push_address, push_port, _rate(push_rate))
+    patience = {"reaper_at_once": at_once, "reaper_retries": retries, "reaper_stall_timeout": stall_timeout}
+    options = PullOptions(named(strategy), models, via, seed_address, here, patience)
+    source = source_from(kwargs)
+    return _pull(source, lockfile.place(source, lock_path), options, output, limit_rate, wait_window)
+
+
+def _pull(
+    source: Source, path: Path, options: PullOptions, output: str, limit_rate: str | None, wait_window: str | None
+) -> int:
+    from reaper_ops.flows.models import limits
+    from reaper_ops.flows.models.pull import pull
     from reaper_ops.formats.models.outcome import FORMATS
     from reaper_ops.formats.models.pull_progress import choose
 
-    options = {f"reaper_{name}": kwargs.pop(name) for name in ("at_once", "retries", "stall_timeout")}
-    here = {name: kwargs.pop(f"push_{name}") for name in ("address", "port", "rate")}
-    _of_strategy(strategy, {"swarm": {"--seed-address": seed_address}, "push": {f"--push-{k}": here[k] for k in here}})
-    source = source_from(kwargs)
-    path = lockfile.place(source, lock_path)
-    options |= models_limits.soon(wait_window) | models_limits.cap(source, limit_rate, strategy, models)
+    capped = limits.cap(source, limit_rate, options.strategy, options.only)
+    options = replace(options, patience={**options.patience, **limits.soon(wait_window), **capped})
     with (
-        models_limits.in_window(wait_window, lambda text: click.echo(text, err=True)),
+        limits.in_window(wait_window, lambda text: click.echo(text, err=True)),
         _told_when_stopped(FORMATS[output]),
         choose(output) as progress,
     ):
-        more: dict[str, Any] = {"only": models, "via": via, "options": options, "on_event": progress}
-        if strategy == "push":
-            found = _pushed(source, path, here, more)
-        else:
-            from reaper_ops.flows.models import change as models_change
-
-            found = models_change.pull(source, path, strategy=strategy, seed_address=seed_address, **more)
+        found = pull(source, path, options, on_event=progress)
     click.echo(FORMATS[output](found))
     return found.exit_code
 
@@ -114,7 +127,7 @@ def _told_when_stopped(render: Callable[[ModelsOutcome], str]) -> Iterator[None]
         raise
 
 
-def _of_strategy(strategy: str | None, given: dict[str, dict[str, Any]]) -> None:
+def _of_strategy(strategy: str | None, given: Mapping[str, Mapping[str, object]]) -> None:
     """What another strategy would not heed is refused."""
     for needed, values in given.items():
         for option, value in values.items():
@@ -122,11 +135,8 @@ def _of_strategy(strategy: str | None, given: dict[str, dict[str, Any]]) -> None
                 raise unheeded(option, f"--strategy {needed}")
 
 
-def _pushed(source: Source, path: Path, here: dict[str, Any], more: dict[str, Any]) -> ModelsOutcome:
-    from reaper_ops.flows.models import push as models_push
-
+def _rate(text: str | None) -> int:
     try:
-        rate = size(here["rate"]) if here["rate"] else 0
+        return size(text) if text else 0
     except ValueError as error:
         raise ReaperError("--push-rate", str(error)) from None
-    return models_push.push(source, path, here=models_push.From(here["address"], here["port"], rate), **more)

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from reaper_ops.core.inventory.hosts import LOCAL_NAMES, Host, Inventory
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.inventory.settings.mirror import OFFLINE
+from reaper_ops.core.models.strategy import Strategy
 from reaper_ops.errors import ReaperError
 
-MANY = 2
 UP = "`reaper-ops models mirror up` brings it up, `ollama_mirror` names another"
 
 
@@ -52,23 +52,23 @@ class Chosen:
         return {"reaper_site_mirror": asdict(self.site)} if self.site else {}
 
 
-def needed(hosts: Iterable[Host], strategy: str | None) -> bool:
+def needed(hosts: Iterable[Host], strategy: Strategy) -> bool:
     """More than one host without a mirror; who asks for the mirror gets it for one host too."""
-    return strategy in {None, "mirror"} and len(without(hosts)) >= _least(strategy)
+    return _enough(len(without(hosts)), strategy)
 
 
-def _least(strategy: str | None) -> int:
-    return 1 if strategy == "mirror" else MANY
+def _enough(count: int, strategy: Strategy) -> bool:
+    return strategy.lone_hosts is not None and count >= strategy.lone_hosts
 
 
-def chosen(found: Site, strategy: str | None, *, serves: bool) -> Chosen:
+def chosen(found: Site, strategy: Strategy, *, serves: bool) -> Chosen:
     """A mirror that does not answer is waited for by nobody, and is an error for who asked for it."""
     count = len(found.serves)
-    if count < _least(strategy):
+    if not _enough(count, strategy):
         return Chosen()
     if serves:
         return Chosen(found, f"hosts that name no mirror ({count}) use that of the inventory, {found.url}")
-    if strategy == "mirror":
+    if strategy.insists:
         raise ReaperError(found.host, f"is the site mirror, and does not answer at {found.url}", UP)
     return Chosen(None, f"the site mirror does not answer at {found.url}, so each host pulls by itself: {UP}")
 

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from urllib.parse import urlsplit
 
 from reaper_ops.core.inventory.hosts import Host
-from reaper_ops.core.models import names, request
+from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.models import names
 from reaper_ops.core.values import binary_size
 from reaper_ops.errors import ReaperError
 
 PLACE = "--limit-rate"
+Sources = Callable[[Settings, Iterable[str]], Container[str]]
 
 
-def check(rate: int, hosts: Iterable[Host], every: Iterable[Host], *, direct: bool, only: tuple[str, ...] = ()) -> None:
+def check(
+    rate: int, hosts: Iterable[Host], every: Iterable[Host], sources: Sources, *, only: tuple[str, ...] = ()
+) -> None:
     """Refuses a pull by `hosts` that could go faster; `every` host of the inventory may be the mirror.
 
+    sources: of a host's models, those that come from the site mirror.
     only: the models that are asked for; all that a host wants where none are named.
     """
     mirrors = [host for host in every if host.settings.mirror_runtime != "none"]
     keys = {names.key(name) for name in only}
     for host in hosts:
         wanted = [name for name in host.settings.models() if not keys or names.key(name) in keys]
-        sources = {} if direct else request.sources(host.settings, wanted)
-        past = [name for name in wanted if name not in sources]
+        mirrored = sources(host.settings, wanted)
+        past = [name for name in wanted if name not in mirrored]
         if past:
             problem = f"{host.name} pulls {names.short(past[0])} from its registry by itself, and Ollama has no cap"
             raise ReaperError(PLACE, problem, "use --strategy swarm, or a site mirror with mirror_rate")
-        if sources:
+        if wanted:
             _mirror_keeps(rate, host, mirrors)
 
 

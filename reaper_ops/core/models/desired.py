@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from reaper_ops.core.inventory.hosts import Host, Inventory
 from reaper_ops.core.inventory.settings.combinations import expand
 from reaper_ops.core.models import names
+from reaper_ops.errors import ReaperError
+
+SETS = "`reaper-ops models sets` shows what is wanted"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,20 @@ def wishes(inventory: Inventory) -> tuple[DesiredModels, ...]:
 
 def managed(inventory: Inventory) -> tuple[Host, ...]:
     return tuple(host for host in inventory.hosts if host.settings.ollama_managed)
+
+
+def chosen(models: tuple[str, ...], only: tuple[str, ...]) -> tuple[str, ...]:
+    """Of these models those that were named; all where none was."""
+    keys = {names.key(name) for name in only}
+    return tuple(name for name in models if not keys or names.key(name) in keys)
+
+
+def by_host(hosts: Iterable[Host], only: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """What each host is to get; those that want none of it are left out. ReaperError where all are."""
+    found = {host.name: chosen(host.settings.models(), only) for host in hosts}
+    if only and not any(found.values()):
+        raise ReaperError(", ".join(only), "no host wants this", SETS)
+    return {host: models for host, models in found.items() if models}
 
 
 def every(hosts: Iterable[Host]) -> dict[str, tuple[str, ...]]:

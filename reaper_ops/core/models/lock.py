@@ -71,6 +71,12 @@ class Lock:
         """A lock in which these replace those of the same name."""
         return Lock(tuple({**self.by_key, **{names.key(one.name): one for one in models}}.values()))
 
+    def check(self, every: Iterable[str], place: str) -> None:
+        """ReaperError where it misses one of these models; place: the file that it is from."""
+        missing = sorted(names.short(name) for name in every if self.get(name) is None)
+        if missing:
+            raise ReaperError(place, f"does not hold {', '.join(missing)}", "run `reaper-ops models lock`")
+
     def only(self, wanted: Iterable[str]) -> Lock:
         """Without the models that nobody wants."""
         keys = {names.key(name) for name in wanted}

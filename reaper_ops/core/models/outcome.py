@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from reaper_ops.core import typed
 from reaper_ops.core.facts.answers import decimal
@@ -47,6 +47,12 @@ class ModelsOutcome:
     @property
     def exit_code(self) -> int:
         return 3 if self.failed or self.problems else 0
+
+
+def in_order(found: ModelsOutcome, hosts: Iterable[str]) -> ModelsOutcome:
+    """Rows in the order of the hosts."""
+    order = {host: place for place, host in enumerate(hosts)}
+    return replace(found, done=tuple(sorted(found.done, key=lambda one: order[one.host])))
 
 
 STOPPED = "stopped; what was downloaded stays for the next run"

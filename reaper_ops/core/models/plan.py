@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reaper_ops.core.models import memory_headroom as room
-from reaper_ops.core.models import names, request
+from reaper_ops.core.models import names
 from reaper_ops.core.models.lock import Lock, Locked
 from reaper_ops.core.models.memory_headroom import Excess, MemoryHeadroom
 from reaper_ops.core.models.model_inventory import Holding
+from reaper_ops.core.models.strategy import AS_CONFIGURED, Strategy
 
 State = Literal["there", "fetch", "replace", "unlocked"]
 Via = Literal["wan", "lan"]
 MIN_FREE = 1 << 30
-GIVERS = {"swarm": "from the swarm", "push": "from this machine"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FleetPlan:
     wan: int
     lan: int
     once: int
-    giver: str = "from the mirror"
+    giver: str = AS_CONFIGURED.giver
     note: str = ""
 
     @property
@@ -79,19 +79,19 @@ class FleetPlan:
 
 
 def plan(
-    holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *, strategy: str | None = None
+    holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str], *, strategy: Strategy = AS_CONFIGURED
 ) -> FleetPlan:
-    """strategy: as `models pull` takes it. problems: hosts that could not be read."""
+    """problems: hosts that could not be read."""
     wan, lan = 0, 0
     once: dict[str, int] = {}
     beyond: dict[str, int] = {}
     hosts: list[HostPullPlan] = []
     for one in holdings:
-        sources = {} if strategy == "direct" else request.sources(one.settings)
+        local = strategy.local(one.settings)
         given: set[str] = set()
         items: list[Item] = []
         for name in one.settings.models():
-            via: Via = "lan" if name in sources or strategy in GIVERS else "wan"
+            via: Via = "lan" if name in local else "wan"
             item, blobs = _item(name, one, lock.get(name), via, given)
             items.append(item)
             given |= set(blobs)
@@ -99,8 +99,8 @@ def plan(
             (once if via == "lan" else beyond).update(blobs)
         hosts.append(_host(one, tuple(items)))
     failed = tuple(HostPullPlan(host, problem=problem) for host, problem in problems.items())
-    giver = GIVERS.get(strategy or "", FleetPlan.giver)
-    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan, sum({**once, **beyond}.values()), giver)
+    crossing = sum({**once, **beyond}.values())
+    return FleetPlan((*hosts, *failed), wan + sum(once.values()), lan, crossing, strategy.giver)
 
 
 def _host(one: Holding, items: tuple[Item, ...]) -> HostPullPlan:

@@ -38,6 +38,15 @@ def alias(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class ThisMachine:
+    """As hosts see it: its address (of itself that of the way to each host), port, most bytes per second to each."""
+
+    address: str = ""
+    port: int = 0
+    rate: int = 0
+
+
+@dataclass(frozen=True)
 class PushRequest:
     """here: this machine's registry as the host sees it; files: where the bytes of each blob are."""
 

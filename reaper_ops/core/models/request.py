@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reaper_ops.core import url
@@ -12,34 +11,6 @@ from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.models import names
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.names import MirrorAddress
-
-VERIFY_TIMEOUT = 3600
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is wanted of all hosts: names, the lock's entries, how patient a pull is. owner: who asks for it."""
-
-    wanted: Mapping[str, Sequence[str]]
-    locked: Mapping[str, Any]
-    direct: bool
-    options: Mapping[str, int]
-    owner: str
-
-    def params(self, host: Host) -> dict[str, Any]:
-        """Those of the module ollama_pull that the steps of a pull read."""
-        models = list(self.wanted[host.name])
-        return {
-            "url": url_of(host),
-            "models": models,
-            "again": False,
-            "locked": {name: self.locked[name] for name in models if name in self.locked},
-            "sources": {} if self.direct else sources(host.settings),
-            "insecure_registries": sorted(plain_http(host.settings)),
-            "retries": self.options.get("reaper_retries", 4),
-            "stall_timeout": self.options.get("reaper_stall_timeout", 75),
-            "verify_timeout": VERIFY_TIMEOUT,
-        }
 
 
 def url_of(host: Host) -> str:

@@ -9,10 +9,10 @@ from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.inventory.hosts import Inventory
 from reaper_ops.core.mirror import site
 from reaper_ops.core.mirror.site import Chosen
+from reaper_ops.core.models.strategy import AS_CONFIGURED, Strategy
 
 
-def choose(source: Source, known: Inventory, strategy: str | None = None) -> Chosen:
-    """strategy: as `models pull` takes it."""
+def choose(source: Source, known: Inventory, strategy: Strategy = AS_CONFIGURED) -> Chosen:
     if not site.needed(known.hosts, strategy):
         return Chosen()
     everybody = known if source.limit is None else ansible.inventory(replace(source, limit=None))

@@ -20,11 +20,11 @@ from reaper_ops.core.models import lock, names, outcome, request
 from reaper_ops.core.models import pull_steps as rules
 from reaper_ops.core.models import push as pushing
 from reaper_ops.core.models import transport as ways
+from reaper_ops.core.models.order import Order
 from reaper_ops.core.models.outcome import Done, Interrupted, ModelsOutcome
 from reaper_ops.core.models.pull_bytes import PullBytes
 from reaper_ops.core.models.pull_steps import Ask, Keep, Look, Now, Pull, Room, Start, Step, Steps, Tell, Trouble, Wait
 from reaper_ops.core.models.push import PushRequest, Upload
-from reaper_ops.core.models.request import Order
 from reaper_ops.core.models.transport import TransportChoice, Way
 from reaper_ops.errors import ReaperError
 from reaper_ops.formats.models.pull_progress import TASK
@@ -190,13 +190,13 @@ def watched(on_event: OnEvent | None) -> OnEvent:
 
 
 def pull(
-    hosts: Sequence[Host], order: Order, *, record: Path, at_once: int, on_event: OnEvent | None
+    hosts: Sequence[Host], order: Order, *, record: Path, on_event: OnEvent | None
 ) -> tuple[tuple[Done, ...], dict[str, str]]:
     """What became of each model, and hosts on which nothing could be done. Ctrl-C is raised when hosts are in order."""
     lookups, tell = Lookups(), watched(on_event)
     pulls = [HostPull(host, order, lookups, tell) for host in hosts]
     lookups.before({one for each in pulls for one in request.lookups(each.params)})
-    return run(pulls, record=record, at_once=at_once)
+    return run(pulls, record=record, at_once=order.at_once)
 
 
 def run(pulls: Sequence[HostPull], *, record: Path, at_once: int) -> tuple[tuple[Done, ...], dict[str, str]]:

@@ -24,8 +24,8 @@ from reaper_ops.core.models.lock import Lock, Locked, from_manifest
 from reaper_ops.core.models.names import ModelName
 from reaper_ops.core.models.outcome import Done, ModelsOutcome
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows.models.byte_progress import ByteProgress
 from reaper_ops.flows.models.change import collected
+from reaper_ops.flows.models.progress_events import ByteProgress
 from reaper_ops.flows.models.verify import play
 
 AT_ONCE = 4

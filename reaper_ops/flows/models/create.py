@@ -18,7 +18,7 @@ from reaper_ops.core.models.modelfile import BuiltModel, ModelPart
 from reaper_ops.core.models.names import ModelName
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.models.bundle import Made, made, now
-from reaper_ops.flows.models.byte_progress import ByteProgress
+from reaper_ops.flows.models.progress_events import ByteProgress
 
 PIECE = 1 << 20
 

@@ -12,6 +12,7 @@ from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.models import caps
 from reaper_ops.core.models import desired as wanted
 from reaper_ops.core.models import maintenance_window as window
+from reaper_ops.core.models.strategy import Strategy
 from reaper_ops.core.values import size
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.mirror import site as site_mirror
@@ -19,7 +20,7 @@ from reaper_ops.flows.mirror import site as site_mirror
 GONE_AFTER = 15
 
 
-def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str, ...]) -> dict[str, int]:
+def cap(source: Source, rate: str | None, strategy: Strategy, only: tuple[str, ...]) -> dict[str, int]:
     """Refuses what would go faster than the cap; gives the options of a pull that keeps it by itself."""
     if rate is None:
         return {}
@@ -27,15 +28,13 @@ def cap(source: Source, rate: str | None, strategy: str | None, only: tuple[str,
         most = size(rate)
     except ValueError as error:
         raise ReaperError(caps.PLACE, str(error), "write it as 50M") from None
-    if strategy == "push":
-        problem = "is not for a push: this machine fetches each blob once, as fast as it can"
-        raise ReaperError(caps.PLACE, problem, "--push-rate caps what each host gets")
-    if strategy == "swarm":
-        return {"reaper_limit_rate": most}
+    kept = strategy.cap(most)
+    if kept is not None:
+        return kept
     known = ansible.inventory(source)
     hosts = wanted.managed(site_mirror.choose(source, known, strategy).inventory(known))
     everybody = (known if source.limit is None else ansible.inventory(replace(source, limit=None))).hosts
-    caps.check(most, hosts, everybody, direct=strategy == "direct", only=only)
+    caps.check(most, hosts, everybody, strategy.sources, only=only)
     return {}
 
 

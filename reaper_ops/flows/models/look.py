@@ -17,6 +17,7 @@ from reaper_ops.core.models import plan, table
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.model_inventory import Holding
 from reaper_ops.core.models.plan import FleetPlan
+from reaper_ops.core.models.strategy import AS_CONFIGURED, Strategy
 from reaper_ops.core.models.table import Table
 from reaper_ops.core.provision import layout
 from reaper_ops.flows.inventory.gather import survey
@@ -53,7 +54,9 @@ def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Tabl
     return table.table(found.holdings, lockfile.read(path) or Lock(), found.problems)
 
 
-def planned(source: Source, path: Path, *, strategy: str | None = None, on_event: OnEvent | None = None) -> FleetPlan:
+def planned(
+    source: Source, path: Path, *, strategy: Strategy = AS_CONFIGURED, on_event: OnEvent | None = None
+) -> FleetPlan:
     ansible.check_source(source)
     lock = lockfile.needed(path)
     found = look(source, on_event)

@@ -10,10 +10,10 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from reaper_ops.adapters import ansible, lockfile, manifests, pack, pack_writer, pulled
+from reaper_ops.adapters import ansible, lockfile, manifests, pack, pack_writer, pull_lock, pulled
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.adapters.pack import Bundle
 from reaper_ops.core.inventory.hosts import Host
@@ -22,68 +22,49 @@ from reaper_ops.core.models import push as pushing
 from reaper_ops.core.models import request, traffic
 from reaper_ops.core.models import transport as ways
 from reaper_ops.core.models.lock import Lock
-from reaper_ops.core.models.outcome import ModelsOutcome
-from reaper_ops.core.models.push import PushRequest
-from reaper_ops.core.models.request import Order
+from reaper_ops.core.models.order import Order, PullOptions
+from reaper_ops.core.models.outcome import ModelsOutcome, in_order
+from reaper_ops.core.models.push import PushRequest, ThisMachine
 from reaper_ops.core.models.transport import TransportChoice, Way
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.models import api as models_api
 from reaper_ops.flows.models import bundle as models_bundle
-from reaper_ops.flows.models import change as models_change
 from reaper_ops.flows.models.api import HostPull, Lookups
+from reaper_ops.flows.models.progress_events import announce, marked
 
 NOT_REACHED = "does not reach this machine, so its manifest must go another way; leave out --via api, or --push-address"
 UNREACHED = TransportChoice("host", "it does not reach this machine")
 
 
-@dataclass(frozen=True)
-class From:
-    """This machine as hosts see it: its address (of itself that of the way to each host), port, bytes per second."""
-
-    address: str = ""
-    port: int = 0
-    rate: int = 0
-
-
-def push(
-    source: Source,
-    path: Path,
-    *,
-    only: tuple[str, ...] = (),
-    via: Way | None = None,
-    here: From | None = None,
-    options: Mapping[str, int] | None = None,
-    on_event: OnEvent | None = None,
-) -> ModelsOutcome:
+def push(source: Source, path: Path, options: PullOptions, on_event: OnEvent | None) -> ModelsOutcome:
     """Fetches each blob once to this machine, then brings the wanted models to every managed host."""
     hosts = wanted.managed(ansible.inventory(source))
-    chosen = {host.name: models_change.chosen_of(host.settings.models(), only) for host in hosts}
-    asked = tuple(host for host in hosts if chosen[host.name])
+    chosen = wanted.by_host(hosts, options.only)
+    asked = tuple(host for host in hosts if host.name in chosen)
     if not asked:
-        hint = "`reaper-ops models sets` shows what is wanted"
-        raise ReaperError(", ".join(only) or "inventory", "no host wants this", hint)
-    every = {name for host in asked for name in chosen[host.name]}
+        raise ReaperError("inventory", "no host wants this", wanted.SETS)
+    every = {name for models in chosen.values() for name in models}
     lock = lockfile.needed(path)
-    models_change.all_locked(lock, every, path)
-    order = Order(chosen, request.locked(lock, every), True, options or {}, models_change.owner())
+    lock.check(every, str(path))
+    order = Order(chosen, request.locked(lock, every), options.strategy, options.patience, pull_lock.owner())
     place = _place(lock.only(every))
     with pack_writer.alone(place):
         names = tuple(sorted(every))
         models_bundle.create(place, lock_path=path, source=source, only=names, on_event=_here(on_event))
-        tell = models_change.marked(on_event, chosen) if on_event else None
-        models_change.announce(tell, chosen, lock)
-        choices = models_api.chosen(asked, via)
+        tell = marked(on_event, chosen) if on_event else None
+        announce(tell, chosen, lock)
+        choices = models_api.chosen(asked, options.via)
         by_api, bundle = _of_way(asked, choices, "api"), pack.read(place)
-        found, unreached = _by_api(source, order, by_api, bundle, here or From(), tell)
-        if via is None:
+        found, unreached = _by_api(source, order, by_api, bundle, options.here, tell)
+        if options.via is None:
             choices |= dict.fromkeys(unreached, UNREACHED)
         rest = [host.name for host in _of_way(asked, choices, "host")]
         found = _together(found, _by_host(source, rest, place, path, tell))
-        if found.exit_code == 0:
+        if not found.problems and not found.failed:
             shutil.rmtree(place)
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), chosen)
-    notes = ways.told(choices) if via is None else ()
-    return models_change.in_order(replace(found, notes=notes, traffic=moved), [host.name for host in asked])
+    notes = ways.told(choices) if options.via is None else ()
+    return in_order(replace(found, notes=notes, traffic=moved), chosen)
 
 
 def _here(on_event: OnEvent | None) -> OnEvent | None:
@@ -104,7 +85,7 @@ def _of_way(hosts: Sequence[Host], choices: Mapping[str, TransportChoice], way: 
 
 
 def _by_api(
-    source: Source, order: Order, hosts: Sequence[Host], bundle: Bundle, here: From, tell: OnEvent | None
+    source: Source, order: Order, hosts: Sequence[Host], bundle: Bundle, here: ThisMachine, tell: OnEvent | None
 ) -> tuple[ModelsOutcome, list[str]]:
     """What became of hosts, and those that do not reach this machine."""
     addresses = {host.name: here.address or manifests.own_address(request.url_of(host)) for host in hosts}
@@ -118,8 +99,7 @@ def _by_api(
             for host in hosts
             if addresses[host.name] in doors
         ]
-        at_once = order.options.get("reaper_at_once", models_change.AT_ONCE)
-        done, problems = models_api.run(talking, record=pulled.place(source), at_once=at_once)
+        done, problems = models_api.run(talking, record=pulled.place(source), at_once=order.at_once)
     reached = {one.host for one in talking if one.reached}
     unreached = [host.name for host in hosts if host.name not in reached]
     silent = {host: NOT_REACHED for host in unreached if host not in problems}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import replace
-from typing import Any
 
 from reaper_ops.adapters import ansible, route
 from reaper_ops.adapters.ansible import Source
@@ -12,16 +11,18 @@ from reaper_ops.core.inventory.hosts import Host
 from reaper_ops.core.mirror import seed
 from reaper_ops.core.mirror.seed import Seed
 from reaper_ops.errors import ReaperError
+from reaper_ops.flows.models.change import Changes
 
 PLAYBOOK = "swarm.yml"
 HOME = "127.0.0.1"
 
 
-def seed_for(source: Source, hosts: tuple[Host, ...], address: str | None) -> dict[str, Any]:
-    """What the playbook is told about the seed. The mirror may be beyond the limit, and no Ollama host at all."""
+def seeded(changes: Changes, source: Source, hosts: tuple[Host, ...], address: str | None) -> Changes:
+    """With what the playbook is told about the seed, which may be beyond the limit, and no Ollama host at all."""
     everybody = ansible.inventory(replace(source, limit=None)).hosts
     chosen = seed.choose(everybody, hosts)
-    return seed.variables(chosen, _address(chosen, hosts, address), hosts)
+    variables = {"reaper_seed": seed.variables(chosen, _address(chosen, hosts, address), hosts), **changes.variables}
+    return replace(changes, variables=variables, playbook=PLAYBOOK, beside=(chosen.host,))
 
 
 def _address(chosen: Seed, hosts: tuple[Host, ...], given: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from reaper_ops.adapters import ansible, lockfile
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.adapters.pull_lock import owner
 from reaper_ops.core import isolation
 from reaper_ops.core.inventory.hosts import Host
 from reaper_ops.core.models import contents, names, request
@@ -15,7 +16,6 @@ from reaper_ops.core.models import desired as wanted
 from reaper_ops.core.models.contents import CheckedStore, Verified
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.errors import ReaperError
-from reaper_ops.flows.models.change import owner
 
 PLAYBOOK = "contents.yml"
 Requests = Mapping[str, Mapping[str, Any]]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.adapters.pull_lock import owner
 from reaper_ops.core.health.report import Evidence, HostReport, Report, State
 from reaper_ops.core.provision.plan_file import PlanFile
 from reaper_ops.flows.health import probe
 from reaper_ops.flows.inventory.gather import Gathered, gather
-from reaper_ops.flows.models.change import owner
 from reaper_ops.flows.provision import plan as planning
 from reaper_ops.flows.provision import plan_file as filing
 from reaper_ops.flows.provision.plan import Planned

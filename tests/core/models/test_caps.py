@@ -9,6 +9,7 @@ import pytest
 from reaper_ops.core.inventory.hosts import Host
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.models import caps
+from reaper_ops.core.models.strategy import AS_CONFIGURED, DIRECT
 from reaper_ops.errors import ReaperError
 
 RATE = 50 << 20
@@ -25,7 +26,7 @@ def site(name: str = "models.lan", **settings: Any) -> Host:
 
 def refused(hosts: list[Host], every: list[Host], *, direct: bool = False) -> str:
     with pytest.raises(ReaperError, match="--limit-rate") as told:
-        caps.check(RATE, hosts, every, direct=direct)
+        caps.check(RATE, hosts, every, (DIRECT if direct else AS_CONFIGURED).sources)
     return str(told.value)
 
 
@@ -42,15 +43,15 @@ def test_ollama_itself_keeps_none_and_who_does_is_said() -> None:
 def test_models_that_are_not_asked_for_are_no_matter() -> None:
     both = host("gpu1", **{**MIRRORED, "ollama_models": ["llama3", "hf.co/a/b:q4"]})
     other = host("gpu2", ollama_models=["hf.co/a/b:q4"])
-    asked = {"direct": False, "only": ("llama3:latest",)}
+    asked = {"sources": AS_CONFIGURED.sources, "only": ("llama3:latest",)}
     assert caps.check(RATE, [both, other], [site(mirror_rate="10M")], **asked) is None
     assert "hf.co/a/b:q4" in refused([both, other], [site(mirror_rate="10M")])
 
 
 def test_a_mirror_keeps_its_own_cap_and_no_other() -> None:
     pulling = [host("gpu1", **MIRRORED), host("idle")]
-    caps.check(RATE, pulling, [*pulling, site(mirror_rate="50M")], direct=False)
-    caps.check(RATE, pulling, [site("other", mirror_rate="1M"), site(mirror_rate="50M")], direct=False)
+    caps.check(RATE, pulling, [*pulling, site(mirror_rate="50M")], AS_CONFIGURED.sources)
+    caps.check(RATE, pulling, [site("other", mirror_rate="1M"), site(mirror_rate="50M")], AS_CONFIGURED.sources)
     said = refused(pulling, [site(), site("other", mirror_rate="1M")])
     assert "the site mirror models.lan takes all it can get from the internet" in said
     assert "set mirror_rate: 50M for models.lan, then run `reaper-ops models mirror up`" in said

@@ -13,6 +13,7 @@ from reaper_ops.core.models import model_inventory as census
 from reaper_ops.core.models import plan, table
 from reaper_ops.core.models.lock import Layer, Lock, Locked
 from reaper_ops.core.models.model_inventory import HeldModel, Holding
+from reaper_ops.core.models.strategy import DIRECT, named
 from reaper_ops.formats.models import plan as model_plan
 from reaper_ops.formats.models import table as model_table
 
@@ -46,14 +47,14 @@ def test_a_mirror_fetches_each_blob_once_and_shared_blobs_count_once():
     assert (found.wan, found.lan) == (40_000_000_510, 8 * 40_000_000_510)
     assert found.once == found.wan
     assert "several times" not in model_plan.as_text(found)
-    found = plan.plan(hosts, LOCK, {}, strategy="direct")
+    found = plan.plan(hosts, LOCK, {}, strategy=DIRECT)
     assert (found.wan, found.once) == (8 * 40_000_000_510, 40_000_000_510)
     assert "the same bytes cross the WAN several times; a site mirror" in model_plan.as_text(found)
 
 
 def test_a_swarm_and_a_push_fetch_each_blob_once_without_a_mirror():
     for strategy, giver in (("swarm", "from the swarm"), ("push", "from this machine")):
-        found = plan.plan([host("gpu1"), host("gpu2")], LOCK, {}, strategy=strategy)
+        found = plan.plan([host("gpu1"), host("gpu2")], LOCK, {}, strategy=named(strategy))
         assert (found.wan, found.lan) == (40_000_000_510, 2 * 40_000_000_510)
         assert f"fetch    big: is not there, 40.0 GB {giver}" in model_plan.as_text(found).replace(":latest", "")
 

@@ -24,7 +24,9 @@ from reaper_ops.core.health import probe as core
 from reaper_ops.core.health.report import HostReport, Report, State, Tally, changes
 from reaper_ops.core.inventory.hosts import Host, Inventory
 from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.models.order import Order
 from reaper_ops.core.models.outcome import ModelsOutcome
+from reaper_ops.core.models.strategy import AS_CONFIGURED
 from reaper_ops.flows.doctor import doctor
 from reaper_ops.flows.health import probe, report
 from reaper_ops.flows.health.watch import Round
@@ -33,7 +35,6 @@ from reaper_ops.flows.mirror import mirror
 from reaper_ops.flows.models import api as models_api
 from reaper_ops.flows.models import change as models_change
 from reaper_ops.flows.models import look as models_look
-from reaper_ops.flows.models.api import Order
 from reaper_ops.flows.provision import plan
 from reaper_ops.formats import FORMATS
 from reaper_ops.formats.health import as_prometheus
@@ -178,10 +179,11 @@ def test_every_pull_by_the_api_brings_the_nine(
     for name, server in servers.items():
         script = LINES[attack] + "\n" if name == BAD else WELL
         server.answers = _Pulled(script)
-    order = Order({one.name: ["tiny:1m"] for one in inventory.hosts}, {}, False, {"reaper_retries": 0}, "me")
+    wanted = {one.name: ["tiny:1m"] for one in inventory.hosts}
+    order = Order(wanted, {}, AS_CONFIGURED, {"reaper_retries": 0, "reaper_at_once": 10}, "me")
     try:
         done, problems = models_api.pull(
-            inventory.hosts, order, record=tmp_path / "pulled.json", at_once=10, on_event=lambda event: None
+            inventory.hosts, order, record=tmp_path / "pulled.json", on_event=lambda event: None
         )
     finally:
         for server in servers.values():

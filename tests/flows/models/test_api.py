@@ -14,7 +14,8 @@ from servers import free_port, http_server
 from reaper_ops.adapters import pull_lock
 from reaper_ops.core.inventory.hosts import Host
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.models.request import Order
+from reaper_ops.core.models.order import Order
+from reaper_ops.core.models.strategy import DIRECT
 from reaper_ops.flows.models import api as models_api
 
 DIGEST, BLOB = "d" * 64, "sha256:" + "a" * 64
@@ -77,10 +78,12 @@ def deliver(tmp_path, registry, servers, watch=None, **options):
         for at, server in servers.items()
     }
     locked = {name: {"digest": f"sha256:{DIGEST}", "blobs": {BLOB: 100}}}
-    given = {f"reaper_{key}": value for key, value in {"retries": 1, "stall_timeout": 75, **options}.items()}
-    order = Order({host: [name] for host in wanted}, locked, True, given, "me@here")
+    given = {
+        f"reaper_{key}": value for key, value in {"at_once": 9, "retries": 1, "stall_timeout": 75, **options}.items()
+    }
+    order = Order({host: [name] for host in wanted}, locked, DIRECT, given, "me@here")
     done, problems = models_api.pull(
-        list(wanted.values()), order, record=tmp_path / "record.json", at_once=9, on_event=watch or events.append
+        list(wanted.values()), order, record=tmp_path / "record.json", on_event=watch or events.append
     )
     return {row.host: row for row in done}, problems, events
 

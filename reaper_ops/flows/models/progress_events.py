@@ -1,11 +1,13 @@
-"""Bytes by model for whoever watches, when the work is done on this machine."""
+"""What whoever watches is told beside what hosts tell: what is wanted, over which network, and work on this machine."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from threading import Lock as Mutex
 
-from reaper_ops.adapters.ansible import OnEvent
+from reaper_ops.adapters.ansible import Event, OnEvent
+from reaper_ops.core.models import traffic
 from reaper_ops.core.models.lock import Lock
 
 EVERY = 0.2
@@ -41,3 +43,24 @@ class ByteProgress:
                 both = {"completed": self.done[name], "total": self.total[name]}
                 row = {"event": "progress", "host": self.place, "model": name, "layer": digest, "status": self.status}
                 self.on_event({**row, **both, "model_completed": self.done[name], "model_total": self.total[name]})
+
+
+def marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEvent:
+    """Progress says which network it is over."""
+
+    def told(event: Event) -> None:
+        if event["event"] == "progress" and event.get("model"):
+            event = {**event, "network": traffic.network(event["host"], event["model"], mirrored)}
+        on_event(event)
+
+    return told
+
+
+def announce(on_event: OnEvent | None, chosen: Mapping[str, Collection[str]], lock: Lock) -> None:
+    """Tells what is wanted, with its size where that is known, before the first host begins."""
+    if on_event:
+        sizes = {
+            one: sum(found.blobs.values()) for models in chosen.values() for one in models if (found := lock.get(one))
+        }
+        hosts = {host: {one: sizes.get(one, 0) for one in models} for host, models in chosen.items()}
+        on_event({"event": "wanted", "hosts": hosts})
