@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).resolve().parent
 COLLECTION = "ansible_collections/reaper_ops/ollama"
 MODULE_UTILS = "ansible_collections.reaper_ops.ollama.plugins.module_utils"
-READER = "reaper_answers"
+NEEDED = ("reaper_answers", "reaper_steps")
+"""Files that others of them import, each by those that come after it."""
 
 
 @cache
@@ -46,10 +47,10 @@ def playbook(name: str) -> Path:
 def shared(name: str) -> ModuleType:
     """A file of the collection's `module_utils` that needs only the standard library, as a module of this program.
 
-    One that reads answers finds the reader under the name that it has on a host.
+    What it imports of them it finds under the name that it has on a host.
     """
-    if name != READER:
-        sys.modules.setdefault(f"{MODULE_UTILS}.{READER}", shared(READER))
+    for needed in NEEDED[: NEEDED.index(name)] if name in NEEDED else NEEDED:
+        sys.modules.setdefault(f"{MODULE_UTILS}.{needed}", shared(needed))
     path = collection(f"plugins/module_utils/{name}.py")
     spec = importlib.util.spec_from_file_location(f"reaper_ops.shared.{name}", path)
     assert spec is not None

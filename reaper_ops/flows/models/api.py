@@ -116,7 +116,8 @@ class HostPull:
     def _steps(self) -> Steps[bool | None]:
         if self._push:
             return pushing.deliver(self.params, self.rows, self._push)
-        return rules.bring(self.params, self.rows)
+        steps: Steps[None] = rules.bring(self.params, self.rows)
+        return steps
 
     def _do(self, session: Session, step: Step | Upload) -> object:
         match step:

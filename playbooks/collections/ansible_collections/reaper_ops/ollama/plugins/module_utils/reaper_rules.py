@@ -8,206 +8,40 @@ brings the way to the server. Standard library only, and nothing of it that touc
 from __future__ import annotations
 
 import contextlib
-import re
-from typing import Any, Callable, Dict, Generator, Iterable, Mapping, NamedTuple, TypeVar, Union
+from typing import Any, Iterable, Mapping
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import (  # noqa: F401 - whoever walks the rules has all of it from here
+    ENDED,
+    NAME,
+    OTHERWISE,
+    ROOM,
+    SERVER,
+    Answer,
+    Ask,
+    Keep,
+    Look,
+    Now,
+    Pull,
+    Room,
+    Row,
+    Start,
+    Steps,
+    Stream,
+    Tell,
+    Trouble,
+    Wait,
+    advice,
+    digest_of,
+    gone,
+    pull_body,
+    said,
+    same_name,
+    split_name,
+    walk,
+)
 
 LEASE = "reaper-ops/lock:"
-MOST_STATUSES = 256
-MOST_ROUNDS = 8
-"""A server fetches a part again after a broken connection, and counts its bytes again."""
-
-
-class Trouble(Exception):
-    """Place, problem and next step in one sentence."""
-
-
-class Ask(NamedTuple):
-    """A request of the host's server; comes back as an Answer, or as Trouble where there was no whole answer."""
-
-    method: str
-    path: str
-    body: object = None
-
-
-class Answer(NamedTuple):
-    status: int
-    text: str
-
-
-class Pull(NamedTuple):
-    """One attempt; comes back as what went wrong, empty when nothing did."""
-
-    name: str
-    params: Mapping[str, Any]
-    sizes: Mapping[str, int] | None = None
-
-
-class Look(NamedTuple):
-    """The name's (digest, sizes) at its registry; LookupError where it has none, Trouble where it cannot be asked."""
-
-    name: str
-
-
-class Room(NamedTuple):
-    """Is there room for these blobs? Comes back as changes of the row."""
-
-    name: str
-    sizes: Mapping[str, int]
-
-
-class Start(NamedTuple):
-    name: str
-    sizes: Mapping[str, int]
-
-
-class Tell(NamedTuple):
-    status: str
-
-
-class Wait(NamedTuple):
-    seconds: float
-
-
-class Now(NamedTuple):
-    """Comes back as seconds that only go up."""
-
-
-class Keep(NamedTuple):
-    """How the pull of a model ended, for the record."""
-
-    row: Row
-
-
-Result = TypeVar("Result")
-Row = Dict[str, Any]
-Step = Union[Ask, Pull, Look, Room, Start, Tell, Wait, Now, Keep]
-Steps = Generator[Any, Any, Result]
-
-CAUSES = (
-    (r"file does not exist|invalid model name", False, "check the name of the model and its tag"),
-    (r"no space left on device", False, "free space in the model store, or set ollama_models_dir"),
-    (r"permission denied|read-only file", False, "let the server's user write to the model store"),
-    (r"\b412\b|newer version", False, "raise ollama_version: the model needs a newer server"),
-    (r"unauthorized|\b40[13]\b|realm host", False, "the registry wants credentials that the server lacks"),
-    (r"x509|tls:", False, "add the registry's certificate authority to the host's trust store"),
-    (r'Get "https://.*EOF', False, "a registry without TLS belongs into ollama_insecure_registries"),
-    (r"digest mismatch", True, "the registry or a proxy sends damaged data; look at it, then run again"),
-    (r"\b429\b|too many", True, "the registry limits us; run again later"),
-    (r"^(unexpected )?EOF$", False, "a kill cut off the notes of a download: `models pull --via host` clears them"),
-    (
-        r"max retries exceeded: (unexpected )?EOF|context deadline exceeded",
-        True,
-        "the registry, its CDN or a proxy gives no whole answer: see what; run again, what was downloaded is kept",
-    ),
-    (r"lookup|dial tcp|proxyconnect|timeout", True, "check DNS, the network and ollama_https_proxy on the host"),
-    (r"answer no longer|cannot be reached", True, "see why the server ended: its log, and `reaper-ops probe`"),
-)
-OTHERWISE = (True, "run again: what was downloaded is kept")
-NAME, ROOM, SERVER = CAUSES[0][2], CAUSES[1][2], CAUSES[-1][2]
-
-
-def advice(error: str) -> tuple[bool, str]:
-    """Whether another attempt can help, and the next step for a person."""
-    for pattern, again, step in CAUSES:
-        if re.search(pattern, error, re.IGNORECASE):
-            return again, step
-    return OTHERWISE
-
-
-def split_name(name):
-    """(host, namespace, model, tag) with Ollama's defaults."""
-    path, _, tag = name.rpartition(":") if ":" in name.rsplit("/", 1)[-1] else (name, "", "latest")
-    parts = path.split("/")
-    parts = ["registry.ollama.ai", "library"][: 3 - len(parts)] + parts
-    return parts[0], parts[1], "/".join(parts[2:]), tag
-
-
-def same_name(one, other):
-    return [part.lower() for part in split_name(one)] == [part.lower() for part in split_name(other)]
-
-
-def digest_of(name: str, models: Mapping[str, str]) -> str | None:
-    return next((digest for other, digest in models.items() if same_name(name, other)), None)
-
-
-class Stream:
-    """Judges the lines of one pull: an error in them is an error, and only `success` is success."""
-
-    def __init__(self, params: Mapping[str, Any], now: float, sizes: Mapping[str, int] | None = None) -> None:
-        self.params, self.sizes = params, sizes or {}
-        self.mark, self.since = None, now
-        self.error, self.success = "", False
-        self.layers, self.moved, self.statuses = {}, 0, set()
-
-    @property
-    def over(self) -> bool:
-        return bool(self.error or self.success)
-
-    def patience(self) -> float:
-        """Seconds to wait for the next line: hashing is silent, downloading is not."""
-        status = self.mark[0] if self.mark else ""
-        downloads = not status or status.startswith("pulling")
-        return self.params["stall_timeout"] if downloads else self.params["verify_timeout"]
-
-    def line(self, text: str, now: float) -> Row:
-        """The line as an object, for whoever shows the progress. One that no server sends is an error."""
-        try:
-            line = reaper_answers.progress(text)
-        except ValueError as error:
-            line = {"error": "the server sends %s" % error}
-        moves = self._moves(line)
-        self.error = line.get("error", "") or self._impossible()
-        self.success = line.get("status") == "success"
-        self.mark = (line.get("status", ""), line.get("completed"))
-        if moves:
-            self.since = now
-        elif not self.over and now - self.since > self.patience():
-            self.error = self.stalled()
-        return line
-
-    def _moves(self, line):
-        """Bytes are progress, and so is a new status; the same bytes and words in turn are none."""
-        layer, status, completed = line.get("digest"), line.get("status", ""), line.get("completed")
-        if completed is None:
-            new = status not in self.statuses and len(self.statuses) < MOST_STATUSES
-            self.statuses |= {status} if new else set()
-            return new
-        total, before = self.layers.get(layer, (0, -1))
-        self.layers[layer] = (max(total, line.get("total", 0)), completed)
-        self.moved += max(0, completed - max(before, 0))
-        return completed > before
-
-    def _impossible(self):
-        """What no pull tells; else a server that tells it holds its slot forever."""
-        if len(self.layers) > reaper_answers.MOST_LAYERS:
-            return "the server tells of more layers than a model has"
-        sizes = self.sizes.values()
-        if sizes and max([total for total, _ in self.layers.values()], default=0) > max(sizes):
-            return "the server tells of a larger layer than the lock has"
-        again = sizes and self.moved > MOST_ROUNDS * sum(sizes)
-        return "the server tells of %d bytes, the lock of %d" % (self.moved, sum(sizes)) if again else ""
-
-    def stalled(self) -> str:
-        return "stalled: no new byte for %d s (%s)" % (self.patience(), self.mark[0] if self.mark else "no answer")
-
-
-def pull_body(name: str, params: Mapping[str, Any]) -> Row:
-    insecure = split_name(name)[0] in params["insecure_registries"]
-    return {"model": name, "insecure": insecure, "stream": True}
-
-
-def gone(url: str, error: object) -> str:
-    return "%s: the server does answer no longer: %s" % (url, error)
-
-
-ENDED = "the server ended its answer without success; it does answer no longer or was restarted"
-
-
-def said(answer: Answer) -> str:
-    text = reaper_answers.complaint(reaper_answers.document(answer.text)) or answer.text
-    return "the server says %d: %s" % (answer.status, text[:300])
 
 
 def listing(url: str) -> Steps[list[Row]]:
@@ -429,18 +263,3 @@ def bring(params: Mapping[str, Any], rows: list[Row]) -> Steps[None]:
             rows.append((yield from pull(name, params)))
             yield Tell("failed: %s" % rows[-1]["error"] if rows[-1]["error"] else "done")
             yield Keep(rows[-1])
-
-
-def walk(steps: Generator[Any, Any, Result], do: Callable[[Any], Any]) -> Result:
-    """Walks a rule to its end, each step done by `do`; gives what the rule returns."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                came = do(step)
-            except (Trouble, LookupError) as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(came)
-    except StopIteration as end:
-        return end.value

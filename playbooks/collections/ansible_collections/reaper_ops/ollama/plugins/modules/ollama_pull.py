@@ -8,7 +8,6 @@ import http.client
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_claims
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_rules as rules
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_alone import alone
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
