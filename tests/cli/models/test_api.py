@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from models_fleet import fleet
@@ -126,8 +127,15 @@ def test_a_lock_that_an_earlier_version_left_is_no_model_and_goes(empty, capfd):
     assert set(empty.listed("one")) == {empty.name("small")}
 
 
+def pulls(pid):
+    """Whether this process holds a host: then it has read the inventory, and its pull has begun or is about to."""
+    locks = (Path(os.environ["XDG_CACHE_HOME"]) / "reaper_ops/pulls").glob("*.lock")
+    return any(f'"pid": {pid},' in path.read_text() for path in locks)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_hangs_up_and_says_that_nothing_is_lost(empty, number):
+def test_ctrl_c_hangs_up_and_says_that_nothing_is_lost(empty, number, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     stalled = empty.root / "stalled.json"
     hosts = json.loads((empty.root / "hosts.yml").read_text())
     hosts["all"]["vars"]["ollama_models"] = [f"{empty.registry.name}/stall/small:latest"]
@@ -136,10 +144,11 @@ def test_ctrl_c_hangs_up_and_says_that_nothing_is_lost(empty, number):
     extra = ["--lock", str(empty.root / "none.lock"), "--strategy", "direct"]
     before = empty.registry.bytes_sent
     running = subprocess.Popen([*command, *extra], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(600):
-        if empty.registry.bytes_sent > before:
+    for _ in range(4000):
+        if pulls(running.pid) and empty.registry.bytes_sent > before:
             break
         time.sleep(0.05)
+    assert pulls(running.pid)
     assert empty.listed("one") == {}
     running.send_signal(number)
     table, said = running.communicate(timeout=60)
