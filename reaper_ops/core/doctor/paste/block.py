@@ -1,44 +1,16 @@
-"""A block of what was pasted, and a kind of block: how it begins, goes on, is asked for, and is read."""
+"""A kind of block: how it begins, goes on, is asked for, and is read."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING
 
+from reaper_ops.core.doctor.paste.block_lines import Block as Block
+from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 from reaper_ops.core.doctor.paste.line import PastedLine
 
-if TYPE_CHECKING:
-    from reaper_ops.core.doctor.paste.evidence import PastedEvidence
-
-
-@dataclass(frozen=True)
-class Block:
-    """Lines that belong together. part: the file that they stand in; command: what printed them, where it is shown."""
-
-    part: str
-    kind: str
-    lines: tuple[PastedLine, ...]
-    command: str = ""
-    value: object = None
-    fenced: bool = False
-
-    @cached_property
-    def text(self) -> str:
-        return "".join(f"{line.text}\n" for line in self.lines)
-
-    @property
-    def first(self) -> int:
-        return self.lines[0].number if self.lines else 0
-
-    @property
-    def last(self) -> int:
-        return self.lines[-1].number if self.lines else 0
-
-
-Reader = Callable[[Block, "PastedEvidence"], object]
+Reader = Callable[[Block, PastedEvidence], object]
 """False where the block is of the kind and nothing could be read from it."""
 
 

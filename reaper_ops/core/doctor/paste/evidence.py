@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from reaper_ops.core.doctor.paste.block import Block
+from reaper_ops.core.doctor.paste.block_lines import Block
 from reaper_ops.core.doctor.paste.line import PastedLine
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.facts.reported import ClientError, Origin, Shown
