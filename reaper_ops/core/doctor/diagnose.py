@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reaper_ops.core.doctor import evidence, remedy
+from reaper_ops.core.doctor import evidence, partial, remedy
 from reaper_ops.core.doctor.diagnosis import Blind as Blind
 from reaper_ops.core.doctor.diagnosis import Cause as Cause
 from reaper_ops.core.doctor.diagnosis import Diagnosis as Diagnosis
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict
 from reaper_ops.core.doctor.rules.catalogue import RULES
+from reaper_ops.core.doctor.rules.reported import standing
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.state import examined as examined
 from reaper_ops.core.doctor.rules.state import notes, simulated
@@ -20,19 +21,31 @@ from reaper_ops.core.health.report import State
 BY_ID: Mapping[str, Rule] = {rule.id: rule for rule in RULES}
 ORDER = {rule.id: place for place, rule in enumerate(RULES)}
 CONFIDENCE = tuple(Confidence)
+LAST = ("unexplained-errors",)
+"""Judged when all others have spoken."""
+HYGIENE = frozenset(
+    {
+        *("unit-overwritten-by-upgrade", "no-swap", "version-skew", "unknown-env-var", "secrets-in-logs"),
+        *("exposed-unauthenticated", "docker-bypasses-ufw", "vulnerable-version", "origins-wildcard", "runs-as-root"),
+        "orphaned-blobs",
+    }
+)
+"""True, and seldom the cause of a failure: they stand beneath a fault."""
 UNASKED = Verdict(State.DEGRADED, "the API was not asked")
 
 
 def diagnose(case: HostEvidence) -> Diagnosis:
     """All rules on one host; `case` as `rules.state.examined` gives it."""
-    findings = [found for rule in RULES if (found := rule(case)) is not None]
-    causes = tuple(_cause(case, finding, findings) for finding in ranked(findings, case.state))
+    first_pass = [found for rule in RULES if rule.id not in LAST and (found := rule(case)) is not None]
+    findings = _with_the_rest(case, partial.completed(case, first_pass, BY_ID, _reach))
+    asked = standing.asked(case)
+    causes = tuple(_cause(case, finding, findings) for finding in ranked(findings, case.state if asked else None))
     blind = _blind(case, {finding.id for finding in findings})
     explained = case.state is State.HEALTHY or any(_explains(cause.finding.id, case.state) for cause in causes)
-    first = case.verdicts[0] if case.seen.exchanges else UNASKED
+    first = case.verdicts[0] if asked else UNASKED
     return Diagnosis(
         host=case.host,
-        state=case.state if case.seen.exchanges else None,
+        state=case.state if asked else None,
         summary=first.summary,
         evidence=first.evidence,
         next_step=first.next_step,
@@ -49,7 +62,16 @@ def diagnose(case: HostEvidence) -> Diagnosis:
     )
 
 
-def ranked(findings: Sequence[Finding], state: State) -> list[Finding]:
+def _with_the_rest(case: HostEvidence, findings: list[Finding]) -> list[Finding]:
+    """Errors that nothing explains are a finding of their own."""
+    if any(finding.severity is Severity.ERROR and finding.id not in HYGIENE for finding in findings):
+        return findings
+    shown = {item.text for finding in findings if finding.id not in HYGIENE for item in finding.evidence}
+    rest = [found for id_ in LAST if (found := BY_ID[id_](case)) is not None]
+    return [*findings, *(found for found in rest if {item.text for item in found.evidence} - shown)]
+
+
+def ranked(findings: Sequence[Finding], state: State | None) -> list[Finding]:
     """Those that no other finding explains; first what explains the state, then by weight, certainty and catalogue."""
     present = {finding.id for finding in findings}
     explained = {other for id_ in present for other in _reach(id_)}
@@ -58,6 +80,7 @@ def ranked(findings: Sequence[Finding], state: State) -> list[Finding]:
         roots,
         key=lambda f: (
             not _explains(f.id, state),
+            f.id in HYGIENE,
             f.severity is not Severity.ERROR,
             CONFIDENCE.index(f.confidence),
             ORDER[f.id],
@@ -65,9 +88,9 @@ def ranked(findings: Sequence[Finding], state: State) -> list[Finding]:
     )
 
 
-def _explains(id_: str, state: State) -> bool:
+def _explains(id_: str, state: State | None) -> bool:
     """By itself, or over what it explains."""
-    return str(state) in _reach(id_)
+    return state is not None and str(state) in _reach(id_)
 
 
 def _reach(id_: str) -> set[str]:
@@ -88,8 +111,8 @@ def _cause(case: HostEvidence, finding: Finding, findings: Sequence[Finding]) ->
     return Cause(
         finding=finding,
         also=tuple(other for other in findings if other.id in reach and other.id != finding.id),
-        steps=tuple(remedy.step(step, places, finding.values) for step in steps),
-        verify=remedy.step(Step("", rule.verify), places, finding.values).command or rule.id,
+        steps=tuple(remedy.step(step, places, finding.values) for step in remedy.fitting(case, steps)),
+        verify=remedy.step(Step("", remedy.check(case, rule.verify)), places, finding.values).command or rule.id,
     )
 
 

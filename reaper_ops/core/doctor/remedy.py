@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reaper_ops.core import shell
+from reaper_ops.core.doctor import by_hand
 from reaper_ops.core.doctor.finding import Automate, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.provision import server_env
@@ -114,6 +115,19 @@ def _logs(case: HostEvidence) -> dict[str, str]:
     }
     found = (log, *piped[case.settings.ollama_runtime])
     return dict(zip(("log", "all_log", "recent_log"), map(shell.Ready, found), strict=True))
+
+
+def fitting(case: HostEvidence, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """`up` is for hosts that the inventory manages; elsewhere a person does what it would."""
+    if case.settings.ollama_managed:
+        return steps
+    return tuple(dict.fromkeys(by_hand.step(step) for step in steps))
+
+
+def check(case: HostEvidence, command: str) -> str:
+    """How to see that it worked; without an inventory nothing of ours can be typed."""
+    ours = command.startswith("reaper-ops ") and not case.source and not case.settings.ollama_managed
+    return "curl -sS http://127.0.0.1:{port}/api/ps" if ours else command
 
 
 READY = frozenset({"up", "restart", "start", "log", "all_log", "recent_log", "source", "ollama", "inside", "sudo"})

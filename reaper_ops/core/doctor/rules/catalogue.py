@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reaper_ops.core.doctor.rules import gpu, out_of_memory, pull, reachability, security, slow, storage, web
+from reaper_ops.core.doctor.rules import gpu, out_of_memory, pull, reachability, reported, security, slow, storage, web
 from reaper_ops.core.doctor.rules.rule import Rule
 
 GROUPS: dict[str, tuple[Rule, ...]] = {
@@ -13,6 +13,7 @@ GROUPS: dict[str, tuple[Rule, ...]] = {
     "GPU": gpu.RULES,
     "Pull and registry": pull.RULES,
     "Storage, permissions and configuration": storage.RULES,
+    "Errors by their own words": reported.RULES,
     "Security": security.RULES,
 }
 RULES = tuple(rule for rules in GROUPS.values() for rule in rules)

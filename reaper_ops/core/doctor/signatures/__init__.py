@@ -11,10 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
-from reaper_ops.core.doctor.signatures import gpu, literals, memory, pull, reach, server, slow, storage, web
+from reaper_ops.core.doctor.signatures import (
+    gpu,
+    literals,
+    memory,
+    named,
+    named_more,
+    pull,
+    reach,
+    server,
+    slow,
+    storage,
+    web,
+)
 from reaper_ops.core.doctor.signatures.model import Hit, Signature
 
-TABLE = (*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE)
+TABLE = (
+    *(*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE),
+    *(*named.TABLE, *named_more.TABLE),
+)
 Names = tuple[str, ...]
 SERVED, ASKED = "history", "request-served"
 """The one scope, and the one signature, that read the lines about requests."""
@@ -87,6 +102,12 @@ def only(id_: str, line: str) -> Hit | None:
 @cache
 def _by_id() -> dict[str, _Row]:
     return {signature.id: _row(signature) for signature in TABLE}
+
+
+def all_of(where: str, line: str) -> tuple[Hit, ...]:
+    """What every signature of the scope that fits the line finds in it."""
+    found = (row.hit(line) for row in _likely(where, _bare(line)))
+    return tuple(hit for hit in found if hit is not None)
 
 
 def stands_in(id_: str, text: str | None) -> bool:

@@ -60,7 +60,7 @@ TABLE = (
     S(
         "pull-needs-newer",
         "pull",
-        r"\b412\b.{0,200}|requires a newer version of Ollama",
+        r"(?:manifest: |status:? |says )412\b.{0,200}|requires a newer version of Ollama",
         ("pull-needs-newer-ollama",),
         "pull model manifest: 412: The model you are attempting to pull requires a newer version of Ollama.",
     ),

@@ -41,12 +41,20 @@ CAPITALS = frozenset(
         *("SOURCE", "OPTIONS"),  # columns of findmnt
         *("NVRM", "MHz"),  # what grep looks for in the kernel's log and in /proc/cpuinfo
         *("QUIT",),  # a signal
+        *(
+            "NO_PROXY",
+            "HTTP_PROXY",
+            "DEFAULT",
+            "AVC",
+        ),  # variables; a compute mode of nvidia-smi; a kind of audit record
     }
 )
 """Words in capitals that are typed as they stand."""
 SYSTEM_SETTINGS = frozenset({"ollama_memory_max", "swap_kind", "swap_size", "swap_path"})
 """What nothing enforces, or only root can do."""
-OTHER_UNITS = frozenset({"nvidia-persistenced", "nvidia-suspend", "docker", "reboot"})
+OTHER_UNITS = frozenset(
+    {"nvidia-persistenced", "nvidia-fabricmanager", "nvidia-gridd", "nvidia-suspend", "docker", "reboot"}
+)
 """What `systemctl` may name on a host whose server is a plain process."""
 
 

@@ -9,6 +9,7 @@ from reaper_ops.core.doctor.rules import gpu_nvidia, gpu_server
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.gpu import proof, system
 from reaper_ops.core.doctor.rules.gpu.driver import RESTART
+from reaper_ops.core.doctor.rules.reported import course
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.facts.gpu_chain import NvidiaGpu
@@ -166,6 +167,8 @@ def compute_capability_unsupported(case: HostEvidence) -> Finding | None:
     if case.facts is None or proof.vendor(case) != "nvidia":
         return None
     link, hit = proof.broken(case, "compute-capability-unsupported"), proof.log_line(case, "gpu-arch-unsupported")
+    if (link is None or link.link == "server") and course.other_library(case):
+        return None
     if link is None and (hit is None or not proof.unused(case) or (case.gpu_link and case.gpu_link.id not in UNNAMED)):
         return None
     cards = ", ".join(_named(card) for card in case.facts.gpu.nvidia or ())

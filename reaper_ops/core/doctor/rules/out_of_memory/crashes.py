@@ -88,7 +88,7 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
             return None
         killed = any("killed" in shown.text for shown in verdict.evidence[:1])
         summary, confidence = verdict.summary.rstrip(": "), Confidence.POSSIBLE if killed else Confidence.LIKELY
-        return Finding(summary, verdict.evidence, confidence, steps=(_KILLER, _RESTART) if killed else None)
+        return Finding(summary, verdict.evidence, confidence, steps=_AFTER_A_KILL if killed else None)
     last = _last_crash(case)
     if last is None:
         return None
@@ -116,8 +116,17 @@ _ELSEWHERE = Step("Create the model on a machine with more memory, and push or c
 _FEWER_TENSORS = Step(
     "Or convert fewer tensors at once: set `ollama_env: {GOMAXPROCS: 1}` until the model is created; then", "{up}"
 )
-_KILLER = Step("Find who ended the runner: a person, a script, or a watchdog of another program.", "{log}")
 _RESTART = Step("If it happens again, restart the server.", "{restart}", Automate.ASK, "restart")
+
+_AFTER_A_KILL = (
+    Step(
+        "Look for the kernel's own line: `Out of memory: Killed process` proves that memory was the reason.",
+        "sudo dmesg -T | grep -i -e 'out of memory' -e oom-kill | tail -n 10",
+    ),
+    Step("If it was, use a smaller model or context, or add swap; on boards with shared memory the GPU's part counts."),
+    Step("If the kernel has no such line, find who ended the runner: a person, a script, or a watchdog.", "{log}"),
+    _RESTART,
+)
 
 RULES = (
     Rule(

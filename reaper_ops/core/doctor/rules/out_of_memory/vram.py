@@ -7,6 +7,7 @@ import re
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict
 from reaper_ops.core.doctor.rules.out_of_memory import memory_headroom as headroom
+from reaper_ops.core.doctor.rules.reported import finding as reported
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.facts.traces import GpuUser, Running
 from reaper_ops.core.health.report import Evidence, State
@@ -121,7 +122,10 @@ def rocm_vulkan_oom(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/14130
     - llm/status.go of Ollama
     """
-    amd = case.facts is not None and case.facts.gpu.vendor() == "amd"
+    limit = reported.buffer_limit(case)
+    if limit is not None:
+        return limit
+    amd = case.facts is not None and (case.facts.gpu.vendor() == "amd" or "ROCm" in (case.facts.journal or ""))
     summary = f"a model does not fit into the memory of the {'AMD GPU' if amd else 'Vulkan device'}"
     return _finding(case, "rocm-vulkan-oom", summary, None if amd else (_LESS, _HEADROOM, _SMALLER))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
 from reaper_ops.core.doctor.rules.reachability import port
+from reaper_ops.core.doctor.rules.reported.texts import lines
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.inventory.environment import version_key
@@ -108,6 +109,12 @@ def proxy_env_intercepts_localhost(case: HostEvidence) -> Finding | None:
         steps = (_EXTEND, _LOG_IN) if _kept(case) else None
         return Finding(summary, (shown,), Confidence.LIKELY, steps=steps)
     environ = case.environ
+    said = next((line for _, line in lines(case) if SOMETHING_WRONG in line), "")
+    proxy, caught = _proxy(environ, ("localhost", "127.0.0.1"))
+    if said and caught and not case.seen.exchanges:
+        summary = f"{proxy} is set without NO_PROXY for {caught}, so the client's requests to this host go to the proxy"
+        shown_too = Evidence("environment", " ".join(_named(environ)))
+        return Finding(summary, (Evidence("client", excerpt(said)), shown_too), Confidence.LIKELY, steps=_UNSET)
     old = version_key(case.seen.version or "9999") < CONNECTABLE
     if not old or "0.0.0.0" not in environ.get("OLLAMA_HOST", ""):  # noqa: S104 - compared, not bound
         return None
@@ -144,6 +151,14 @@ def _named(environ: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(environ.items()) if name.lower().endswith("_proxy")]
 
 
+SOMETHING_WRONG = "something went wrong, please see the ollama server logs"
+_UNSET = (
+    Step("Except this host from the proxy where the client runs.", "export NO_PROXY=localhost,127.0.0.1,::1,0.0.0.0"),
+    Step(
+        "Or unset HTTP_PROXY there: pulls need HTTPS_PROXY only, and the server does them.",
+        "unset HTTP_PROXY http_proxy",
+    ),
+)
 _LISTENS = Step("Check which program has the port.", "sudo ss -ltnp 'sport = :{port}'")
 _CORRECT = Step("Correct `ollama_base_url` or `ollama_port` in the inventory, or stop the other program.")
 _WEBUI = Step("Open WebUI passes requests on to Ollama's API under /ollama, for users with an API key.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -73,6 +74,12 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
     summary = "the running server does not have the settings of its unit, because it was not restarted since"
     ours = case.settings.ollama_managed and any(HASH_VARIABLE in line.text for line in stale)
     steps = (replace(_APPLY, text="Apply the inventory, which restarts the server."),) if ours else (_RESTART_ALONE,)
+    if not case.unit:
+        summary = (
+            "the running server does not have the settings of its drop-in: systemd has not read it, or no "
+            "restart followed"
+        )
+        return Finding(summary, stale, severity=Severity.ERROR, steps=(_reload(case), _RESTART))
     return Finding(summary, stale, severity=_severity(case), steps=steps)
 
 
@@ -168,7 +175,9 @@ def _stale(case: HostEvidence) -> tuple[Evidence, ...]:
     """Variables that the unit sets and the running server does not have, or has otherwise."""
     facts = case.facts
     wanted = unit_text.environment(case.traces.unit_text)
-    if facts is None or facts.process is None or not wanted or case.unit.get("ActiveState") != "active":
+    if facts is None or (facts.process is None and not case.unit):
+        return _elsewhere(case, wanted or {})
+    if facts.process is None or not wanted or case.unit.get("ActiveState") != "active":
         return ()
     if case.unit.get("MainPID") != str(facts.process.pid):
         return ()
@@ -179,6 +188,17 @@ def _stale(case: HostEvidence) -> tuple[Evidence, ...]:
     return tuple(
         Evidence("environment of the server", f"{n}={has.get(n, '')}; the unit has {wanted[n]}") for n in telling
     )
+
+
+def _elsewhere(case: HostEvidence, wanted: Mapping[str, str]) -> tuple[Evidence, ...]:
+    """Of a host of which only files and sockets are known: the server listens where its unit does not say."""
+    host = wanted.get("OLLAMA_HOST", "")
+    there = [row for row in case.traces.listeners or () if row.port == case.settings.ollama_port]
+    wide = host.rpartition("//")[2].partition(":")[0] in {"0.0.0.0", "[", "*"}  # noqa: S104 - compared, not bound
+    if not there or not wide or not all(row.address.startswith("127.") or row.address == "::1" for row in there):
+        return ()
+    shown = f"listens on {there[0].address}:{there[0].port}; the unit's files have OLLAMA_HOST={host}"
+    return (Evidence("ss", shown),)
 
 
 class _Change:

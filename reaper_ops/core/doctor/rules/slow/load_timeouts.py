@@ -13,6 +13,7 @@ from reaper_ops.core.doctor.rules.slow.loading import run
 from reaper_ops.core.facts.traces import Mount
 from reaper_ops.core.health.probe import error_text
 from reaper_ops.core.health.report import Evidence
+from reaper_ops.core.values import counted
 
 REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "gluster")
 SHORTEST = 5.0
@@ -39,6 +40,8 @@ def load_timeout(case: HostEvidence) -> Finding | None:
     """
     answers = [e for e in case.seen.exchanges if _is_late(error_text(e))]
     found = run(case)
+    if not answers and found.left and len(found.late) <= len(found.left):
+        return None
     logged = bool(found.late) and not (found.loads and found.loads[-1].ended == "done")
     if not answers and not logged:
         return None
@@ -94,16 +97,20 @@ def client_timeout_too_short(case: HostEvidence) -> Finding | None:
     found = run(case)
     gone = [row for row in found.served if row.status == 499]
     timer = _timer(gone)
-    if len(found.left) < 2 and len(timer) < 3:
+    alone = bool(found.left) and case.seen.models is None and not (found.loads and found.loads[-1].ended == "done")
+    if len(found.left) < 2 and len(timer) < 3 and not alone:
         return None
     waited = sorted(row.seconds for row in timer or gone)
     after = f" after {waited[len(waited) // 2]:.3g} s" if waited else ""
-    what = f"{len(found.left)} loads were aborted" if len(found.left) > 1 else f"{len(timer)} requests were aborted"
+    what = f"{len(timer)} requests were aborted"
+    if found.left and (len(found.left) > 1 or alone):
+        what = f"{counted(len(found.left), 'load')} {'were' if len(found.left) > 1 else 'was'} aborted"
     lines = [*found.left[-1:], *(row.line for row in (timer or gone)[-2:])]
     return Finding(
         f"{what} because the client disconnected{after}",
         tuple(Evidence("server log", excerpt(line, 200)) for line in lines),
         Confidence.CERTAIN if found.left and timer else Confidence.LIKELY,
+        severity=Severity.ERROR if alone else None,
         values={"clients": ", ".join(sorted({row.client for row in gone})[:6]) or "the clients"},
     )
 

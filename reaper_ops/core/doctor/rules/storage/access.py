@@ -9,6 +9,7 @@ from reaper_ops.core.doctor.rules import store
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
 from reaper_ops.core.doctor.rules.pull import reasons
 from reaper_ops.core.doctor.rules.rule import Rule
+from reaper_ops.core.doctor.rules.storage import home as at_home
 from reaper_ops.core.doctor.rules.variables import written
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.facts.model_store import Denied, PathStep
@@ -63,6 +64,8 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/2147
     - recorded: start-models-dir-unwritable, unwritable-models-pull
     """
+    if at_home.refused(case) is not None:
+        return None
     wall, hit = next(_walls(case), None), refused(case)
     reason = reasons.why(case, "models-dir-permission")
     said = tuple(Evidence("server log", excerpt(h.line, 200)) for h in (hit,) if h) or _told(reason)
@@ -172,6 +175,9 @@ def service_home_missing(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/9148
     - recorded: start-home-unset, start-home-unwritable-no-models-env
     """
+    at = at_home.refused(case)
+    if at is not None:
+        return at_home.finding(case, at)
     home = written(case).get("HOME") or case.traces.user_home or ""
     user, hit = case.unit.get("User") or "ollama", case.log.complaint
     down = case.state is not State.HEALTHY

@@ -1,0 +1,54 @@
+"""What lines of the evidence say although no rule could judge the host: a missing fact lowers the confidence only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from reaper_ops.core.doctor import runbook
+from reaper_ops.core.doctor.finding import Confidence, Finding, Severity
+from reaper_ops.core.doctor.rules.case import HostEvidence
+from reaper_ops.core.doctor.rules.reported import finding as made
+from reaper_ops.core.doctor.rules.reported.said import said
+from reaper_ops.core.doctor.rules.reported.standing import proven_well
+from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.texts import loaded_last
+from reaper_ops.core.doctor.rules.rule import Rule
+
+Reach = Callable[[str], set[str]]
+OF_LOADS = frozenset(
+    {
+        *("vram-oom-load", "vram-oom-runtime", "rocm-vulkan-oom", "ram-preflight-refused", "context-oversized"),
+        *("kernel-oom-kill", "load-timeout", "client-timeout-too-short", "runner-crash-other", "model-incompatible"),
+        *("gpu-library-missing", "overcommit-or-ulimit"),
+    }
+)
+"""A later load that succeeded makes these a thing of the past."""
+
+
+def completed(
+    case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, Rule], reach: Reach
+) -> list[Finding]:
+    """The findings, and those for which a line speaks and no rule did."""
+    if proven_well(case) or any(f.severity is Severity.ERROR and str(case.state) in reach(f.id) for f in findings):
+        return list(findings)
+    return [*findings, *_more(case, findings, rules, reach)]
+
+
+def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, Rule], reach: Reach) -> list[Finding]:
+    present = {finding.id for finding in findings}
+    covered = present.union(*(reach(id_) for id_ in present))
+    by_cause: dict[str, list[Said]] = {}
+    for row in said(case):
+        if row.cause in rules and row.cause not in covered:
+            by_cause.setdefault(row.cause, []).append(row)
+    past = OF_LOADS if loaded_last(case) else frozenset()
+    kept = {cause: rows for cause, rows in by_cause.items() if cause not in past}
+    doubtful = {cause for cause, rows in kept.items() if all(row.confidence is Confidence.POSSIBLE for row in rows)}
+    if len(doubtful) < len(kept) or any(finding.severity is Severity.ERROR for finding in findings):
+        kept = {cause: rows for cause, rows in kept.items() if cause not in doubtful}
+    explained = set().union(*(reach(cause) for cause in kept)) if kept else set()
+    return [_named(made.of(rows), rules[cause]) for cause, rows in kept.items() if cause not in explained]
+
+
+def _named(finding: Finding, rule: Rule) -> Finding:
+    return made.named(finding, rule.id, runbook.parse(rule.text).title, rule.severity)

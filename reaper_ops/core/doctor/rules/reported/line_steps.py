@@ -1,0 +1,65 @@
+"""What helps, by the signature of the line, where the rule's own steps do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reaper_ops.core.doctor.finding import Step
+
+_BATCH = (
+    Step("Use a smaller batch: `num_batch` 128 in the request's options makes the largest buffer smaller."),
+    Step("Reduce the context (`num_ctx`), or keep some layers on the CPU (`num_gpu`)."),
+    Step("Or use another driver for the card instead of Vulkan's: ROCm for AMD, CUDA for NVIDIA, a newer Mesa."),
+)
+_SWAP = (
+    Step("Disable and remove the present swap file; it was never in use.", "swapon --show"),
+    Step(
+        "On btrfs, make a new one without copy-on-write and without holes.",
+        "sudo btrfs filesystem mkswapfile --size 8g /swap/swapfile",
+    ),
+    Step("With older btrfs tools: `chattr +C` on the empty file, then fill it with dd, not with truncate."),
+    Step("Or set `swap_kind: zram` or another `swap_path` in the inventory.", "{up}"),
+)
+_PORT = (
+    Step("See which program holds the port.", "sudo ss -ltnp 'sport = :{port}'"),
+    Step(
+        "If it is the host's own Ollama service and the container is to serve, stop and disable that service.",
+        "sudo systemctl disable --now ollama",
+    ),
+    Step('Or publish the container on another port, such as `ports: ["11435:11434"]`.'),
+)
+_AMD = (
+    Step("See what the kernel says of the card.", "sudo dmesg | grep -i amdgpu | tail -n 40"),
+    Step("Install the newest kernel of the distribution (or its OEM kernel) and current linux-firmware, then reboot."),
+    Step("Until then use Vulkan instead of ROCm: set OLLAMA_VULKAN=1 and OLLAMA_LLM_LIBRARY=vulkan for the server."),
+)
+_HEALTH = (
+    Step('Let the health check call what the image has: `test: ["CMD", "ollama", "list"]` in the Compose file.'),
+    Step("Recreate the container.", "docker compose up -d"),
+)
+_FIRST_BYTE = (
+    Step('Have clients stream (`"stream": true`), so that the first byte comes early.'),
+    Step("Keep the model loaded: `keep_alive` -1, or OLLAMA_KEEP_ALIVE=-1 for the server."),
+    Step("Raise the proxy's read timeout; where it cannot be raised (Cloudflare: 100 s), go past the proxy, directly."),
+)
+_DIED = (
+    Step(
+        "Read what the runner wrote before it died: the first error counts.",
+        "{all_log} | grep -n -m 3 -i -e assert -e error -e signal",
+    ),
+    Step("If it computed by Vulkan, try another backend: remove OLLAMA_VULKAN, or use CUDA or ROCm."),
+    Step("Run the same model on the CPU (`num_gpu: 0`), then another model: it shows whether GPU or file is at fault."),
+    Step("Try another version of Ollama, newer or the last that worked."),
+)
+BY_SIGNATURE: Mapping[str, tuple[Step, ...]] = {
+    "runner-died": _DIED,
+    "vulkan-buffer-limit": _BATCH,
+    "swap-file-refused": _SWAP,
+    "swapfile-holes": _SWAP,
+    "published-port-taken": _PORT,
+    "amd-fault": _AMD,
+    "rocm-no-device": _AMD,
+    "health-check-program": _HEALTH,
+    "cloudflare-timeout": _FIRST_BYTE,
+    "gateway-timeout": _FIRST_BYTE,
+}
