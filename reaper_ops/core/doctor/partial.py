@@ -14,6 +14,8 @@ from reaper_ops.core.doctor.rules.reported.statement import Said
 from reaper_ops.core.doctor.rules.reported.texts import loaded_last
 from reaper_ops.core.doctor.rules.rule import Rule
 
+SYMPTOMS = frozenset({"gpu-not-used", "runner-crash-other", "service-crash-looping"})
+"""Findings that explain a state, and call for a cause themselves."""
 Reach = Callable[[str], set[str]]
 OF_LOADS = frozenset(
     {
@@ -29,9 +31,13 @@ def completed(
     case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, Rule], reach: Reach
 ) -> list[Finding]:
     """The findings, and those for which a line speaks and no rule did."""
-    if proven_well(case) or any(f.severity is Severity.ERROR and str(case.state) in reach(f.id) for f in findings):
+    if proven_well(case):
         return list(findings)
-    return [*findings, *_more(case, findings, rules, reach)]
+    more = _more(case, findings, rules, reach)
+    settled = [f.id for f in findings if f.severity is Severity.ERROR and str(case.state) in reach(f.id)]
+    if settled:
+        more = [finding for finding in more if SYMPTOMS.issuperset(settled) and reach(finding.id) & SYMPTOMS]
+    return [*findings, *more]
 
 
 def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, Rule], reach: Reach) -> list[Finding]:

@@ -32,7 +32,7 @@ from reaper_ops.core.health.report import State
 def expectation(diagnosis: Diagnosis) -> dict[str, Any]:
     """Everything of a diagnosis that a user reads, in the shape of a case's `expect`."""
     return {
-        "state": diagnosis.state,
+        "state": diagnosis.state or "unknown",
         "causes": [
             {
                 **as_expected(cause.finding),

@@ -10,8 +10,10 @@ from reaper_ops.core.doctor.finding import Confidence, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.reported import client_steps as steps
 from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.texts import SERVER
 from reaper_ops.core.doctor.rules.variables import written
 from reaper_ops.core.doctor.tables import transport
+from reaper_ops.core.facts.reported import ClientError
 
 LOOPBACK = re.compile(r"^(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost|::1|0\.0\.0\.0)$")
 TO_HOST = re.compile(
@@ -75,17 +77,32 @@ def _target(line: str) -> tuple[str, int | None]:
     return found["host"].strip("[]"), int(found["port"]) if found["port"] else None
 
 
+def of(case: HostEvidence, error: ClientError) -> Iterator[Said]:
+    """Of an error that was read where it was pasted."""
+    plain = attempt(error.text)
+    kind = {"read-timeout": "timeout", "closed": "reset"}.get(error.kind, error.kind)
+    host = error.host or (plain.host if plain else "")
+    port = error.port if error.host else (plain.port if plain else None)
+    yield from _judged(case, Attempt(kind, host, port, error.text), "client")
+
+
 def read(case: HostEvidence, source: str, line: str) -> Iterator[Said]:
     """Nothing of registries, whose errors have signatures, nor of the server's own runner."""
     seen = attempt(line)
-    if seen is None or (seen.host and REGISTRY.search(seen.host)) or _PULL.search(line) or _OWN_RUNNER.search(line):
+    if seen is not None:
+        yield from _judged(case, seen, "client" if source == SERVER else source)
+
+
+def _judged(case: HostEvidence, seen: Attempt, source: str) -> Iterator[Said]:
+    line = seen.line
+    if (seen.host and REGISTRY.search(seen.host)) or _PULL.search(line) or _OWN_RUNNER.search(line):
         return
     judged = {"refused": _refused, "dns": _dns, "timeout": _late, "unreachable": _late, "tls": _tls}.get(seen.kind)
     said = judged(case, seen) if judged else None
     if said is not None:
         cause, summary, confidence, remedy = said
         values = {"address": seen.host, "name": seen.host}
-        yield Said(cause, summary, line, "client" if source == "server log" else source, confidence, values, remedy)
+        yield Said(cause, summary, line, source, confidence, values, remedy)
 
 
 Judgement = tuple[str, str, Confidence, "tuple[Step, ...] | None"]

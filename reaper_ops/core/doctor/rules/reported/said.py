@@ -10,7 +10,7 @@ from reaper_ops.core.doctor.finding import Confidence, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, once
 from reaper_ops.core.doctor.rules.reported import clients, codes, course, gpu_steps, line_steps
 from reaper_ops.core.doctor.rules.reported.statement import Said
-from reaper_ops.core.doctor.rules.reported.texts import KERNEL, lines, texts
+from reaper_ops.core.doctor.rules.reported.texts import CLIENT, KERNEL, lines, texts
 from reaper_ops.core.doctor.signatures.model import Hit
 
 REQUEST = signatures.REQUEST
@@ -21,7 +21,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {"discovery-gave-up": gpu_steps.DISCOVER
 UNFIT = frozenset(
     {
         *("resumed", "gpu-arch-unsupported", "gpu-discovery-failed", "models-dir-permission", "models-dir-readonly"),
-        *("pull-no-key", "pull-attempt", "runner-gone-killed", "unit-killed", "unit-oom"),
+        *("pull-no-key", "pull-attempt", "runner-killed", "runner-gone-killed", "unit-killed", "unit-oom"),
     }
 )
 """Signatures that say too little by themselves, or that a reader of whole courses judges."""
@@ -42,7 +42,9 @@ def _all(case: HostEvidence) -> Iterator[Said]:
                 continue
             yield from (row for row in _by_signature(text.source, line) if not (left and row.cause == "load-timeout"))
             yield from codes.read(text.source, line)
-            yield from clients.read(case, text.source, line)
+            yield from clients.read(case, text.source, line) if text.source != CLIENT else ()
+    for error in case.traces.client_errors:
+        yield from clients.of(case, error)
 
 
 def _by_signature(source: str, line: str) -> Iterator[Said]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reaper_ops.core.doctor.rules.case import HostEvidence, once
 
-SERVER, KERNEL = "server log", "kernel log"
+SERVER, KERNEL, CLIENT = "server log", "kernel log", "client"
 _START = re.compile(r'msg="server config"|Listening on \S{1,256}:\d{1,5} \(version ')
 _LISTENS = "Listening on "
 _OF_SERVER = re.compile(r"level=[A-Z]{4,6} |\[GIN\]|load_tensors: |llama_|ggml_|print_info: |srv  |slot ")
@@ -35,7 +35,9 @@ def texts(case: HostEvidence) -> tuple[Text, ...]:
     if facts is None:
         return ()
     found = [Text(SERVER, tuple(_present(facts.journal or "")))] if facts.journal else []
-    return (*found, *((Text(KERNEL, tuple(facts.kernel.splitlines())),) if facts.kernel else ()))
+    kernel = [Text(KERNEL, tuple(facts.kernel.splitlines()))] if facts.kernel else []
+    clients = tuple(line for error in case.traces.client_errors for line in error.text.splitlines())
+    return (*found, *kernel, *([Text(CLIENT, clients)] if clients else []))
 
 
 def lines(case: HostEvidence) -> Iterator[tuple[str, str]]:

@@ -66,7 +66,7 @@ RULES = (
         gpu_discovery_slow,
         Severity.WARNING,
         steps=(*_OF_VENDOR.values(), _NO_GPU),
-        explains=("starting", "starting-up"),
+        explains=("starting", "starting-up", "gpu-not-used", "cpu-fallback"),
         needs=("journal.log",),
         verify="{all_log} | grep -e discovering -e 'inference compute' | tail -n 4",
     ),

@@ -30,7 +30,7 @@ REFUSED = frozenset({"models-dir-permission", "models-dir-readonly"})
 def refused(case: HostEvidence) -> Hit | None:
     """The log's last complaint, where it is that the store may not be read or written."""
     hit = case.log.complaint
-    if hit is None or hit.signature.id not in REFUSED:
+    if hit is None or hit.signature.id not in REFUSED or at_home.refused(case) is not None:
         return None
     if not case.environ and not case.unit:
         return hit
@@ -64,8 +64,6 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/2147
     - recorded: start-models-dir-unwritable, unwritable-models-pull
     """
-    if at_home.refused(case) is not None:
-        return None
     wall, hit = next(_walls(case), None), refused(case)
     reason = reasons.why(case, "models-dir-permission")
     said = tuple(Evidence("server log", excerpt(h.line, 200)) for h in (hit,) if h) or _told(reason)

@@ -10,7 +10,6 @@ from reaper_ops.core.doctor.rules import disk, store
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
 from reaper_ops.core.doctor.rules.pull import reasons
 from reaper_ops.core.doctor.rules.rule import Rule
-from reaper_ops.core.doctor.rules.storage import home as at_home
 from reaper_ops.core.doctor.rules.storage.access import refused, weight
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.model_store import ModelStore
@@ -169,8 +168,6 @@ def filesystem_readonly_or_inodes(case: HostEvidence) -> Finding | None:
     - kernel-monitor.json of node-problem-detector
     - mount(8), errors=remount-ro
     """
-    if at_home.refused(case) is not None:
-        return None
     path, room = disk.host_path(case), disk.of_store(case)
     mount, kernel = disk.mount_of(case, path), _kernel(case)
     if mount is not None and "ro" in mount.options:
