@@ -117,8 +117,13 @@ def _logs(case: HostEvidence) -> dict[str, str]:
     return dict(zip(("log", "all_log", "recent_log"), map(shell.Ready, found), strict=True))
 
 
+_OF_UNIT = re.compile(r"systemctl [^;|&]{0,60}\bollama\b")
+
+
 def fitting(case: HostEvidence, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """`up` is for hosts that the inventory manages; elsewhere a person does what it would."""
+    if case.settings.ollama_runtime == "process":
+        steps = tuple(replace(step, command="") if _OF_UNIT.search(step.command) else step for step in steps)
     if case.settings.ollama_managed:
         return steps
     return tuple(dict.fromkeys(by_hand.step(step) for step in steps))

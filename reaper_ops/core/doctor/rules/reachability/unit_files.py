@@ -70,15 +70,16 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
         return Finding(summary, (shown, *stale), severity=_severity(case), steps=(_reload(case), _RESTART))
     if not stale:
         return None
+    return _not_restarted(case, stale)
+
+
+def _not_restarted(case: HostEvidence, stale: tuple[Evidence, ...]) -> Finding:
+    if not case.unit:
+        summary = "the running server does not have the settings of its drop-in: systemd did not read it, or nobody restarted it"
+        return Finding(summary, stale, severity=Severity.ERROR, steps=(_reload(case), _RESTART))
     summary = "the running server does not have the settings of its unit, because it was not restarted since"
     ours = case.settings.ollama_managed and any(HASH_VARIABLE in line.text for line in stale)
     steps = (replace(_APPLY, text="Apply the inventory, which restarts the server."),) if ours else (_RESTART_ALONE,)
-    if not case.unit:
-        summary = (
-            "the running server does not have the settings of its drop-in: systemd has not read it, or no "
-            "restart followed"
-        )
-        return Finding(summary, stale, severity=Severity.ERROR, steps=(_reload(case), _RESTART))
     return Finding(summary, stale, severity=_severity(case), steps=steps)
 
 

@@ -18,7 +18,7 @@ def systemd_exec_failed(case: HostEvidence) -> Finding | None:
     is therefore empty, and changing Ollama's settings does not help.
 
     Signals:
-    - `Main process exited, code=exited, status=203/EXEC`, `217/USER`, `226/NAMESPACE`, `238/STATE_DIRECTORY`
+    - `Main process exited, code=exited, status=203/EXEC`, `226/NAMESPACE`, `238/STATE_DIRECTORY`
     - `Failed at step EXEC spawning /usr/bin/ollama: No such file or directory`
 
     Not to be confused with:
