@@ -68,7 +68,7 @@ TABLE = (
     S(
         "rocm-no-kernels",
         "any",
-        r"rocBLAS error: Cannot read \S{0,400}|TensileLibrary\S{0,200} ?.{0,80}(?:not found|No such file)"
+        r"rocBLAS error: Cannot read |TensileLibrary\S{0,60}: (?:not found|No such file)"
         r"|hipErrorNoBinaryForGpu|hipErrorInvalidDeviceFunction|(?:ROCm|HIP) error: invalid device function"
         r"|no kernel image is available for execution on the device.{0,200}(?:hip|rocm)",
         ("amd-gfx-unsupported",),
@@ -150,7 +150,7 @@ TABLE = (
         "any",
         r"(?:fork/exec|exec:?) \"?(?P<program>/[^\s:\"]{1,300})\"?: "
         r"(?P<why>permission denied|no such file or directory|exec format error|text file busy|operation not permitted)"
-        r"|(?P<shown>/\S{1,300}(?:ollama|llama-server|runner)): (?:Permission denied|cannot execute[^\n]{0,60})",
+        r"|(?P<shown>ollama|llama-server|runner): (?:Permission denied|cannot execute[^\n]{0,60})",
         ("program-not-executable",),
         'error="fork/exec /usr/local/lib/ollama/llama-server: permission denied"',
         summary="the server cannot execute a program of its release: {program}{shown} ({why})",

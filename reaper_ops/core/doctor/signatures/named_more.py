@@ -83,7 +83,7 @@ TABLE = (
     S(
         "unit-broken",
         "any",
-        r"(?:ollama[\w.-]{0,60}|override\.conf|[\w-]{1,60}\.conf):?(?P<at>\d{0,6})[^\n]{0,60}: "
+        r"(?:ollama\.service|\.conf):(?P<at>\d{1,6})(?::|\]) "
         r"(?P<why>Unknown (?:key(?: name)?|lvalue|section) '?[^\n]{1,120}|Missing '='[^\n]{0,80}"
         r"|Assignment outside of section[^\n]{0,40}|Invalid section header[^\n]{0,60})"
         r"|ollama\.service(?: lacks both|: Service has no) (?P<lacks>ExecStart=[^\n]{0,80})|bad unit file setting",
@@ -131,8 +131,8 @@ TABLE = (
     S(
         "cloudflare-timeout",
         "any",
-        r"\b(?P<code>524|522|521|520|523)\b[^\n]{0,400}(?i:cloudflare|cf-ray|a timeout occurred)"
-        r"|status(?: code|_code)?[ :=]{1,3}(?P<status>52[0-4])\b|(?i:cloudflare)[^\n]{0,200}\b(?P<number>52[0-4])\b",
+        r"\b(?P<code>524|522|521|520|523)\b[^\n]{0,40}(?i:cloudflare|cf-ray|a timeout occurred)"
+        r"|status(?: code|_code)?[ :=]{1,3}(?P<status>52[0-4])\b|(?i:cloudflare)[^\n]{0,60}\b(?P<number>52[0-4])\b",
         ("proxy-504-timeout",),
         "Ollama call failed with status code 524",
         summary="Cloudflare gave up before Ollama's first byte (status {code}{status}{number}); it waits 100 s",

@@ -75,7 +75,9 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
 
 def _not_restarted(case: HostEvidence, stale: tuple[Evidence, ...]) -> Finding:
     if not case.unit:
-        summary = "the running server does not have the settings of its drop-in: systemd did not read it, or nobody restarted it"
+        summary = (
+            "the server does not have the settings of its drop-in: systemd has not read it, or no restart followed"
+        )
         return Finding(summary, stale, severity=Severity.ERROR, steps=(_reload(case), _RESTART))
     summary = "the running server does not have the settings of its unit, because it was not restarted since"
     ours = case.settings.ollama_managed and any(HASH_VARIABLE in line.text for line in stale)

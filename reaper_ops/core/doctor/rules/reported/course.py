@@ -18,9 +18,7 @@ _VISIBLE = re.compile(
     r"(?P<name>CUDA_VISIBLE_DEVICES|HIP_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES"
     r"|GGML_VK_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL):(?P<value>[^\s\]]{1,200})"
 )
-_COMPUTE = re.compile(
-    r'msg="inference compute" id=(?P<id>\S{1,80}).{0,200}?library=(?P<library>\w{1,20})(?P<rest>.{0,600})'
-)
+_COMPUTE = re.compile(r'msg="inference compute" id=.{1,280}?library=(?P<library>\w{1,20})(?P<rest>.{0,600})')
 _SIZES = re.compile(
     r'total="(?P<total>[\d.]{1,12}) (?P<tu>[KMGT]?i?B)" available="(?P<free>[\d.]{1,12}) (?P<fu>[KMGT]?i?B)"'
 )
