@@ -46,6 +46,7 @@ def read(parts: Mapping[str, tuple[str, str]]) -> Reading:
     if KERNEL in into.texts and RING in into.texts:
         into.texts[KERNEL] += into.texts.pop(RING)
     if into.rows.get("containers"):
+        into.rows["containers"] = once_each(into.rows["containers"])
         into.rows["container"] = ours_of(into.rows["containers"])[:1]
     return Reading(into.answers(), tuple(into.outside), into.runtime, notes(into.shown))
 
@@ -107,6 +108,16 @@ def is_session(text: str) -> bool:
     """Whether a file that should hold an answer holds what was typed to get one, or curl's error."""
     lines = plain(text[:LARGEST]).split("\n")[:40]
     return any(command_of(line) is not None or line.startswith(("curl: (", "* ", "< HTTP/")) for line in lines)
+
+
+def once_each(rows: list[Any]) -> list[Any]:
+    """Of several rows of one container that which says its state, with what only another says."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in sorted((row for row in rows if isinstance(row, dict)), key=lambda row: not row.get("State")):
+        name = str(row.get("Name") or row.get("Id") or len(found)).lstrip("/")
+        known = found.setdefault(name, row)
+        found[name] = {**row, **{key: value for key, value in known.items() if value}}
+    return list(found.values())
 
 
 def ours_of(rows: list[Any]) -> list[Any]:

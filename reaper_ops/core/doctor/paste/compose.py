@@ -17,7 +17,7 @@ PORT = re.compile(r"(?:(\[[0-9a-fA-F:]{2,45}\]|[0-9.]{7,15}):)?([0-9]{1,5}):([0-
 def read(block: Block, into: PastedEvidence) -> bool:
     services = parsed([line.text.expandtabs(2) for line in block.lines])
     for name, keys in services.items():
-        into.row("containers", _container(name, keys))
+        into.row("containers", container(name, keys))
     if any("ollama" in name or "ollama" in " ".join(keys.get("image", [])) for name, keys in services.items()):
         into.runtimes.append("docker")
     return bool(services)
@@ -51,7 +51,7 @@ def _plain(text: str) -> str:
     return bare[1:-1] if bare[:1] == bare[-1:] and bare[:1] in {"'", '"'} and len(bare) > 1 else bare
 
 
-def _container(name: str, keys: dict[str, list[str]]) -> dict[str, Any]:
+def container(name: str, keys: dict[str, list[str]]) -> dict[str, Any]:
     said = {key: values[0] if values else "" for key, values in keys.items()}
     return {
         "Id": "",

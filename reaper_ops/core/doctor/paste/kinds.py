@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.doctor.paste import (
+    command,
     docker,
     files,
     hardware,
@@ -18,6 +19,7 @@ from reaper_ops.core.doctor.paste import (
 )
 
 KINDS = (
+    *command.KINDS,
     *http.KINDS,
     *ollama.KINDS,
     *systemd.KINDS,

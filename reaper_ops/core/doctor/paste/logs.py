@@ -35,6 +35,13 @@ SERVER = re.compile(
     r"|nvidia-container-cli: |could not select device driver|listen tcp|\(ollama\)\["
 )
 OURS = re.compile(r"(?i)ollama|llama|^\(?systemd|^kernel$|docker|podman")
+CONFIG = re.compile(r"msg=\"server config\" env=\"?map\[(.{0,4000})")
+SET = re.compile(r"(?<![\w:/])([A-Za-z]\w{2,40}):([^\s\[\]\"]{1,500})")
+AS_SET = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES"}
+    | {"GPU_DEVICE_ORDINAL", "HSA_OVERRIDE_GFX_VERSION", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+    | {"OLLAMA_LLM_LIBRARY", "OLLAMA_MODELS"}
+)
 WRAPS = re.compile(r"(?:time=\S{8,40} )?level=|(?:WARN|INFO|ERROR|DEBUG) ")
 BROKEN = re.compile(r"\s{2,40}\S(?!.{0,40}level=)")
 SYSTEMD = re.compile(
@@ -64,8 +71,16 @@ def server(block: Block, into: PastedEvidence) -> bool:
             into.say(KERNEL, line)
         elif not foreign:
             into.say(LOG, line)
+            _configured(line.message, into)
     _runtime(block, into)
     return True
+
+
+def _configured(text: str, into: PastedEvidence) -> None:
+    """Variables of the server's own start line, as far as the line has them as they were set."""
+    found = CONFIG.search(text)
+    if found:
+        into.environ.update({name: value for name, value in SET.findall(found[1]) if name in AS_SET})
 
 
 def _whole(lines: tuple[PastedLine, ...]) -> Iterator[PastedLine]:

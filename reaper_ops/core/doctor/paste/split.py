@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
-from reaper_ops.core.doctor.paste import plain
+from reaper_ops.core.doctor.paste import command, plain
 from reaper_ops.core.doctor.paste.block import Block, Kind, OpenBlock
 from reaper_ops.core.doctor.paste.kinds import KINDS
 from reaper_ops.core.doctor.paste.line import PastedLine, parse
@@ -29,6 +29,7 @@ class Segment:
 
     command: str = ""
     fenced: bool = False
+    number: int = 0
     lines: list[PastedLine] = field(default_factory=list)
 
 
@@ -42,13 +43,16 @@ def segments(text: str) -> list[Segment]:
         if not fenced and HEADING.match(raw):
             found.append(Segment())
             continue
+        if found[-1].command.endswith("\\") and not found[-1].lines:
+            found[-1].command = f"{found[-1].command[:-1].rstrip()} {raw.strip()}"[: plain.LONGEST]
+            continue
         typed = plain.command_of(raw)
         if typed is None and _is_typed(raw, found[-1]):
             typed = raw.strip()
         if typed is None:
             found[-1].lines.append(parse(number, raw))
         else:
-            found.append(Segment(typed, fenced))
+            found.append(Segment(typed, fenced, number))
     return [one for one in found if one.command or _said(one)]
 
 
@@ -67,6 +71,9 @@ def blocks(part: str, text: str, default: str = "") -> Iterator[Block]:
     """In order. kind is empty for lines that nobody knows; default: what such lines of this part are."""
     tries = [JSON_TRIES]
     for segment in segments(text):
+        if command.RUN.match(segment.command):
+            line = PastedLine(segment.number, segment.command, segment.command)
+            yield Block(part, "docker run", (line,), segment.command, None, segment.fenced)
         kind = by_command(segment.command)
         if kind is not None and kind.whole and segment.lines:
             yield Block(part, kind.name, _trimmed(segment.lines), segment.command, None, segment.fenced)
@@ -75,10 +82,10 @@ def blocks(part: str, text: str, default: str = "") -> Iterator[Block]:
         yield from _clustered(part, segment, rest, tries)
 
 
-def by_command(command: str) -> Kind | None:
-    if not command:
+def by_command(typed: str) -> Kind | None:
+    if not typed:
         return None
-    return next((kind for kind in KINDS if kind.command is not None and kind.command.search(command)), None)
+    return next((kind for kind in KINDS if kind.command is not None and kind.command.search(typed)), None)
 
 
 def _clustered(part: str, segment: Segment, rest: str, tries: list[int]) -> Iterator[Block]:

@@ -259,6 +259,21 @@ CASES: dict[str, tuple[str, Callable[[Facts], Any], Any]] = {
         lambda f: [(c.name, c.exit_code) for c in f.traces.containers],
         [("ollama", 1)],
     ),
+    "docker run": (
+        "$ docker run -d --gpus=all -p 127.0.0.1:11434:11434 \\\n  -e OLLAMA_DEBUG=1 --name llm ollama/ollama\n",
+        lambda f: [(c.name, c.gpu, c.ports[0].address, dict(c.environ)) for c in f.traces.containers],
+        [("llm", ("nvidia",), "127.0.0.1", {"OLLAMA_DEBUG": "1"})],
+    ),
+    "docker run of a client": (
+        "docker run -d -p 3000:8080 -e OLLAMA_BASE_URL=http://127.0.0.1:11434 --name web open-webui/open-webui:main\n",
+        lambda f: [(c.name, c.serves, dict(c.environ)) for c in f.traces.containers],
+        [("web", False, {"OLLAMA_BASE_URL": "http://127.0.0.1:11434"})],
+    ),
+    "server config": (
+        'level=INFO source=r.go:1 msg="server config" env="map[CUDA_VISIBLE_DEVICES:-1 HTTPS_PROXY: OLLAMA_DEBUG:INFO]"\n',
+        lambda f: dict(f.process.environ),
+        {"CUDA_VISIBLE_DEVICES": "-1"},
+    ),
     "docker info": (
         "$ docker info\nServer:\n Server Version: 27.1.1\n Runtimes: io.containerd.runc.v2 nvidia runc\n",
         lambda f: f.traces.docker_kind,

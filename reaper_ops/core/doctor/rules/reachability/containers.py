@@ -38,7 +38,7 @@ def container_to_host_loopback(case: HostEvidence) -> Finding | None:
     if case.traces.docker_kind == "desktop":
         return None
     for client in case.traces.containers or ():
-        if client.serves or client.state not in {"running", "restarting"}:
+        if client.serves or client.state not in {"running", "restarting", ""}:
             continue
         if client.network == "host" or client.network.startswith("container:"):
             continue
