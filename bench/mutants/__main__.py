@@ -47,7 +47,7 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=300, help="how many are drawn (300)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed draws the same ones from the same code (1)")
-    parser.add_argument("--under", type=Path, default=CORE, help="a folder or file of core/ alone")
+    parser.add_argument("--under", type=Path, nargs="+", default=[CORE], help="these folders or files of core/ alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (every core)")
     parser.add_argument("--bar", type=float, default=90, help="how many in a hundred must be noticed (90)")
     parser.add_argument("--tests", nargs="+", default=TESTS, help=f"the tests that run ({' '.join(TESTS)})")
@@ -57,8 +57,8 @@ def parsed(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def every_point(under: Path) -> list[Point]:
-    files = [under] if under.is_file() else sorted(under.rglob("*.py"))
+def every_point(under: list[Path]) -> list[Point]:
+    files = [file for path in under for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
     return [point for path in files for point in points(str(path), path.read_text(encoding="utf-8"))]
 
 
