@@ -84,9 +84,10 @@ def _address(text: str, host: str) -> str:
 def _port(text: str, port: str) -> int | None:
     if not port:
         return None
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535):
+    digits = port.lstrip("0")
+    if not (port.isascii() and port.isdigit() and len(digits) <= 5 and 0 < int(digits or 0) <= 65535):
         raise ReaperError(text, f"{port!r} is not a port", "Ollama itself would use its default; write 1 to 65535")
-    return int(port)
+    return int(digits)
 
 
 def _path(text: str, path: str) -> str:

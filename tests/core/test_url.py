@@ -17,6 +17,9 @@ from reaper_ops.errors import ReaperError
         (" 'gpu1:8080' ", "http://gpu1:8080"),
         (":8080", "http://127.0.0.1:8080"),
         ("http://gpu1", "http://gpu1:80"),
+        ("gpu1:65535", "http://gpu1:65535"),
+        ("gpu1:0011434", "http://gpu1:11434"),
+        ("http://gpu1/!~", "http://gpu1:80/!~"),
         ("https://gpu1", "https://gpu1:443"),
         ("HTTP://GPU1:11434/", "http://gpu1:11434"),
         ("http://gpu1:11434//", "http://gpu1:11434"),
@@ -36,26 +39,33 @@ def test_what_a_client_dials(written: str, dialled: str) -> None:
     assert str(url.parse(written)) == dialled
 
 
+PORT = "Ollama itself would use its default; write 1 to 65535"
+
+
 @pytest.mark.parametrize(
-    ("written", "problem"),
+    ("written", "problem", "hint"),
     [
-        ("ftp://gpu1", "scheme"),
-        ("gpu1:99999", "port"),
-        ("gpu1:0", "port"),
-        ("gpu1:11434x", "port"),
-        ("[::1", "bracket"),
-        ("[::1]x", "bracket"),
-        ("[gpu1]", "IPv6"),
-        ("user@gpu1", "user"),
-        ("http://gpu1/?q=1", "query"),
-        ("gpu 1", "host name"),
+        ("ftp://gpu1", "the scheme 'ftp' is not http or https", "write http://HOST:11434"),
+        ("gpu1:99999", "'99999' is not a port", PORT),
+        ("gpu1:65536", "'65536' is not a port", PORT),
+        ("gpu1:00000199999", "'00000199999' is not a port", PORT),
+        ("gpu1:0", "'0' is not a port", PORT),
+        ("gpu1:11434x", "'11434x' is not a port", PORT),
+        ("http://gpu1/a b", "has a blank or a non-ASCII letter in its path", "write http://HOST:11434"),
+        ("http://gpu1/\x7f", "has a blank or a non-ASCII letter in its path", "write http://HOST:11434"),
+        ("[::1", "has an IPv6 address without its closing bracket", "write http://[::1]:11434"),
+        ("[::1]x", "has an IPv6 address without its closing bracket", "write http://[::1]:11434"),
+        ("[gpu1]", "'gpu1' is not an IPv6 address", "write http://[::1]:11434"),
+        ("gpu 1", "'gpu 1' is not a host name", "write http://HOST:11434"),
+        ("user@gpu1", "has a user, query or fragment", "write http://HOST:11434"),
+        ("http://gpu1/?q=1", "has a user, query or fragment", "write http://HOST:11434"),
+        ("http://gpu1/#x", "has a user, query or fragment", "write http://HOST:11434"),
     ],
 )
-def test_mistakes_name_the_problem_and_the_next_step(written: str, problem: str) -> None:
+def test_mistakes_name_the_problem_and_the_next_step(written: str, problem: str, hint: str) -> None:
     with pytest.raises(ReaperError) as caught:
         url.parse(written)
-    assert problem in caught.value.problem
-    assert caught.value.hint
+    assert (caught.value.place, caught.value.problem, caught.value.hint) == (written, problem, hint)
 
 
 def test_a_port_that_nobody_wrote_is_told_apart() -> None:
