@@ -150,7 +150,7 @@ def compare(inventory: Path, contestants: dict[str, tuple[list[str], dict[str, s
     for name, (argv, env) in contestants.items():
         said = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env}, check=False)
         if not unchanged(name, said.stdout + said.stderr):
-            raise SystemExit(f"up: {name} does not find the hosts as wished:\n{said.stdout}{said.stderr}")
+            raise SystemExit(f"up: {name} does not find the hosts converged:\n{said.stdout}{said.stderr}")
     taken: dict[str, list[Timing]] = {name: [] for name in ("kept", *contestants)}
     with tempfile.TemporaryDirectory(prefix="cp") as kept:
         for _ in range(ROUNDS):

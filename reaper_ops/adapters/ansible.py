@@ -28,7 +28,7 @@ Known = Mapping[str, Mapping[str, Any]]
 
 CALM = "import atexit, gc; gc.set_threshold(100_000, 50, 50); atexit.register(gc.freeze)"
 BOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 15)" if sys.platform == "linux" else "pass"
-"""PR_SET_PDEATHSIG, SIGTERM: whoever kills us outright, ends Ansible too; it would else wait for ever."""
+"""PR_SET_PDEATHSIG, SIGTERM: killing us outright ends Ansible too; otherwise it would wait forever."""
 WORDS = f"import json, os, sys; f = os.environ.pop('{EXTRA}', ''); sys.argv[2:2] = json.load(open(f)) if f else []"
 """Variables that were typed: everybody on this machine reads a command line, and nobody this file."""
 FINDS = f"sys.path.append({str(assets.collections())!r})"

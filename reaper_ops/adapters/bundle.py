@@ -46,7 +46,7 @@ def write(path: str | Path, hosts: Iterable[SavedHost]) -> None:
         _pack(target, found)
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ReaperError(str(target), "is there already", "name another directory, or a file that ends in .tar.gz")
+        raise ReaperError(str(target), "already exists", "name another directory, or a file that ends in .tar.gz")
     for name, text in found.items():
         tree.write(str(target), name, text, "0600")
 

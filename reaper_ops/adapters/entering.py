@@ -29,7 +29,7 @@ _asking = threading.Lock()
 
 
 def answered(events: Sequence[Event], on_event: Callable[[Event], None] | None) -> list[str]:
-    """Hosts whose question was put on the terminal, for the first time, and answered; they can be entered anew."""
+    """Hosts whose question was asked and answered on the terminal for the first time; they can be entered again."""
     wanted: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for event in events:
         asks = event.get("asks") if event.get("event") == "unreachable" else None

@@ -18,7 +18,7 @@ from reaper_ops.errors import ReaperError
 BLOCK = 512
 PIECE = 1 << 20
 LONGEST_EXTENSION = 1 << 16
-PLAIN = "is no regular file; a bundle has no links and, as a tar, no extensions (`tar --format=gnu`)"
+PLAIN = "is not a regular file; a bundle has no links and, as a tar, no extensions (`tar --format=gnu`)"
 Tell = Callable[[str, int], None]
 
 

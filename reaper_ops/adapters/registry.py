@@ -136,7 +136,7 @@ def _may_give_tokens(realm: str, url: str) -> bool:
 
 def _refused(url: str, status: int) -> RegistryError:
     problem, hint = SAID.get(status, BROKEN)
-    return RegistryError(url, f"says {status}: it {problem}", hint, status)
+    return RegistryError(url, f"answers {status}: it {problem}", hint, status)
 
 
 def _without(parts: Iterator[bytes], skip: int) -> Iterator[bytes]:
@@ -158,7 +158,7 @@ def _translated(url: str) -> Iterator[None]:
     except httpx.ConnectError as error:
         raise RegistryError(url, *_unconnected(error)) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RegistryError(url, f"gives no whole answer ({error})", "run again; check the network") from error
+        raise RegistryError(url, f"sends no complete answer ({error})", "run again; check the network") from error
 
 
 def _unconnected(error: BaseException) -> tuple[str, str]:

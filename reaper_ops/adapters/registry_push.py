@@ -68,7 +68,9 @@ class RegistryPush:
         except web.Distrusted as error:
             raise RegistryError(url, str(error), "look at what answers there") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryError(url, f"gives no whole answer ({error})", "run again; what is there is kept") from None
+            raise RegistryError(
+                url, f"sends no complete answer ({error})", "run again; what is there is kept"
+            ) from None
 
     def _place(self, begun: web.WebAnswer) -> str:
         """Where the bytes go: at the registry itself."""
@@ -82,5 +84,5 @@ class RegistryPush:
             return
         step = STEP if answer.status in REFUSED else "see the log of the registry"
         raise RegistryError(
-            str(httpx.URL(answer.url).copy_with(query=None)), f"says {answer.status} to {name.short}", step
+            str(httpx.URL(answer.url).copy_with(query=None)), f"answers {answer.status} to {name.short}", step
         )

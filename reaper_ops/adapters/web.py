@@ -155,7 +155,7 @@ class Web:
 @contextlib.contextmanager
 def _timed(guard: Guard) -> Iterator[None]:
     """A socket that was shut for its time looks like a server that hung up."""
-    late = f"no whole answer in {DEADLINE:.0f} s"
+    late = f"no complete answer in {DEADLINE:.0f} s"
     try:
         yield
     except httpx.TransportError as error:
@@ -175,7 +175,7 @@ def _onward(here: str, location: str, stores: bool) -> str:
     try:
         reason = _RULES.refusal(here, there, stores)
     except ValueError:
-        reason = "is no address of the web"
+        reason = "is not an HTTP URL"
     if reason:
         raise Distrusted(f"sends us on to {ascii(there)[1:-1][:200]}, which {reason}")
     return there

@@ -143,6 +143,6 @@ def look_from(kwargs: dict[str, Any], verb: str, on_event: Callable[[], Any] | N
     return look
 
 
-def unheeded(option: str, needed: str) -> ReaperError:
+def option_without_effect(option: str, needed: str) -> ReaperError:
     """An option that nothing would heed."""
     return ReaperError(option, f"means nothing without {needed}", f"add {needed}, or leave it out")

@@ -115,9 +115,9 @@ def decoded(text: str) -> Any:
 
 
 def duration(value: Any) -> str:
-    """A Go duration (``10m``, ``1h30m``) or whole seconds; negative keeps a model for ever."""
+    """A Go duration (``10m``, ``1h30m``) or whole seconds; negative keeps a model forever."""
     if isinstance(value, bool) or not GO_DURATION.match(str(value)):
-        raise ValueError(f"{value!r} is not a duration that Ollama reads; write 10m, 1h30m, seconds, or -1 for ever")
+        raise ValueError(f"{value!r} is not a duration that Ollama reads; write 10m, 1h30m, seconds, or -1 (forever)")
     return str(value)
 
 

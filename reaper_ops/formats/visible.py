@@ -1,6 +1,6 @@
 """Text from outside on its way to a terminal: nothing in it moves the cursor, hides, reorders or paints.
 
-Own colours carry a mark that only this process knows, so that the place of output tells them from foreign ones.
+Own colors carry a mark that only this process knows, so that the place of output tells them from foreign ones.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def _escaped(letter: str) -> str:
 
 
 def painted(text: str, code: str) -> str:
-    """Our own colour around a text."""
+    """Our own color around a text."""
     return f"\x1b[{_MARK};{code}m{text}\x1b[{_MARK};0m"
 
 
 def shown(text: str) -> str:
-    """What may be written to a terminal: our own colours, no secret, and everything else visible."""
+    """What may be written to a terminal: our own colors, no secret, and everything else visible."""
     text = redact(text)
     if text.isascii() and text.replace("\n", "").isprintable():
         return text

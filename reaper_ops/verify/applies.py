@@ -1,4 +1,4 @@
-"""Which wishes a check is for."""
+"""Which hosts a check applies to."""
 
 from __future__ import annotations
 

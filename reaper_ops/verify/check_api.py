@@ -11,7 +11,7 @@ from reaper_ops.verify.server import CheckedServer
 
 
 def check_listens_where_wished(host: Any, wish: Expected) -> None:
-    """The port is open on the wished address and on no other."""
+    """The port is open on the configured address and on no other."""
     sockets = [text.removeprefix("tcp://") for text in host.socket.get_listening_sockets() if text.startswith("tcp://")]
     found = {address for address, _, port in (text.rpartition(":") for text in sockets) if port == _port(wish)}
     if not wish["ollama_bind"].startswith("127."):
@@ -28,14 +28,14 @@ def _port(wish: Expected) -> str:
 
 
 def check_version(server: CheckedServer, wish: Expected) -> None:
-    """The API answers with the wished version."""
+    """The API answers with the configured version."""
     found = server.api("/api/version")["version"]
-    assert found == wish["ollama_version"], f"it answers {found}, wished is {wish['ollama_version']}"
+    assert found == wish["ollama_version"], f"it answers {found}, configured is {wish['ollama_version']}"
 
 
 @MODELS
 def check_models_are_there(server: CheckedServer, wish: Expected) -> None:
-    """Every wished model is listed."""
+    """Every configured model is listed."""
     found = {model["name"] for model in server.api("/api/tags")["models"]}
     missing = [name for name in wish.models if name not in found]
     assert not missing, f"not there: {', '.join(missing)}"
@@ -43,7 +43,7 @@ def check_models_are_there(server: CheckedServer, wish: Expected) -> None:
 
 @MODELS
 def check_models_are_whole(host: Any, server: CheckedServer, wish: Expected) -> None:
-    """Every wished model is on disk: the manifest has the digest that the API names, each layer its size."""
+    """Every configured model is on disk: the manifest has the digest that the API names, each layer its size."""
     digests = {model["name"]: model["digest"] for model in server.api("/api/tags")["models"]}
     store = server.store()
     for name in wish.models:

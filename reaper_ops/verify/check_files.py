@@ -22,7 +22,7 @@ def owned_by_root(host: Any, modes: tuple[str, ...], *paths: str) -> None:
 
 @SYSTEMD
 def check_binary(host: Any, wish: Expected) -> None:
-    """The binary is the wished version's, and only root can replace it."""
+    """The binary is the configured version's, and only root can replace it."""
     target = host.check_output("readlink -f /opt/ollama/current/bin/ollama").strip()
     assert target == f"/opt/ollama/{wish['ollama_version']}/bin/ollama", f"it leads to {target}"
     owned_by_root(host, ("755",), target, f"/opt/ollama/{wish['ollama_version']}", "/opt/ollama")
@@ -30,7 +30,7 @@ def check_binary(host: Any, wish: Expected) -> None:
 
 @SYSTEMD
 def check_process_runs_the_binary(host: Any, server: CheckedServer, wish: Expected) -> None:
-    """The running server is the wished version's, not one from before an upgrade."""
+    """The running server is the configured version's, not one from before an upgrade."""
     number = server.pid()
     assert number, "the server does not run"
     words = host.check_output("tr '\\0' ' ' < /proc/%s/cmdline", str(number)).split()

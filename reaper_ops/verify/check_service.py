@@ -1,4 +1,4 @@
-"""The server runs as wished, under whatever runs it."""
+"""The server runs as configured, under whatever runs it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_process_is_not_root(host: Any, server: CheckedServer) -> None:
 
 @DOCKER
 def check_container_runs(server: CheckedServer, wish: Expected) -> None:
-    """The container runs the wished image and comes back after a reboot."""
+    """The container runs the configured image and comes back after a reboot."""
     found = server.container()
     assert found["State"]["Running"], f"it is {found['State']['Status']}"
     image = found["Config"]["Image"]
@@ -75,14 +75,14 @@ def check_process_runs(host: Any, server: CheckedServer) -> None:
 
 
 def check_environment(server: CheckedServer, wish: Expected) -> None:
-    """The running server has the wished settings."""
+    """The running server has the configured settings."""
     found = server.environment()
     wrong = {
         name: found.get(name, "not set")
         for name, value in wish.environment.items()
         if name not in found or not same(value, found[name])
     }
-    assert not wrong, f"differs: {wrong}; wished: { ({name: wish.environment[name] for name in wrong}) }"
+    assert not wrong, f"differs: {wrong}; configured: { ({name: wish.environment[name] for name in wrong}) }"
 
 
 @MEMORY_LIMIT

@@ -1,4 +1,4 @@
-"""Swap is there, of the wished size, and will be there after a reboot."""
+"""Swap is there, of the configured size, and will be there after a reboot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def active(host: Any) -> dict[str, int]:
 
 @SWAP_FILE
 def check_swap_file(host: Any, wish: Expected) -> None:
-    """The swap file is in use, of the wished size, readable by root alone, and in fstab."""
+    """The swap file is in use, of the configured size, readable by root alone, and in fstab."""
     path = wish["swap_path"]
     found = active(host)
     assert path in found, f"{path} is not in use; in use: {', '.join(found) or 'nothing'}"
@@ -31,7 +31,7 @@ def check_swap_file(host: Any, wish: Expected) -> None:
 
 @SWAP_ZRAM
 def check_zram(host: Any, wish: Expected) -> None:
-    """Compressed swap in memory is in use, of the wished size, and configured for the next boot."""
+    """Compressed swap in memory is in use, of the configured size, and configured for the next boot."""
     found = active(host)
     assert "/dev/zram0" in found, f"/dev/zram0 is not in use; in use: {', '.join(found) or 'nothing'}"
     assert abs(found["/dev/zram0"] - wish["swap_size"]) <= SLACK, f"/dev/zram0 has {found['/dev/zram0']} bytes"
@@ -40,10 +40,10 @@ def check_zram(host: Any, wish: Expected) -> None:
 
 @SWAP
 def check_swappiness(host: Any, wish: Expected) -> None:
-    """The kernel's swappiness is as wished, now and after a reboot."""
+    """The kernel's swappiness is as configured, now and after a reboot."""
     wanted = wish["swap_swappiness"]
     now = int(host.file("/proc/sys/vm/swappiness").content_string)
-    assert now == wanted, f"it is {now}, wished is {wanted}"
+    assert now == wanted, f"it is {now}, configured is {wanted}"
     lines = host.run("cat /etc/sysctl.conf /etc/sysctl.d/*.conf").stdout.splitlines()
     kept = [line.split("=")[1].strip() for line in lines if line.replace(" ", "").startswith("vm.swappiness=")]
     assert str(wanted) in kept, "nothing in /etc/sysctl.d sets it at boot"

@@ -1,4 +1,4 @@
-"""Gives each check the wishes that it applies to and a connection, and writes down what came of it."""
+"""Gives each check its hosts and a connection, and records the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a wish means on a host, worked out here once more and on its own."""
+"""What the settings mean on a host, derived here a second time and independently."""
 
 from __future__ import annotations
 

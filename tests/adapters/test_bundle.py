@@ -74,7 +74,7 @@ def test_an_archive_unpacks_into_one_folder_and_is_read_there_too(tmp_path: Path
 
 def test_a_directory_in_use_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
-    with pytest.raises(ReaperError, match="is there already"):
+    with pytest.raises(ReaperError, match="already exists"):
         bundle.write(tmp_path, [saved("a")])
 
 

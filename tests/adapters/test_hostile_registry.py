@@ -80,7 +80,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_what_is_no_manifest_is_never_locked(kind: str) -> None:
-    with pytest.raises(ReaperError, match=r"answers something else than a manifest|gives a manifest that") as caught:
+    with pytest.raises(ReaperError, match=r"does not answer with a manifest|gives a manifest that") as caught:
         from_manifest("x.y/library/tiny:1m", BAD[kind].encode(), digest(9), "https://x.y", "")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
@@ -113,20 +113,23 @@ ODD = {
     "metadata": (http(b"", b"Location: http://169.254.169.254/x", status=b"302 Found"), "which is another host"),
     "another host": (http(b"", b"Location: http://evil.example/x", status=b"307 x"), "which is another host"),
     "a private host": (http(b"", b"Location: http://10.0.0.1/x", status=b"301 x"), "which is another host"),
-    "a file": (http(b"", b"Location: file:///etc/passwd", status=b"302 x"), "which is no address of the web"),
-    "a login": (http(b"", b"Location: http://a:b@127.0.0.1/x", status=b"302 x"), "which has a login in it"),
+    "a file": (http(b"", b"Location: file:///etc/passwd", status=b"302 x"), "which is not an HTTP URL"),
+    "credentials": (http(b"", b"Location: http://a:b@127.0.0.1/x", status=b"302 x"), "which contains credentials"),
     "a broken place": (http(b"", b"Location: http://[::bad/x", status=b"302 x"), "gives no whole answer|no address"),
     "itself for ever": (http(b"", b"Location: " + PATH.encode(), status=b"302 x"), "sends us on more than 5 times"),
-    "http of 1991": (b"hello", "gives no whole answer"),
-    "chunks that are none": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "gives no whole answer"),
-    "headers for ever": (http(PLAIN, *[b"x: " + b"y" * 1000] * 1000), "gives no whole answer"),
+    "http of 1991": (b"hello", "sends no complete answer"),
+    "chunks that are none": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "sends no complete answer",
+    ),
+    "headers for ever": (http(PLAIN, *[b"x: " + b"y" * 1000] * 1000), "sends no complete answer"),
     "a challenge to nowhere": (
         http(b"", b'WWW-Authenticate: Bearer realm="http://[::bad"', status=b"401 x"),
-        "says 401",
+        "answers 401",
     ),
     "a challenge to another host": (
         http(b"", b'WWW-Authenticate: Bearer realm="http://169.254.169.254/token"', status=b"401 x"),
-        "says 401",
+        "answers 401",
     ),
 }
 
@@ -195,7 +198,7 @@ def test_a_token_that_is_none_is_not_sent(token: str) -> None:
 
     with (
         http_server({PATH: challenge, "/token": f'{{"token": {token}}}'}) as server,
-        pytest.raises(RegistryError, match="says 401"),
+        pytest.raises(RegistryError, match="answers 401"),
     ):
         asked(server)
     assert seen == [None]

@@ -130,7 +130,7 @@ def test_the_first_error_ends_what_other_threads_fetch(place, registry, monkeypa
 def test_what_a_registry_does_wrong_is_said_and_a_second_run_mends_it(place, registry):
     with pytest.raises(ReaperError, match="sends other bytes than were asked for"):
         create(place, registry, "tiny", namespace="mismatch")
-    with pytest.raises(ReaperError, match="says 404"):
+    with pytest.raises(ReaperError, match="answers 404"):
         create(place, registry, "tiny", namespace="blob404")
     with pytest.raises(ReaperError, match="it has no such model or tag"):
         create(place, registry, "nobody")
@@ -174,7 +174,7 @@ def test_a_moved_tag_and_a_full_disk_are_said_before_a_byte_is_fetched(tmp_path,
     text["models"]["registry.ollama.ai/library/tiny:latest"]["digest"] = f"sha256:{'0' * 64}"
     lock.write_text(json.dumps(text))
     served = registry.bytes_sent
-    with pytest.raises(ReaperError, match="is not what was locked"):
+    with pytest.raises(ReaperError, match="differs from the lock"):
         models_bundle.create(tmp_path / "c", lock_path=lock, origin=f"http://{registry.name}")
     monkeypatch.setattr("reaper_ops.adapters.pack_writer.SPARE", 1 << 60)
     with pytest.raises(ReaperError, match="the bundle needs"):

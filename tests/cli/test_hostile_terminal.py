@@ -210,7 +210,7 @@ CASES: Cases = {
         "models.create.create", lambda: given((made(F + "models.bundle.Made"), (EVIL,))), EVIL, "PAGE"
     ),
     "models list": models("models.look.listing", lambda: given(table())),
-    "models ps": models("models.look.look", lambda: given(made(F + "models.look.Census"))),
+    "models ps": models("models.look.look", lambda: given(made(F + "models.look.HeldModels"))),
     "models rm": models("models.change.remove", lambda: given(outcome("rm"), {EVIL: (EVIL,)}), "--yes", EVIL),
     "models prune": models("models.change.prune", lambda: given(outcome("prune"), {EVIL: (EVIL,)}), "--yes"),
     "models preload": models("models.change.preload", lambda: given(outcome("preload")), EVIL),

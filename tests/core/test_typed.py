@@ -201,15 +201,15 @@ def _pulling(completed: int, total: int, status: str = "pulling aaaaaaaaaaaa") -
 )
 def test_lines_without_bytes_are_no_progress(line: Callable[[int], dict[str, Any]]) -> None:
     error, now = _ended(map(line, range(5000)))
-    assert error.startswith("stalled: no new byte for 75 s")
+    assert error.startswith("stalled: no new bytes for 75 s")
     assert now < 256 + 2 * 75
 
 
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        (lambda now: _pulling(now, 1 << 60), "the server tells of a larger layer than the lock has"),
-        (lambda now: _pulling(100 * (now % 2), 100), "the server tells of 900 bytes, the lock of 110"),
+        (lambda now: _pulling(now, 1 << 60), "the server reports a larger layer than the lock"),
+        (lambda now: _pulling(100 * (now % 2), 100), "the server reports 900 bytes, the lock has 110"),
     ],
 )
 def test_a_pull_of_more_than_the_lock_has_ends(line: Callable[[int], dict[str, Any]], error: str) -> None:

@@ -88,7 +88,7 @@ def gc(run, path, mirror, directory, manifest, old):
     dry = run("gc", path, "--lock", str(lock), "-o", "json")
     assert other in json.loads(dry.out)["results"]["site"]["removed"], dry.err
     done = json.loads(run("gc", path, "--lock", str(lock), "--yes", "-o", "json").out)["results"]["site"]
-    assert done["removed"][other] == "no model of the lock has it"
+    assert done["removed"][other] == "no model of the lock uses it"
     assert weights not in done["removed"]
     flip(directory / "cache", weights)
     wrong = json.loads(run("gc", path, "--verify", "--yes", "-o", "json").out)["results"]["site"]["removed"]

@@ -73,7 +73,7 @@ def test_what_cannot_be_installed_names_the_source_that_did_not_answer(install: 
     assert found["failed"], found
     assert "absent-here cannot be installed: Unable to locate package absent-here" in found["msg"]
     assert GONE in found["msg"]
-    assert "mend or remove the source" in found["next_step"]
+    assert "repair or remove the source" in found["next_step"]
 
 
 def test_lists_that_look_fresh_and_hold_nothing_are_fetched_once(install: Install, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_source_that_the_key_does_not_prove_is_taken_back_and_the_former_text_
     before = (tmp_path / "sources.list.d/ours.sources").read_text()
     found = name("wrong")
     assert found["failed"]
-    assert "taken back" in found["msg"]
+    assert "removed again" in found["msg"]
     assert (tmp_path / "sources.list.d/ours.sources").read_text() == before
 
 

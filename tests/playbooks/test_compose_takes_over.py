@@ -143,7 +143,7 @@ def test_gives_back_when_ours_does_not_run_or_answer(module: Any, docker: Docker
     docker.set(broken=broken)
     said = module.fails(**docker.instead("http://127.0.0.1:9/api/version"))
     assert broken in said
-    assert "container ollama runs again as it was" in said
+    assert "container ollama was restored" in said
     assert docker.get("containers") == {"ollama": THEIRS}
     assert (docker.get("volumes"), docker.get("networks")) == ([], [])
 
@@ -169,7 +169,7 @@ def test_what_is_in_the_container_itself_is_copied_before_ours_starts(module: An
 def test_a_second_container_under_the_kept_name_is_not_touched(module: Any, docker: Docker, url: str) -> None:
     both = {"ollama": THEIRS, "ollama-before-reaper_ops": {"state": "exited", "restart": "no"}}
     docker.set(containers=both)
-    assert "is there already" in module.fails(**docker.instead(url))
+    assert "already exists" in module.fails(**docker.instead(url))
     assert docker.get("containers") == both
 
 

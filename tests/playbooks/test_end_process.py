@@ -22,7 +22,7 @@ def test_the_program_is_ended(module: Any, tmp_path: Path) -> None:
 
 def test_another_program_with_this_id_is_left_alone(module: Any) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
-        assert "was left alone" in module.fails(pid=process.pid, programs=["ollama"])
+        assert "was not touched" in module.fails(pid=process.pid, programs=["ollama"])
         assert process.poll() is None
         process.kill()
 
@@ -35,7 +35,7 @@ def test_a_process_that_was_given_the_number_of_the_one_that_was_seen_is_left_al
     with subprocess.Popen([program, "60"]) as process:
         now = int(time.time())
         said = module.fails(pid=process.pid, programs=["ollama"], began=now - 600)
-        assert "is another one than the one that was seen" in said
+        assert "apart from the observed one" in said
         assert process.poll() is None
         assert module(pid=process.pid, programs=["ollama"], began=now)["changed"]
         assert process.wait(10) == -15

@@ -33,7 +33,7 @@ def test_a_line_that_is_none_fails_this_model(module: Callable[..., Any], kind: 
 def test_a_list_that_is_none_is_said(module: Callable[..., Any], body: str) -> None:
     with http_server({**OLLAMA, "/api/tags": (200, body)}) as server:
         found = module(url=server.url, models=["a:1"])
-    assert "/api/tags has no list of models" in found["msg"]
+    assert "/api/tags returns no list of models" in found["msg"]
 
 
 def test_names_that_are_none_are_no_models(module: Callable[..., Any]) -> None:
@@ -50,8 +50,8 @@ def test_names_that_are_none_are_no_models(module: Callable[..., Any]) -> None:
         (http(b"", b"Location: file:///etc/passwd", status=b"302 x"), "file"),
         (http(b"x", b"Content-Encoding: gzip"), "compressed"),
         (http(b" " * (9 << 20)), "sends more than 8388608 bytes"),
-        (http(DEEP.encode()), "something else than a manifest"),
-        (http(b'{"config":{"digest":"sha256:aa","size":-1},"layers":[]}'), "something else than a manifest"),
+        (http(DEEP.encode()), "does not answer with a manifest"),
+        (http(b'{"config":{"digest":"sha256:aa","size":-1},"layers":[]}'), "does not answer with a manifest"),
     ],
 )
 def test_what_a_registry_may_not_say_is_a_note(module: Callable[..., Any], answer: bytes, words: str) -> None:

@@ -72,7 +72,7 @@ def test_link_is_followed(module: Any, path: Path, tmp_path: Path) -> None:
 def test_broken_file_is_named_and_untouched(module: Any, path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_bytes(text.encode("latin-1"))
-    assert "it was not touched" in module.fails(path=str(path), values=OURS)
+    assert "nothing was changed" in module.fails(path=str(path), values=OURS)
     assert path.read_bytes() == text.encode("latin-1")
     assert os.listdir(path.parent) == ["daemon.json"]
 
@@ -88,9 +88,11 @@ def test_refused_text_is_not_written(module: Any, path: Path) -> None:
 
 def test_validator_that_is_missing_or_too_old_is_a_note(module: Any, path: Path) -> None:
     done = module(path=str(path), values={"a": 1}, validate=["nosuchprogram", "%s"])
-    assert done["notes"] == ["not validated: nosuchprogram is not there"]
+    assert done["notes"] == ["not validated: nosuchprogram is not installed"]
     old = ["sh", "-c", "echo unknown flag: --validate; exit 125"]
-    assert module(path=str(path), values={"a": 2}, validate=old)["notes"] == ["not validated: this sh cannot do it"]
+    assert module(path=str(path), values={"a": 2}, validate=old)["notes"] == [
+        "not validated: this sh does not support it"
+    ]
 
 
 def test_value_that_is_not_ours_stays(module: Any, path: Path) -> None:

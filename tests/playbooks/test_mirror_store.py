@@ -57,7 +57,7 @@ def test_collecting_is_foretold(module, paths, tmp_path):
     done = module.predicted(paths=paths, state="collected", keep=keep, verify=True)
     assert done["removed"] == {
         digest_of(b"else"): "its bytes are wrong",
-        digest_of(unwanted): "no model of the lock has it",
+        digest_of(unwanted): "no model of the lock uses it",
     }
     assert done["freed"] == 72
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["a"]
@@ -77,7 +77,7 @@ def test_sources_are_told_apart_and_what_nobody_is_served_goes(module, paths, tm
     done = module.predicted(paths=paths, state="collected", verify=True)
     assert done["removed"] == {
         digest_of(good): "its bytes are wrong",
-        digest_of(b"old"): "kept by an older mirror, and no more served",
+        digest_of(b"old"): "stored by an older mirror and no longer served",
     }
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["a"]
 

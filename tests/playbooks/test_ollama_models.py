@@ -51,5 +51,5 @@ def test_what_a_load_says_is_told(module: Any) -> None:
     refusal = (500, {"error": "llama-server process has terminated"})
     with http_server({**OLLAMA, "/api/generate": refusal}) as server:
         said = module.fails(url=server.url, preload=["tiny:1m"])
-    assert "the server says 500: llama-server process has terminated" in said
-    assert "`reaper-ops doctor` says why" in said
+    assert "the server answers 500: llama-server process has terminated" in said
+    assert "`reaper-ops doctor` finds out why" in said

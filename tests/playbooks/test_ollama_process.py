@@ -164,7 +164,7 @@ def test_big_log_is_rotated_on_start(module: Any, home: Path) -> None:
 def test_server_that_ends_at_once_is_quoted(module: Any, home: Path) -> None:
     (home / "bin" / "ollama").write_text("#!/bin/sh\necho Error: listen tcp: address already in use\nexit 1\n")
     said = module.fails(spec=write(home))
-    assert "ended at once" in said
+    assert "exited at once" in said
     assert "address already in use" in said
 
 
@@ -173,7 +173,7 @@ def test_missing_program_and_missing_spec_are_named(module: Any, home: Path) -> 
     (home / "bin" / "ollama").unlink()
     assert "No such file" in module.fails(spec=spec)
     (home / "env.json").unlink()
-    assert "is not there" in module.fails(spec=spec)
+    assert "is missing" in module.fails(spec=spec)
     assert module(spec=spec, check=True)["changed"]
     assert not module(spec=spec, state="stopped")["changed"]
 

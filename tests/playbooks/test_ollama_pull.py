@@ -174,7 +174,7 @@ def test_error_inside_the_stream_is_tried_again(module: Any, world: World) -> No
 LASTING = {
     "pull model manifest: file does not exist": "check the name",
     "write /m/blobs/sha256-x-partial: no space left on device": "free space",
-    "open /m/blobs/x: permission denied": "write to the model store",
+    "open /m/blobs/x: permission denied": "write access to the model store",
     "pull model manifest: 412: requires a newer version of Ollama": "raise ollama_version",
     'pull model manifest: realm host "" does not match original host "x"': "credentials",
     'pull model manifest: Get "https://r/v2/": tls: failed to verify certificate: x509: unknown': "trust store",
@@ -263,7 +263,7 @@ def test_registry_that_cannot_be_asked_is_a_note(module: Any, world: World) -> N
     answer = module(**world.args("127.0.0.1:1/ok/tiny:1m"))
     row = answer["models"][0]
     assert row["changed"]
-    assert "cannot be asked" in row["notes"][0]
+    assert "does not answer" in row["notes"][0]
     assert "digest not compared" in row["notes"][1]
 
 

@@ -101,7 +101,7 @@ def test_a_moved_tag_is_told_before_a_byte_is_fetched(module: Any, server: Any, 
         given = args(server, registry, mirror=mirror)
         move(registry, seed=20 + len(mirror))
         said = module.fails(**given)
-        assert "is not what was locked" in said
+        assert "differs from the lock" in said
         assert "`reaper-ops models update`" in said
     assert listed(server) == {}
     assert registry.bytes_sent == 0
@@ -128,7 +128,7 @@ FAULTS = {
     "err401": "credentials",
     "err404": "check the name of the model and its tag",
     "err412": "raise ollama_version",
-    "err429": "the registry limits us; run again later",
+    "err429": "the registry limits the rate; run again later",
     "err500": "run again",
     "mismatch": "damaged data",
     "stall": "stalled: no new byte",
@@ -140,16 +140,16 @@ FAULTS = {
     "blob401": "credentials",
     "blob404": "check the name of the model and its tag",
     "blob412": "raise ollama_version",
-    "blob429": "the registry limits us; run again later",
+    "blob429": "the registry limits the rate; run again later",
     "blob500": "run again",
-    "get500": "gives no whole answer",
-    "cdn401": "gives no whole answer",
-    "cdn404": "gives no whole answer",
-    "cdn412": "gives no whole answer",
-    "cdn429": "gives no whole answer",
-    "longhead": "gives no whole answer",
+    "get500": "sends no complete answer",
+    "cdn401": "sends no complete answer",
+    "cdn404": "sends no complete answer",
+    "cdn412": "sends no complete answer",
+    "cdn429": "sends no complete answer",
+    "longhead": "sends no complete answer",
     "shorthead": "damaged data",
-    "shortbody": "gives no whole answer",
+    "shortbody": "sends no complete answer",
 }
 
 
@@ -207,7 +207,7 @@ def test_a_second_controller_is_told_who_holds_the_host(
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         said = module.fails(**given)
-    assert "another pull runs on this host, by ada@control1 for 9" in said
+    assert "another pull is running on this host, by ada@control1 for 9" in said
     assert "process 4711); wait for its end" in said
     assert listed(server) == {}
     assert module(**given)["changed"]

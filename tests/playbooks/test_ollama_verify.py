@@ -89,7 +89,7 @@ def test_what_nobody_names_is_read_too_and_a_manifest_that_is_none_is_told(modul
     answer = found(module, store)
     assert sorted(blob["state"] for blob in answer["unnamed"])[:2] == ["damaged", "ok"]
     assert answer["unfinished"] == 1
-    assert "something else than a manifest" in by_model(answer)["small"]["error"]
+    assert "does not answer with a manifest" in by_model(answer)["small"]["error"]
     chosen = found(module, store, models=["tiny"])
     assert (list(by_model(chosen)), chosen["unnamed"]) == (["tiny"], [])
 
@@ -113,4 +113,4 @@ def test_a_container_names_its_store_by_its_mount(module, store, tmp_path):
 
 
 def test_no_store_is_said(module, tmp_path):
-    assert "there is no model store" in module.fails(models_dir=str(tmp_path / "none"))
+    assert "no model store" in module.fails(models_dir=str(tmp_path / "none"))

@@ -84,13 +84,13 @@ def test_a_wait_tells_who_and_how_long_and_ends_when_it_is_free(monkeypatch: pyt
 def test_a_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     result, told = waited(monkeypatch, [{"holder": "aptd (pid 9)", "pid": 9}] * 50)
     assert result["failed"]
-    assert result["msg"].startswith("aptd (pid 9) has held apt for 600 s")
+    assert result["msg"].startswith("aptd (pid 9) has held the lock of apt for 600 s")
     assert result["next_step"] == "`ps -fp 9` on the host shows what it is; run again once it has ended"
     assert len(told) < 12
 
 
 def test_a_holder_outside_of_the_container_has_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, _ = waited(monkeypatch, [{"holder": "a program outside of this container", "pid": 0}] * 50)
+    result, _ = waited(monkeypatch, [{"holder": "a program outside this container", "pid": 0}] * 50)
     assert result["next_step"] == "run again once it has ended"
 
 

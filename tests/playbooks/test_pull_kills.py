@@ -74,7 +74,7 @@ def test_the_note_of_a_part_that_a_kill_cut_off_does_not_stop_the_next_pull(
     (store / "blobs" / f"{largest}-partial-0").write_text(left)
     assert "EOF" in module.fails(**given, url=server.subject.url)
     done = module(**given, url=server.subject.url, models_dir=str(store))
-    assert "a kill damaged its notes" in done["models"][0]["notes"][0]
+    assert "a kill damaged its progress file" in done["models"][0]["notes"][0]
     assert listed(server) == {given["models"][0]: entry["digest"].removeprefix("sha256:")}
     assert wrong_blobs(store) == []
 

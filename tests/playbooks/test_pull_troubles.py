@@ -143,7 +143,7 @@ def test_a_store_that_is_read_only_is_told(module: Any, starter: Starter, regist
     given = request(registry, server)
     remount(disk, "ro")
     said = module.fails(**given)
-    assert "read-only file system; let the server's user write to the model store" in said
+    assert "read-only file system; give the server's user write access to the model store" in said
     assert listed(server) == {}
     remount(disk, "rw")
     assert module(**given)["changed"]
@@ -159,7 +159,7 @@ def test_a_store_that_the_server_may_not_write_is_told(
     given = request(registry, server)
     (store / "blobs").chmod(0o555)
     said = module.fails(**given)
-    assert "permission denied; let the server's user write to the model store" in said
+    assert "permission denied; give the server's user write access to the model store" in said
     (store / "blobs").chmod(0o755)
     (store / "manifests").chmod(0o555)
     assert "permission denied" in module.fails(**given)

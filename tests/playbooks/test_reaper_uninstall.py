@@ -112,7 +112,7 @@ def test_what_was_there_before_us_is_no_more_said_to_be_so(module: Any, host: Pa
     args = install(host)
     now = json.loads(Path(args["path"]).read_text())
     done = module(**args, shown={**now, "existed": [*now["existed"], "directories /srv"]})
-    assert done["withheld"] == ["directories /srv: was there before us, and the manifest no longer says so"]
+    assert done["withheld"] == ["directories /srv: existed before reaper_ops, and the manifest no longer says so"]
 
 
 def test_as_much_or_less_than_was_shown_is_removed(module: Any, host: Path) -> None:
@@ -158,7 +158,7 @@ def test_models_that_were_there_before_are_never_purged(module: Any, host: Path)
     args = install(host)
     store(host, ours="b")
     done = module.predicted(**args, purge_models=True)
-    assert any("there before reaper_ops" in line for line in done["kept"]), done["kept"]
+    assert any("existed before reaper_ops" in line for line in done["kept"]), done["kept"]
     assert snapshot(top) == before
 
 
@@ -232,7 +232,7 @@ def test_foreign_things_in_our_places_are_kept(module: Any, host: Path) -> None:
     done = module.predicted(**args, purge_models=True)
     text = "\n".join(done["kept"])
     assert "notes" in text
-    assert "leads elsewhere" in text
+    assert "now points elsewhere" in text
     assert (host / "var/lib/ollama/notes").exists()
     assert (host / "opt/ollama/2.0.0/built-by-hand").exists()
     assert link.is_symlink()
@@ -245,7 +245,7 @@ def test_what_was_there_before_stays(module: Any, host: Path) -> None:
     RECORD(path=path, phase="intended", entries={"files": {str(conf): "0" * 64}})
     done = module.predicted(path=path)
     assert done["removed"] == []
-    assert "was there before" in done["kept"][0]
+    assert "existed before" in done["kept"][0]
     assert conf.exists()
 
 
@@ -497,7 +497,7 @@ def test_a_unit_that_was_taken_over_is_given_back_before_the_release_goes(
     assert not dropin.exists()
     assert not (opt / "1.0.0").exists()
     assert [line for line in calls(tmp_path) if line in wanted] == wanted
-    assert done["removed"].index("unit that was taken over ollama.service") < done["removed"].index(f"release {opt}")
+    assert done["removed"].index("adopted unit ollama.service") < done["removed"].index(f"release {opt}")
 
 
 def test_settings_of_ours_that_somebody_edited_keep_what_the_server_runs_from(module: Any, tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def test_settings_of_ours_that_somebody_edited_keep_what_the_server_runs_from(mo
     assert (opt / "1.0.0").exists()
     assert [line.split(":")[0] for line in done["kept"]] == [
         f"file {dropin}",
-        "unit that was taken over ollama.service",
+        "adopted unit ollama.service",
         f"release {opt}",
     ]
 
@@ -530,7 +530,7 @@ def test_an_empty_directory_that_was_given_to_the_server_is_its_owners_again(mod
     (place / "blobs/sha256-x").write_text("x")
     RECORD(path=manifest, phase="done", entries=entries)
     done = module(path=manifest)
-    assert any("stays the server's" in line for line in done["kept"])
+    assert any("still belongs to the server" in line for line in done["kept"])
     assert place.stat().st_mode & 0o777 == 0o755
     RECORD(path=manifest, phase="intended", entries=entries)
     module(path=manifest, purge_models=True)

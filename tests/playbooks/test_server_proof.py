@@ -74,7 +74,7 @@ def test_nobody_at_all_is_a_failure_too(module: Any, tmp_path: Path) -> None:
         ("#!/bin/sh\nexit 0\n", 0o644, "Permission denied"),
         ("#!/nowhere/sh\n", 0o755, "No such file"),
         ("#!/bin/sh\necho 'libgomp.so.1: cannot open' >&2; exit 127\n", 0o755, "libgomp.so.1: cannot open"),
-        (None, 0, "the release is not whole"),
+        (None, 0, "the release is incomplete"),
     ],
 )
 def test_a_release_whose_runner_cannot_start_is_a_failure_though_there_is_no_model_yet(

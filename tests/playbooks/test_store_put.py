@@ -67,7 +67,7 @@ def test_bytes_that_changed_on_the_way_are_no_blob_and_name_no_model(module, sou
         carry(source, looked["staging"], digest)
     answer = module(models=wanted, models_dir=str(store))
     assert answer["failed"]
-    assert f"blob {first[:19]} came as other bytes" in answer["msg"]
+    assert f"blob {first[:19]} arrived damaged" in answer["msg"]
     assert not (store / "manifests").exists()
     assert not (store / "blobs" / first.replace(":", "-")).exists()
     again = module(state="looked", models=wanted, models_dir=str(store))
@@ -81,7 +81,7 @@ def test_no_room_and_no_store_are_said_before_anything_is_carried(module, source
     said = module.fails(state="looked", models=wanted, models_dir=str(store), min_free=1 << 60)
     assert "must stay free" in said
     assert not list(store.iterdir())
-    assert "there is no model store" in module.fails(state="looked", models=wanted, models_dir=str(store / "none"))
+    assert "no model store" in module.fails(state="looked", models=wanted, models_dir=str(store / "none"))
 
 
 @pytest.mark.parametrize("harm", ["link", "open"])

@@ -53,7 +53,7 @@ def test_what_came_anew_is_not_overwritten(module: Any, store: Path) -> None:
     args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
     module(**args, state="quarantined")
     (store / "blobs/sha256-aa").write_text("pulled again")
-    assert "is there again" in module.fails(**args, state="restored")
+    assert "exists again" in module.fails(**args, state="restored")
     assert (store / "blobs/sha256-aa").read_text() == "pulled again"
 
 
@@ -63,5 +63,5 @@ def test_nothing_else_is_touched(module: Any, store: Path, name: str) -> None:
     (store / "blobs/link").symlink_to(store.parent / "elsewhere")
     (store / "blobs/out").symlink_to(store.parent)
     (store.parent / "x").write_text("foreign")
-    assert "is no " in module.fails(store=str(store), path=str(store / name), state="quarantined")
+    assert "is not " in module.fails(store=str(store), path=str(store / name), state="quarantined")
     assert (store.parent / "elsewhere").read_text() == (store.parent / "x").read_text() == "foreign"

@@ -125,8 +125,8 @@ def test_file_that_exists_but_is_off_unsigned_or_open_to_all(module: Any, volume
 def test_data_of_somebody_is_not_overwritten(module: Any, volume: Callable[[str], Path]) -> None:
     place = volume("ext4")
     (place / "swapfile").write_text("my thesis")
-    assert "is no swap file" in module.fails(**arguments(place, 48 * MB))
-    assert "is no swap file" in module.fails(**arguments(place, 48 * MB), state="absent")
+    assert "is not a swap file" in module.fails(**arguments(place, 48 * MB))
+    assert "is not a swap file" in module.fails(**arguments(place, 48 * MB), state="absent")
     assert (place / "swapfile").read_text() == "my thesis"
     assert table_of(place) == []
 
@@ -149,7 +149,7 @@ def test_directory_that_is_not_there_yet(module: Any, volume: Callable[[str], Pa
     module.predicted(**args, state="absent")
 
 
-@pytest.mark.parametrize(("kind", "word"), [("tmpfs", "memory itself"), ("overlay", "cannot carry swap")])
+@pytest.mark.parametrize(("kind", "word"), [("tmpfs", "itself in memory"), ("overlay", "cannot hold swap")])
 def test_places_that_cannot_carry_swap(module: Any, tmp_path: Path, kind: str, word: str) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root: mounts")

@@ -108,7 +108,7 @@ def test_a_container_that_has_ended_ends_the_wait(module: Any, tmp_path: Path) -
     (tmp_path / "docker").write_text(script)
     (tmp_path / "docker").chmod(0o755)
     answer = module(**WAITING, containers=["ollama"], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    assert answer["dead"] == "container ollama has ended with exit code 137: out of memory"
+    assert answer["dead"] == "container ollama exited with exit code 137: out of memory"
 
 
 def test_a_process_that_is_gone_ends_the_wait(module: Any, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_process_that_is_gone_ends_the_wait(module: Any, tmp_path: Path) -> No
     spec = {"argv": [sys.executable, "-c", "nothing of the kind"], "log": str(log), "pid": str(tmp_path / "pid")}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     answer = module(**WAITING, spec=str(tmp_path / "spec.json"))
-    assert answer["dead"] == "the process has ended: starting | panic: no"
+    assert answer["dead"] == "the process has exited: starting | panic: no"
 
 
 class Clock:

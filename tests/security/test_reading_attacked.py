@@ -40,7 +40,7 @@ def test_a_file_is_not_read_through_a_planted_name(ground: Ground, kind: str) ->
     if kind != "fifo":
         assert found["0"]["error"] in {
             f"is a link of user {LESSER}; links are not followed",
-            "is a hard link to somebody else's file",
+            "is a hard link to another user's file",
         }
 
 
@@ -88,7 +88,7 @@ def test_a_program_that_the_service_can_replace_is_not_run_as_root(ground: Groun
     program.chmod(0o755)
     ground.theirs()
     found = answers({"kind": "binaries", "name": "no-such-program", "places": [str(program)]})["0"]["stdout"]
-    assert found == f"{program}\tnot run as root: others can change it\n"
+    assert found == f"{program}\tnot run as root: other users can change it\n"
     assert not ran.exists()
     os.chown(program, 0, 0)
     assert "not run as root" in answers({"kind": "binaries", "name": "x", "places": [str(program)]})["0"]["stdout"]

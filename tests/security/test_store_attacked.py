@@ -55,14 +55,14 @@ def test_what_was_carried_is_read_only_where_root_alone_can_write(ground: Ground
     room = ground.store / PUT.ROOM
     room.mkdir()
     os.chown(room, LESSER, LESSER)
-    with pytest.raises(PUT.Trouble, match="somebody else can write there"):
+    with pytest.raises(PUT.Trouble, match="another user can write there"):
         load(ground)
 
 
 def test_a_store_of_root_in_which_others_can_write_is_refused(ground: Ground) -> None:
     os.chown(ground.store, 0, LESSER)
     ground.store.chmod(0o775)
-    with pytest.raises(TREE.Refused, match="belongs to root, and others can write there"):
+    with pytest.raises(TREE.Refused, match="belongs to root, but other users can write there"):
         load(ground)
 
 

@@ -55,7 +55,7 @@ def test_what_is_no_file_stays(ground: Ground, kind: str) -> None:
         os.mkfifo(place)
     else:
         place.mkdir()
-    with pytest.raises(REFUSED, match="no regular file"):
+    with pytest.raises(REFUSED, match="not a regular file"):
         act(ground, "blobs/sha256-ee", "quarantined")
     assert os.path.lexists(place)
 

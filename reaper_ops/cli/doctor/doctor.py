@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reaper_ops.cli.options import source_from, source_options, typed_places, unheeded
+from reaper_ops.cli.options import option_without_effect, source_from, source_options, typed_places
 from reaper_ops.errors import ReaperError
 from reaper_ops.formats.visible import one_line
 
@@ -74,7 +74,7 @@ def _check(source: Source, **kwargs: Any) -> None:
         )
     for name, needed in (("yes", "fix"), ("accept", "fix"), ("load", "slow")):
         if kwargs[name] and not kwargs[needed]:
-            raise unheeded(f"--{name}", f"--{needed}")
+            raise option_without_effect(f"--{name}", f"--{needed}")
 
 
 def _is_pasted(*, paste: bool, text: str | None, **_: Any) -> bool:

@@ -52,7 +52,9 @@ def _allowed(found: tuple[Proposal, ...], *, yes: bool, accept: Sequence[str]) -
     others = tuple(p for p in found if not p.is_safe)
     someone = sys.stdin.isatty()
     if safe and not yes and not someone:
-        raise ReaperError("doctor --fix", "nobody is there to ask", "give --yes to apply the safe remedies as shown")
+        raise ReaperError(
+            "doctor --fix", "standard input is not a terminal", "give --yes to apply the safe remedies as shown"
+        )
     many = f"{len(safe)} safe remed{'y' if len(safe) == 1 else 'ies'}"
     chosen = safe if safe and (yes or click.confirm(f"apply the {many}?", default=False, err=True)) else ()
     return (*chosen, *(p for p in others if p.id in accept or (someone and not yes and _wanted(p))))

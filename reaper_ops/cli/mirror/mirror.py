@@ -132,5 +132,5 @@ def down(output: str, yes: bool, check: bool, purge_own: bool, **kwargs: Any) ->
 
 def _asked(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise ReaperError("models mirror", "nobody is there to ask", "give --yes to do what is shown")
+        raise ReaperError("models mirror", "standard input is not a terminal", "give --yes to do what is shown")
     return click.confirm(question, default=False, err=True)

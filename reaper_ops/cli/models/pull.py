@@ -12,7 +12,7 @@ import click
 
 from reaper_ops.adapters import lockfile
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.cli.options import lock_option, output_option, source_from, source_options, unheeded
+from reaper_ops.cli.options import lock_option, option_without_effect, output_option, source_from, source_options
 from reaper_ops.core.models.order import PullOptions
 from reaper_ops.core.models.outcome import Interrupted, ModelsOutcome
 from reaper_ops.core.models.push import ThisMachine
@@ -132,7 +132,7 @@ def _of_strategy(strategy: str | None, given: Mapping[str, Mapping[str, object]]
     for needed, values in given.items():
         for option, value in values.items():
             if value and strategy != needed:
-                raise unheeded(option, f"--strategy {needed}")
+                raise option_without_effect(option, f"--strategy {needed}")
 
 
 def _rate(text: str | None) -> int:

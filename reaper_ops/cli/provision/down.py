@@ -16,7 +16,7 @@ from reaper_ops.formats.visible import one_line
 
 NOTHING = "  remove only the record of what was intended; nothing of it is there"
 
-GIVEN_BACK = {"unit that was taken over ": "unit ", "our place of container ": "container "}
+GIVEN_BACK = {"unit that was taken over ": "unit ", "replacement of container ": "container "}
 """What the module calls removed, since our hold on it goes; a person reads what becomes of it."""
 
 
@@ -43,7 +43,7 @@ def command(output: str, yes: bool, purge_models: bool, **kwargs: Any) -> int:
 
 def _ask(hosts: int, purge_models: bool) -> bool:
     if not sys.stdin.isatty():
-        raise ReaperError("down", "nobody is there to ask", "give --yes to remove what is shown")
+        raise ReaperError("down", "standard input is not a terminal", "give --yes to remove what is shown")
     models = ", models included" if purge_models else "; models stay"
     return click.confirm(f"remove this from {counted(hosts, 'host')}{models}?", default=False, err=True)
 
@@ -73,7 +73,7 @@ def _text(removed: Removed) -> str:
         lines += [f"  kept {item}" for item in result.get("kept", [])]
     for host, texts in removed.withheld.items():
         lines += [f"{host}: changed since it was shown: {text}" for text in texts]
-        lines.append(f"{host}: nothing was removed; `reaper-ops down` shows it anew")
+        lines.append(f"{host}: nothing was removed; `reaper-ops down` shows it again")
     lines += [f"{host}: {problem}" for host, problem in removed.problems.items()]
     if not removed.owned:
         lines.append("nothing to remove: no host has a manifest of reaper_ops")

@@ -20,7 +20,7 @@ def consent(verb: str, todo: Mapping[str, tuple[str, ...]], *, yes: bool, check:
     if check or yes:
         return yes and not check
     if not sys.stdin.isatty():
-        raise ReaperError(f"models {verb}", "nobody is there to ask", "give --yes to remove what is shown")
+        raise ReaperError(f"models {verb}", "standard input is not a terminal", "give --yes to remove what is shown")
     return click.confirm(f"remove these from {counted(len(todo), 'host')}?", default=False, err=True)
 
 

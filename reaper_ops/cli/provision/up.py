@@ -67,5 +67,5 @@ def run(source: Source, output: str, *, yes: bool, diffs: bool = True, file: Pat
 
 def _ask(hosts: int) -> bool:
     if not sys.stdin.isatty():
-        raise ReaperError("up", "nobody is there to ask", "give --yes to apply the plan as shown")
+        raise ReaperError("up", "standard input is not a terminal", "give --yes to apply the plan as shown")
     return click.confirm(f"apply this to {counted(hosts, 'host')}?", default=False, err=True)

@@ -117,7 +117,7 @@ def astray(action: str, values: Mapping[str, str], ours: tuple[str, ...]) -> tup
         return (f"{path!r} is no plain path: it may lead elsewhere, and the host refuses it",)
     inside = any(path == top or path.startswith(top.rstrip("/") + "/") for top in ours)
     if action == "own" and not inside:
-        return (f"{path} lies outside of {' and '.join(ours) or 'what is ours'}: the host refuses it",)
+        return (f"{path} lies outside {' and '.join(ours) or 'our own directories'}: the host refuses it",)
     return ()
 
 

@@ -31,7 +31,7 @@ def load(place: str, text: str, written: float) -> SavedReport:
     try:
         value: Any = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise ReaperError(place, f"is no JSON: {exc}", HINT) from None
+        raise ReaperError(place, f"is not JSON: {exc}", HINT) from None
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema not in {SCHEMA, diagnosis.SCHEMA} or not isinstance(value.get("hosts"), list):
         raise ReaperError(place, "is no report of reaper_ops in a form that this version knows", HINT)

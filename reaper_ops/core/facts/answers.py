@@ -11,7 +11,7 @@ from reaper_ops.core import typed
 
 Ask = dict[str, Any]
 DENIED = re.IGNORECASE | re.MULTILINE
-LATE = "did not end in time"
+LATE = "did not finish in time"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def asks(settings: Settings) -> list[Ask]:
 
 
 def parse_foreign(answers: Answers) -> Foreign | None:
-    """The container that has our name and is not ours; else the one that was set aside for ours, or has our port."""
+    """The container that has our name and is not ours; otherwise the one that ours replaced, or that has our port."""
     named = next((foreign(row, places.CONTAINER) for row in _inspected(answers, "container")), None)
     kept = next((foreign(row, KEPT) for row in _inspected(answers, "container-kept")), None)
     theirs = [one for one in (named, kept) if one is not None and one.project != PROJECT]

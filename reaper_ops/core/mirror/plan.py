@@ -1,4 +1,4 @@
-"""What differs between a mirror's host and its wish, and what will be owned there."""
+"""What differs between a mirror's host and its desired state, and what will be owned there."""
 
 from __future__ import annotations
 
@@ -147,8 +147,10 @@ def _file(file: wish.MirrorFile, before: str | None) -> list[Action]:
     if before == file.text:
         return []
     old, new = (before or "").splitlines(keepends=True), file.text.splitlines(keepends=True)
-    lines = difflib.unified_diff(old, new, f"{file.path} (on the host)", f"{file.path} (wished)")
-    return [Action(file.id, file.path, "is missing" if before is None else "differs from the wish", "".join(lines))]
+    lines = difflib.unified_diff(old, new, f"{file.path} (on the host)", f"{file.path} (desired)")
+    return [
+        Action(file.id, file.path, "is missing" if before is None else "differs from the desired state", "".join(lines))
+    ]
 
 
 def owned(settings: Settings, mirror: MirrorState, todo: tuple[Action, ...]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was asked on the host. differs: ids of what is not as wished."""
+    """What was asked on the host. differs: ids of what has drifted."""
 
     differs: tuple[str, ...]
     health: Mapping[str, Any]
@@ -120,7 +120,10 @@ def drift(seen: Seen) -> Iterator[MirrorFinding]:
     if rest or (seen.differs and seen.health.get("status") == 200):
         names = ", ".join(rest or seen.differs)
         yield MirrorFinding(
-            "differs", WARNING, f"is not as wished: {names}", "`reaper-ops models mirror up` shows and applies it"
+            "differs",
+            WARNING,
+            f"differs from its settings: {names}",
+            "`reaper-ops models mirror up` shows and applies it",
         )
 
 

@@ -1,4 +1,4 @@
-"""What hashing the model stores again has shown, judged by the lock and the wish."""
+"""What hashing the model stores again found, judged by the lock and the settings."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def judge(host: str, told: Mapping[str, Any], wanted: Iterable[str], lock: Lock)
     return CheckedStore(host, str(told.get("store", "")), (*rows, *absent), others, *numbers)
 
 
-def mended(before: CheckedStore, after: CheckedStore | None) -> CheckedStore:
-    """A store after its repair; `after` is what the mended models were found to be."""
+def repaired(before: CheckedStore, after: CheckedStore | None) -> CheckedStore:
+    """A store after its repair; `after` is what the repaired models were found to be."""
     fresh = {names.key(one.name): one for one in after.models} if after else {}
     models = tuple(fresh.get(names.key(one.name), one) for one in before.models)
     kept = tuple(blob for blob in before.unnamed if blob.state not in DAMAGED)

@@ -104,7 +104,7 @@ def parse(text: str, place: str = "models.lock") -> Lock:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ReaperError(place, f"is no JSON ({error})", AGAIN) from None
+        raise ReaperError(place, f"is not JSON ({error})", AGAIN) from None
     schema = document.get("schema") if isinstance(document, Mapping) else None
     if schema != SCHEMA:
         raise ReaperError(place, f"has the schema {schema!r}, not {SCHEMA}", AGAIN)
@@ -140,7 +140,7 @@ def from_manifest(name: str, manifest: bytes, digest: str, source: str, at: str)
     try:
         rows, media_type = typed.layers(manifest)
     except typed.NoManifest:
-        problem = "answers something else than a manifest"
+        problem = "does not answer with a manifest"
         step = "a login page or a proxy answers in its place; open the URL and see"
         raise ReaperError(source, problem, step) from None
     except ValueError as error:

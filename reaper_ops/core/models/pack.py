@@ -21,7 +21,7 @@ LARGEST_TEXT = 8 << 20
 MOST_TEXT = 256 << 20
 MOST_MEMBERS = 100_000
 UNFINISHED = ".part"
-AGAIN = "get it anew from where it was made, or run `reaper-ops models bundle create` again"
+AGAIN = "get it again from where it was made, or run `reaper-ops models bundle create` again"
 _BLOB = re.compile(r"^blobs/sha256-([0-9a-f]{64})\Z")
 _MANIFEST = re.compile(r"^manifests/([^/]+)/([^/]+)/([^/]+)/([^/]+)\Z")
 _SUM = re.compile(r"^([0-9a-f]{64}) [ *](.+)\Z")
@@ -122,7 +122,7 @@ def _index(place: str, data: bytes) -> dict[str, str]:
     try:
         document = json.loads(_text(place, data))
     except (ValueError, RecursionError):
-        raise ReaperError(place, "is no JSON", AGAIN) from None
+        raise ReaperError(place, "is not JSON", AGAIN) from None
     schema = document.get("schema") if isinstance(document, Mapping) else None
     if schema != SCHEMA:
         newer = isinstance(schema, str) and schema.startswith(FAMILY)

@@ -114,7 +114,7 @@ HOST_ALERTS = (
         (State.DEGRADED,),
         "15m",
         WARNING,
-        "answers, and is not as wished",
+        "answers, and differs from its settings",
         "The probe says what differs.",
     ),
     Alert(

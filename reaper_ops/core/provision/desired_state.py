@@ -1,4 +1,4 @@
-"""Wish and facts together: the context of the templates, the files, the plan, and what we will own."""
+"""Settings and facts together: the context of the templates, the files, the plan, and what we will own."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Intent:
 
 
 def derive(settings: Settings, facts: Facts, sizes: Mapping[str, int] | None = None) -> Intent:
-    """Everything that follows from a host's wish and facts. Pure: the same input gives the same plan anywhere."""
+    """Everything that follows from a host's settings and facts. Pure: the same input gives the same plan anywhere."""
     context = render.context(settings, facts)
     files = tuple(
         Desired(target.id, target.path, render.text(target, context), target.mode)

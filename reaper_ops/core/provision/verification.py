@@ -1,4 +1,4 @@
-"""Outcomes of the independent checks of the wish."""
+"""Outcomes of the independent checks of the desired state."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _planned(run: Run) -> Work:
 
 
 def up(source: Source, confirm: Callable[[Work], bool], on_event: OnEvent | None = None) -> Work:
-    """`confirm` is shown the plan; hosts that are as wished are left alone."""
+    """`confirm` gets the plan; hosts that have converged are skipped."""
     known = hosts(source)
     looked = _play(source, known, "plan", on_event)
     planned = _planned(looked)

@@ -124,8 +124,8 @@ def _manifest(origins: Origins, one: Locked) -> bytes:
     name = names.split(one.name)
     found = origins(name).manifest(name)
     if found.digest != one.digest:
-        problem = f"is not what was locked: the lock has {one.digest[7:19]}, there is {found.digest[7:19]}"
-        raise ReaperError(found.url, problem, "the tag has moved: `reaper-ops models update` lets the lock follow")
+        problem = f"differs from the lock: the lock has {one.digest[7:19]}, the registry {found.digest[7:19]}"
+        raise ReaperError(found.url, problem, "the tag has moved: `reaper-ops models update` updates the lock")
     return found.data
 
 

@@ -13,7 +13,7 @@ from reaper_ops.core.models import names, outcome
 from reaper_ops.core.models.order import AT_ONCE
 from reaper_ops.core.models.outcome import ModelsOutcome
 from reaper_ops.flows.models import look as models_look
-from reaper_ops.flows.models.look import Census
+from reaper_ops.flows.models.look import HeldModels
 
 Requests = Mapping[str, Mapping[str, Any]]
 Confirm = Callable[[Mapping[str, tuple[str, ...]]], bool]
@@ -21,7 +21,7 @@ Confirm = Callable[[Mapping[str, tuple[str, ...]]], bool]
 
 @dataclass(frozen=True)
 class Changes:
-    """What hosts are told through Ansible: by host its request; beside: further hosts that the playbook needs."""
+    """What Ansible passes to hosts: the request of each host; beside: further hosts that the playbook needs."""
 
     verb: str
     requests: Requests
@@ -72,7 +72,7 @@ def _removed(
     source: Source,
     verb: str,
     held: Mapping[str, tuple[str, ...]],
-    found: Census,
+    found: HeldModels,
     confirm: Confirm,
     on_event: OnEvent | None,
 ) -> ModelsOutcome:

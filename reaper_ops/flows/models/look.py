@@ -12,8 +12,7 @@ from reaper_ops.core import isolation
 from reaper_ops.core.facts.model import Facts, Fetched
 from reaper_ops.core.inventory.hosts import Inventory
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.models import model_inventory as census
-from reaper_ops.core.models import plan, table
+from reaper_ops.core.models import model_inventory, plan, table
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.model_inventory import Holding
 from reaper_ops.core.models.plan import FleetPlan
@@ -25,7 +24,7 @@ from reaper_ops.flows.mirror import site as site_mirror
 
 
 @dataclass(frozen=True)
-class Census:
+class HeldModels:
     """Managed hosts in the order of the inventory; problems of those that could not be read."""
 
     inventory: Inventory
@@ -33,7 +32,7 @@ class Census:
     problems: Mapping[str, str]
 
 
-def look(source: Source, on_event: OnEvent | None = None) -> Census:
+def look(source: Source, on_event: OnEvent | None = None) -> HeldModels:
     inventory, gathered = survey(source, on_event)
     ours, problems = pulled.fetched(pulled.place(source)), dict(gathered.problems)
     held = isolation.each(
@@ -42,11 +41,11 @@ def look(source: Source, on_event: OnEvent | None = None) -> Census:
         lambda host: host.name,
         problems,
     )
-    return Census(inventory, tuple(held.values()), problems)
+    return HeldModels(inventory, tuple(held.values()), problems)
 
 
 def _holding(settings: Settings, facts: Facts, by_api: Mapping[str, Fetched]) -> Holding:
-    return census.of(settings, facts, layout.of(settings, facts).models_dir, by_api)
+    return model_inventory.of(settings, facts, layout.of(settings, facts).models_dir, by_api)
 
 
 def listing(source: Source, path: Path, on_event: OnEvent | None = None) -> Table:

@@ -89,17 +89,17 @@ def _repaired(
     run = play(source, requests, on_event, reaper_locked=request.locked(lock, every))
     failed = problems(run)
     done = {store.host: store for store in sick if store.host not in failed}
-    mended = {host: store.to_repair for host, store in done.items() if store.to_repair}
-    again = _look(source, hosts, lock, mended, on_event) if mended else Verified((), {})
+    repaired = {host: store.to_repair for host, store in done.items() if store.to_repair}
+    again = _look(source, hosts, lock, repaired, on_event) if repaired else Verified((), {})
     fresh = {store.host: store for store in again.stores}
     stores = tuple(
-        contents.mended(store, fresh.get(store.host)) if store.host in done else store for store in found.stores
+        contents.repaired(store, fresh.get(store.host)) if store.host in done else store for store in found.stores
     )
-    notes = tuple(f"{host}: {_mended(store)}" for host, store in done.items() if host not in again.problems)
+    notes = tuple(f"{host}: {_repaired(store)}" for host, store in done.items() if host not in again.problems)
     return Verified(stores, {**found.problems, **again.problems, **failed}, notes)
 
 
-def _mended(store: CheckedStore) -> str:
+def _repaired(store: CheckedStore) -> str:
     models = ", ".join(names.short(name) for name in store.to_repair)
     return f"fetched again what {models} lacked" if models else f"removed {len(store.damaged)} damaged blobs"
 

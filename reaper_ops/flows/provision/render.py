@@ -60,7 +60,7 @@ def read_facts(place: str, text: str) -> dict[str, Facts]:
     try:
         value: Any = json.loads(text)
     except ValueError as exc:
-        raise ReaperError(place, f"is no JSON: {exc}", "save facts with --read --save-facts") from None
+        raise ReaperError(place, f"is not JSON: {exc}", "save facts with --read --save-facts") from None
     if not isinstance(value, dict):
         raise ReaperError(place, "is no map of host to facts", "save facts with --read --save-facts")
     if "system" in value:

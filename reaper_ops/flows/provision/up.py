@@ -17,7 +17,7 @@ from reaper_ops.flows.provision import plan_file as filing
 from reaper_ops.flows.provision.plan import Planned
 
 Confirm = Callable[[Planned], bool]
-MEND = "see the problem above; once it is mended, `reaper-ops up` goes on where it stopped"
+MEND = "see the problem above; once it is fixed, `reaper-ops up` goes on where it stopped"
 LOST = "bring the host back (power, network); then `reaper-ops up` goes on where it stopped"
 
 

@@ -120,7 +120,7 @@ PATHS = (
                 "curl -s http://localhost:11434/api/ps",
             ),
             PathCheck(
-                "Is the model loaded anew each time?",
+                "Is the model loaded again each time?",
                 ("cold-start-unload", "context-reload-thrash", "model-swap-thrash"),
                 "journalctl -u ollama | grep -e 'starting llama' -e 'starting runner'",
             ),

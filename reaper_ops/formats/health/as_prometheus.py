@@ -55,7 +55,7 @@ def exposition(produce: Callable[[], Iterable[Metric]]) -> str:
 
 
 def registry(produce: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
-    """Asks `produce` anew at each scrape; without the metrics of this process."""
+    """Calls `produce` at each scrape; without the metrics of this process."""
 
     class Producer(Collector):
         def collect(self) -> Iterable[Metric]:

@@ -43,7 +43,7 @@ def change(found: StateChange) -> str:
 
 
 def colours() -> Paint:
-    """Colour only where a terminal shows it and nobody forbade it."""
+    """Color only where a terminal shows it and nothing turns it off."""
     return Paint(sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 

@@ -104,7 +104,9 @@ FORMATS: Mapping[str, Callable[[Sequence[Status]], str]] = {
 def plan_text(work: Work, *, diffs: bool = True) -> str:
     lines: list[str] = []
     for host, actions in work.todo.items():
-        lines.append(f"{host}: {counted(len(actions), 'change')}" if actions else f"{host}: as wished, nothing to do")
+        lines.append(
+            f"{host}: {counted(len(actions), 'change')}" if actions else f"{host}: as configured, nothing to do"
+        )
         for action in actions:
             lines.append(f"  {action.id:<22} {action.target}: {action.reason}")
             lines += [f"      {line.expandtabs()}" for line in action.diff.rstrip("\n").split("\n")] if diffs else []
@@ -113,7 +115,7 @@ def plan_text(work: Work, *, diffs: bool = True) -> str:
 
 def _trouble(work: Work) -> list[str]:
     lines = [f"{host}: changed since it was shown: {text}" for host, texts in work.withheld.items() for text in texts]
-    lines += [f"{host}: nothing was done; the same command shows it anew" for host in work.withheld]
+    lines += [f"{host}: nothing was done; the same command shows it again" for host in work.withheld]
     return lines + [f"{host}: error: {text}" for host, text in work.problems.items()]
 
 

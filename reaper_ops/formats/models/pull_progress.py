@@ -85,7 +85,7 @@ class Bars:
         return (*past, key)
 
     def _past(self, key: tuple[str, str]) -> list[tuple[str, str]]:
-        """One model at a time, in the order of the wish."""
+        """One model at a time, in the order of the settings."""
         its = [other for other in self.rows if other[0] == key[0]]
         before = its.index(key) if key in its else len(its)
         open_ = [(place, other) for place, other in enumerate(its) if other != key and not self.rows[other].ended]

@@ -1,4 +1,4 @@
-"""Model sets and the wish of each host, for people and for machines."""
+"""Model sets and the models of each host, for people and for machines."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ WIDE = 8
 """With more hosts than this, a line tells how many are in each state, and names those that are not well."""
 
 FOR_EVER = "2200"
-"""The server gives a model that is kept for ever a moment three centuries away."""
+"""For a model that is kept forever, the server gives a time three centuries away."""
 
 
 def as_text(found: Table) -> str:
@@ -113,5 +113,5 @@ def ps(holdings: Sequence[Holding], problems: Mapping[str, str], output: str) ->
 def _ps_row(host: str, one: LoadedModel) -> list[str]:
     share = round(100 * one.vram / one.size) if one.size else 0
     where = "100% GPU" if share == 100 else "100% CPU" if share == 0 else f"{100 - share}%/{share}% CPU/GPU"
-    until = "for ever" if one.expires > FOR_EVER else one.expires.partition(".")[0].replace("T", " ") or "-"
+    until = "forever" if one.expires > FOR_EVER else one.expires.partition(".")[0].replace("T", " ") or "-"
     return [host, names.short(one.name), human_bytes(one.size), where, str(one.context or "-"), until]

@@ -30,7 +30,7 @@ def _host(plan: Plan, diffs: bool) -> list[str]:
     if plan.blockers:
         head = f"{one_line(plan.host)}: cannot be changed"
     elif plan.is_empty:
-        head = f"{one_line(plan.host)}: as wished, nothing to do"
+        head = f"{one_line(plan.host)}: as configured, nothing to do"
     else:
         head = f"{one_line(plan.host)}: {counted(len(plan.actions), 'change')}"
     lines = [head, *(one_line(f"  error: {text}") for text in plan.blockers)]

@@ -87,7 +87,7 @@ def boolean(text: str, default: bool = False) -> bool:
 
 
 def seconds(text: str) -> float:
-    """A Go duration or whole seconds; negative means for ever. Raises ValueError with Go's words."""
+    """A Go duration or whole seconds; negative means forever. Raises ValueError with Go's words."""
     if re.fullmatch(r"-?\d+", text):
         number = float(text)
         return math.inf if number < 0 else number

@@ -111,15 +111,15 @@ def test_what_nobody_wants_leaves_the_lock(write, registry, tmp_path, capfd):
 
 
 FAULTS = {
-    "err401": r"says 401: it wants credentials; check the name",
-    "err401b": r"says 401: it wants credentials",
-    "err401c": r"says 401: it wants credentials",
-    "err404": r"says 404: it has no such model or tag; check the name of the model",
-    "err412": r"says 412: it wants a newer Ollama for this model; raise ollama_version",
-    "err429": r"says 429: it limits the rate of requests; run again later",
-    "err500": r"says 500: it is in trouble; run again later",
-    "err503": r"says 503: it is in trouble; run again later",
-    "html": r"answers something else than a manifest; a login page or a proxy answers in its place",
+    "err401": r"answers 401: it wants credentials; check the name",
+    "err401b": r"answers 401: it wants credentials",
+    "err401c": r"answers 401: it wants credentials",
+    "err404": r"answers 404: it has no such model or tag; check the name of the model",
+    "err412": r"answers 412: it wants a newer Ollama for this model; raise ollama_version",
+    "err429": r"answers 429: it limits the rate of requests; run again later",
+    "err500": r"answers 500: it is in trouble; run again later",
+    "err503": r"answers 503: it is in trouble; run again later",
+    "html": r"does not answer with a manifest; a login page or a proxy answers in its place",
 }
 
 

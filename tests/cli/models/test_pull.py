@@ -50,7 +50,7 @@ def test_a_tag_that_moved_is_said_and_update_lets_hosts_follow(two, capfd):
     two.move("tiny")
     code, found = answer(capfd, "pull", "-i", inventory, "-l", "one", "--strategy", "direct")
     assert code == 3
-    assert "is not what was locked" in found["models"][0]["error"]
+    assert "differs from the lock" in found["models"][0]["error"]
     assert "models update" in found["models"][0]["next_step"]
     assert two.listed("one") == {}
     assert run(["models", "update", "-i", inventory]) == 0

@@ -70,5 +70,5 @@ def test_a_mirror_knows_a_model_under_its_own_host():
 
 
 def test_a_page_in_place_of_a_manifest_is_named():
-    with pytest.raises(ReaperError, match="something else than a manifest"):
+    with pytest.raises(ReaperError, match="does not answer with a manifest"):
         lock.from_manifest("x", b"<html>", "sha256:" + "0" * 64, "https://r/v2/library/x/manifests/latest", "now")

@@ -9,8 +9,7 @@ from reaper_ops.core import facts
 from reaper_ops.core.facts.model import Facts, Fetched, System
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.models import memory_headroom as room
-from reaper_ops.core.models import model_inventory as census
-from reaper_ops.core.models import plan, table
+from reaper_ops.core.models import model_inventory, plan, table
 from reaper_ops.core.models.lock import Layer, Lock, Locked
 from reaper_ops.core.models.model_inventory import HeldModel, Holding
 from reaper_ops.core.models.strategy import DIRECT, named
@@ -123,7 +122,7 @@ def test_of_many_hosts_only_those_that_are_not_well_are_named():
 def test_what_was_brought_last_is_what_prune_knows_by_whichever_way() -> None:
     old, new = Fetched("a" * 64, time=1), Fetched("b" * 64, time=2)
     known = Facts("gpu1", System(), pulled={"registry.ollama.ai/library/x:1": new})
-    found = census.of(Settings(), known, "/store", {"x:1": old})
+    found = model_inventory.of(Settings(), known, "/store", {"x:1": old})
     assert found.pulled == {"registry.ollama.ai/library/x:1": new}
-    later = census.of(Settings(), known, "/store", {"x:1": Fetched("c" * 64, time=3)})
+    later = model_inventory.of(Settings(), known, "/store", {"x:1": Fetched("c" * 64, time=3)})
     assert [one.digest for one in later.pulled.values()] == ["c" * 64]

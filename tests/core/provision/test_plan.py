@@ -79,7 +79,7 @@ def test_every_action_says_why():
 def test_a_file_action_shows_its_difference():
     settings, facts = load({"base": "debian13"})
     unit = next(a for a in wish.derive(settings, facts).plan.actions if a.id == "ollama/unit")
-    assert "+++ /etc/systemd/system/ollama.service (wished)" in unit.diff
+    assert "+++ /etc/systemd/system/ollama.service (desired)" in unit.diff
     assert "+ExecStart=/opt/ollama/current/bin/ollama serve" in unit.diff
 
 

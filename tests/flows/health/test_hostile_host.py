@@ -159,10 +159,10 @@ def test_every_list_of_models_tells_the_nine(
     found = models_look.listing(SOURCE, tmp_path / "models.lock")
     cells = next(line for line in found.lines if line.name.endswith("/tiny:1m")).cells
     assert [(cells[name].state, cells[name].size) for name in GOOD] == [("unlocked", 7)] * 9
-    census = models_look.look(SOURCE)
+    held = models_look.look(SOURCE)
     for form in ("text", "json", "lines"):
         plain(model_table.FORMATS[form](found))
-        plain(model_table.ps(census.holdings, census.problems, form))
+        plain(model_table.ps(held.holdings, held.problems, form))
     offered: list[Any] = []
     for verb in (models_change.prune, lambda *a, **k: models_change.remove(a[0], ("tiny:1m",), **k)):
         ended: ModelsOutcome = verb(SOURCE, confirm=lambda todo: offered.append(todo))

@@ -120,7 +120,7 @@ def test_a_server_that_ends_its_answer_is_asked_again_and_bytes_are_told(tmp_pat
     assert done["one"].bytes == 90
     waiting = [event["status"] for event in events if str(event.get("status")).startswith("waiting")]
     [said] = waiting
-    assert said.startswith("waiting 2 s after: the server ended its answer without success")
+    assert said.startswith("waiting 2 s after: the answer ended without success")
 
 
 def test_a_record_that_cannot_be_kept_undoes_no_pull(tmp_path, registry):
@@ -137,7 +137,7 @@ def test_silence_is_noticed(tmp_path, registry):
     ollama = Ollama([WELL[0], WELL[1], 4.0])
     with http_server(ollama.answers) as server:
         done, _, _ = deliver(tmp_path, registry, {"one": server}, retries=0, stall_timeout=1)
-    assert done["one"].error == "stalled: no new byte for 1 s (pulling aaaa)"
+    assert done["one"].error == "stalled: no new bytes for 1 s (pulling aaaa)"
     assert not ollama.models
 
 
@@ -146,7 +146,7 @@ def test_another_digest_than_that_of_the_lock_is_told(tmp_path, registry):
     ollama.digest = "e" * 64
     with http_server(ollama.answers) as server:
         done, _, _ = deliver(tmp_path, registry, {"one": server})
-    assert done["one"].error == f"digest is {'e' * 12}, the manifest that was asked for has {'d' * 12}"
+    assert done["one"].error == f"the digest is {'e' * 12}, the requested manifest has {'d' * 12}"
 
 
 def test_a_pull_leaves_nothing_in_the_list_and_asks_for_nothing_but_the_model(tmp_path, registry):

@@ -47,7 +47,7 @@ def test_what_was_shown_goes_along_and_more_is_withheld(monkeypatch: pytest.Monk
     assert removed.exit_code == 4
     assert cli._text(removed).splitlines() == [
         "a: changed since it was shown: packages vim: was not shown",
-        "a: nothing was removed; `reaper-ops down` shows it anew",
+        "a: nothing was removed; `reaper-ops down` shows it again",
     ]
     assert '"withheld": {\n  "a"' in cli._json(removed)
 
@@ -86,7 +86,7 @@ def test_what_was_taken_over_is_given_back_and_not_removed() -> None:
     """In the module's own words, which are read here as text: it runs on the host."""
     words = (Path(__file__).parents[3] / "playbooks/module_utils/reaper_removal.py").read_text()
     assert all(f'"{kind.strip()}",' in words for kind in cli.GIVEN_BACK)
-    found = cli._foreseen({"a": {"removed": ["unit that was taken over ollama.service", "unit x.service"], "kept": []}})
+    found = cli._foreseen({"a": {"removed": ["adopted unit ollama.service", "unit x.service"], "kept": []}})
     assert found.splitlines() == ["a:", "  give back unit ollama.service, as it was", "  remove unit x.service"]
-    found = cli._foreseen({"a": {"removed": ["our place of container guide-ollama-1"], "kept": []}})
+    found = cli._foreseen({"a": {"removed": ["replacement of container guide-ollama-1"], "kept": []}})
     assert found.splitlines() == ["a:", "  give back container guide-ollama-1, as it was"]

@@ -39,13 +39,13 @@ LONGEST = 4000
 
 
 def cleaned(text: str) -> str:
-    """Without colours, carriage returns, byte order mark, code fences and the lines of a shell's prompt."""
+    """Without colors, carriage returns, byte order mark, code fences and the lines of a shell's prompt."""
     lines = [line for line in plain(text).split("\n") if not (FENCE.match(line) or PROMPT.match(line))]
     return "\n".join(lines)
 
 
 def plain(text: str) -> str:
-    """Without colours, carriage returns and byte order mark."""
+    """Without colors, carriage returns and byte order mark."""
     bare = ESCAPES.sub("", text.removeprefix("\ufeff")) if "\x1b" in text else text.removeprefix("\ufeff")
     return bare.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\n")
 

@@ -89,7 +89,7 @@ TABLE = (
     S(
         "pull-not-found",
         "pull",
-        r"manifest: file does not exist|says 404: no such model or tag",
+        r"manifest: file does not exist|(?:says|answers) 404: no such model or tag",
         ("pull-manifest-not-found",),
         "pull model manifest: file does not exist",
     ),
@@ -115,7 +115,7 @@ TABLE = (
         "pull-stalled",
         "pull",
         r"(?P<layer>[0-9a-f]{12}) part (?P<part>\d{1,9}) stalled; retrying"
-        r"|stalled: no new byte for (?P<patience>\d{1,9}) s",
+        r"|stalled: no new bytes? for (?P<patience>\d{1,9}) s",
         ("pull-stalled",),
         'level=INFO source=download.go:250 msg="e8a35b5937a5 part 23 stalled; retrying. If this persists, press"',
     ),
@@ -137,7 +137,7 @@ TABLE = (
     S(
         "pull-partial-corrupt",
         "pull",
-        r"^(?:Error: )?(?:the server says 500: )?EOF$",
+        r"^(?:Error: )?(?:the server (?:says|answers) 500: )?EOF$",
         ("pull-partial-corrupt",),
         "EOF",
     ),

@@ -1,4 +1,4 @@
-"""The wish of a host: its typed settings, how they are read from variables, and what cannot go together."""
+"""A host's typed settings, how they are read from variables, and which combinations are invalid."""
 
 from reaper_ops.core.inventory.settings.model import names, newest_release
 from reaper_ops.core.inventory.settings.reading import PREFIXES, parse, parse_set, relevant

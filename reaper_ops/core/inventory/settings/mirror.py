@@ -1,4 +1,4 @@
-"""The part of the wish that is about the site mirror: which host is it, and what it mirrors."""
+"""The settings of the site mirror: which host it is, and what it mirrors."""
 
 from __future__ import annotations
 

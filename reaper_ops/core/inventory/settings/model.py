@@ -104,7 +104,7 @@ class SettingsFields(MirrorSettings):
     )
     ollama_keep_alive: Duration | None = Field(None, description="how long an idle model stays loaded (default 5m)")
     ollama_load_timeout: Duration | None = Field(
-        None, description="how long the load of a model may stall (default 5m; 0 for ever); raise it for slow disks"
+        None, description="how long the load of a model may stall (default 5m; 0: forever); raise it for slow disks"
     )
     ollama_num_parallel: Count | None = Field(None, ge=1, description="parallel requests per model")
     ollama_max_loaded_models: Count | None = Field(None, ge=1, description="models in memory at once")
@@ -219,7 +219,7 @@ class SettingsFields(MirrorSettings):
             return None
         scheme, _, host = value.rstrip("/").partition("://")
         if scheme not in {"http", "https"} or not _REGISTRY.match(host):
-            raise ValueError(f"{value!r} is no mirror; write http://HOST or http://HOST:PORT, as hosts reach it")
+            raise ValueError(f"{value!r} is not a mirror; write http://HOST or http://HOST:PORT, as hosts reach it")
         return f"{scheme}://{host}"
 
     @field_validator("ollama_insecure_registries", "ollama_mirror_registries")

@@ -1,4 +1,4 @@
-"""From the wish and the facts to the actions that `up` takes, and nothing more."""
+"""From settings and facts to the actions that `up` takes, and nothing more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLANNERS = {
 
 
 def plan(settings: Settings, facts: Facts, wish: DesiredState) -> Plan:
-    """The difference between wish and facts, in the order of the roles; empty when there is none."""
+    """The difference between desired state and facts, in the order of the roles; empty when there is none."""
     if not settings.ollama_managed:
         return Plan(facts.host)
     case = PlanInput(settings, facts, wish)

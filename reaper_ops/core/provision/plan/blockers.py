@@ -1,4 +1,4 @@
-"""Why a host must not be touched as wished, and what will not fit."""
+"""Why a host must not be changed to its desired state, and what will not fit."""
 
 from __future__ import annotations
 

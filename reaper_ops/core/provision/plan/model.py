@@ -90,10 +90,10 @@ class PlanInput:
                 (before or "").splitlines(keepends=True),
                 redact(file.content).splitlines(keepends=True),
                 f"{file.path} (on the host)" if before is not None else "/dev/null",
-                f"{file.path} (wished)",
+                f"{file.path} (desired)",
             )
         )
-        return Action(file.id, file.path, "is missing" if before is None else "differs from the wish", diff)
+        return Action(file.id, file.path, "is missing" if before is None else "differs from the desired state", diff)
 
     def missing_packages(self, id_: str, names: Sequence[str]) -> list[Action]:
         return [Action(id_, name, "is not installed") for name in names if not self.facts.packages.get(name)]

@@ -111,7 +111,7 @@ def context_prefix(link: str) -> str:
 
 
 def _runs_from(case: PlanInput, actions: list[Action]) -> str:
-    """A file that is not as wished, and that the server was started from: somebody edited it, and restarted."""
+    """A drifted file that the server was started from: somebody edited it, and restarted."""
     started = case.facts.process.started if case.facts.process else None
     for path in (action.target for action in actions if action.id in RUN_FROM):
         file = case.facts.files.get(path)

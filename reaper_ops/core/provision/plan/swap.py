@@ -13,7 +13,7 @@ GIB = 1 << 30
 REFUSED = (
     (r"zfs", "a swap file on ZFS can deadlock"),
     (r"overlay|aufs", "overlay file systems cannot hold a swap file"),
-    (r"tmpfs|ramfs|devtmpfs", "it lies in memory itself"),
+    (r"tmpfs|ramfs|devtmpfs", "it is itself in memory"),
     (
         r"nfs|nfs4|cifs|smb3|9p|ceph|virtiofs|afs|glusterfs|lustre|gfs2|ocfs2",
         "network file systems cannot hold a swap file",
@@ -71,7 +71,7 @@ def _place(case: PlanInput) -> list[str]:
         ]
     there = case.facts.files.get(path)
     if there is not None and there.kind not in {"", "file"}:
-        return [f"{path} is there and is no plain file; choose another swap_path"]
+        return [f"{path} exists and is not a regular file; choose another swap_path"]
     if _is_foreign(case):
         return _foreign(case, there)
     reserve = min(GIB, disk.total // 20) if disk else 0
@@ -135,9 +135,9 @@ def _file(case: PlanInput) -> list[Action]:
 def _difference(case: PlanInput) -> str:
     path, size, row = case.settings.swap_path, case.settings.swap_size, _row(case)
     if row is None:
-        return f"no active swap there; {human_bytes(size)} wished"
+        return f"no active swap there; {human_bytes(size)} desired"
     if not _same(row.size, size):
-        return f"is {human_bytes(row.size)}; {human_bytes(size)} wished"
+        return f"is {human_bytes(row.size)}; {human_bytes(size)} desired"
     fstab = case.facts.files.get("/etc/fstab")
     lines = (fstab.content or "").splitlines() if fstab else []
     if not any(line.split()[:1] == [path] for line in lines):

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0 or later (see COPYING)
-"""Reads a mirror's host and computes, on the controller, what differs from its wish: gives ``reaper``.
+"""Reads a mirror's host and computes its plan on the controller; returns ``reaper``.
 
-Where ``reaper_confirmed`` says what was confirmed, ``withheld`` is what the host has beyond that.
+With ``reaper_confirmed``, ``withheld`` lists what the plan contains beyond what was confirmed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ try:
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
-        "run the ansible-playbook of the environment in which reaper-ops is installed"
+        "run the ansible-playbook of the environment that has reaper-ops installed"
     ) from problem
 
 
 def _peers(host, task_vars):
-    """The mirror first, then the others of its inventory."""
+    """The mirror first, then the other hosts of its inventory."""
     known = task_vars["hostvars"]
     names = [host, *(name for name in task_vars["groups"]["all"] if name != host)]
     words = ("ansible_host", "ansible_connection")
@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
         if wanted.mirror_runtime == "none":
-            return {**result, "failed": True, "msg": "the host is no mirror; set mirror_runtime: systemd"}
+            return {**result, "failed": True, "msg": "the host is not a mirror; set mirror_runtime: systemd"}
         me, *others = _peers(host, task_vars)
         try:
             wanted = reach.bound(wanted, me, others)

@@ -1,11 +1,11 @@
 # GNU General Public License v3.0 or later (see COPYING)
-"""Reads a host and computes, on the controller, what differs from its wish.
+"""Reads a host and computes its plan on the controller.
 
-Gives ``reaper`` (what roles and templates use); with ``read_only: true`` only the answers of the host,
-with ``evidence: true`` also those that only a diagnosis needs.
+Returns ``reaper``, which roles and templates use; with ``read_only: true`` only the host's answers, and with
+``evidence: true`` also those that only a diagnosis needs.
 
-Where the variable ``reaper_confirmed`` says what was confirmed for each host, anything beyond that is withheld:
-nothing is left to do, and ``withheld`` tells the difference. ``again: true``: what follows from an engine may be done.
+The variable ``reaper_confirmed`` holds what was confirmed for each host. If the plan contains anything else, no task
+runs and ``withheld`` lists the difference. ``again: true`` allows what follows from an engine installed meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ try:
 except ImportError as problem:
     raise AnsibleError(
         f"reaper_ops is not installed for the Python that runs Ansible ({problem}); "
-        "run the ansible-playbook of the environment in which reaper-ops is installed"
+        "run the ansible-playbook of the environment that has reaper-ops installed"
     ) from problem
 
 
@@ -72,7 +72,7 @@ class ActionModule(ActionBase):
         return {**result, "changed": False, "reaper": role, "withheld": withheld}
 
     def _beyond(self, given, intent):
-        """What this reading has beyond what was confirmed; a later one may take a choice, for roles still to come."""
+        """What this plan contains beyond what was confirmed; a later one may use a choice, for roles still to come."""
         again = bool(self._task.args.get("again"))
         now = choices.confirm(intent)
         if again:
@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
         return [*blockers, *given.differences(now, later=again)]
 
     def _read(self, asks, root, task_vars):
-        """By one program through a pipe where the connection can do that, else as a module."""
+        """Through a pipe into one program where the connection supports it, otherwise as a module."""
         if self._is_pipelining_enabled("new"):
             python = self._templar.template(task_vars.get("ansible_python_interpreter", "auto"))
             known = None if python.startswith("auto") else python

@@ -20,13 +20,13 @@ LIMIT = 2 * 24 * 3600
 EVERY = 1.0
 GRACE = 60
 JOBS = "~/.ansible_async/reaper_ops"
-NOTHING = {"changed": False, "models": [], "skip_reason": "no models are wanted"}
+NOTHING = {"changed": False, "models": [], "skip_reason": "no models are configured"}
 
 display = Display()
 
 
 class ActionModule(ActionBase):
-    """Other plugins run their own module in the same way: `module`, and what of its answer is kept besides."""
+    """Other plugins run their own module in the same way: `module`, and which further keys of its result they keep."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             self._low_level_execute_command(f"rm -f {shlex.quote(progress)} {shlex.quote(args['heartbeat'])}")
 
     def get_shell_option(self, option: str, default: Any = None) -> Any:
-        """Jobs in a directory of their own, so that `reaper_remains` can tell them from those of others."""
+        """Jobs get a directory of their own, so that `reaper_remains` can distinguish them from other jobs."""
         return JOBS if option == "async_dir" else super().get_shell_option(option, default)
 
     def needless(self, args: dict[str, Any]) -> bool:
@@ -95,13 +95,13 @@ class ActionModule(ActionBase):
         path = shlex.quote(results_file)
         result = _parsed("".join(self._asked(f"cat {path}")))
         if result is None or ("finished" in result and not result["finished"]):
-            return {"failed": True, "msg": "the work was interrupted on the host; run again, it goes on from there"}
+            return {"failed": True, "msg": "the work was interrupted on the host; run again, it resumes from there"}
         self._low_level_execute_command(f"rm -f {path}")
         ours = ("changed", "failed", "msg", "models", "diff", "exception", "module_stdout", "module_stderr")
         return {key: value for key, value in result.items() if key in (*ours, *self.kept)}
 
     def _asked(self, *parts: str) -> tuple[str, ...]:
-        """What each part printed on the host; empty when the answer did not come whole."""
+        """What each part printed on the host; empty when the answer is incomplete."""
         token = secrets.token_hex(8)
         answer = self._low_level_execute_command(framed.command(token, parts))
         return framed.parts(token, str(answer.get("stdout", "")), len(parts))
@@ -116,7 +116,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 class Shown:
-    """What was told about one host: every change as an event, or one line per tenth for people."""
+    """Reports progress of one host: every change as an event, or one line per tenth for people."""
 
     def __init__(self, host: str) -> None:
         self.host = host

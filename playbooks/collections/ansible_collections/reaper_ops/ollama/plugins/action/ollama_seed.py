@@ -1,6 +1,6 @@
 # GNU General Public License v3.0 or later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the module ollama_seed in the background and shows its progress, as ollama_pull is run; short work at once."""
+"""Runs the module ollama_seed in the background and shows its progress, as ollama_pull does."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0 or later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until nobody else installs packages: tells who does, and gives up at a deadline that is said."""
+"""Waits until no other program installs packages: reports which one does, and gives up at a deadline."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ActionModule(ActionBase):
             if not look["holder"]:
                 return {**result, "changed": False}
             if waited >= limit:
-                problem = f"{look['holder']} has held apt for {limit:.0f} s, and nothing can be installed meanwhile"
+                problem = f"{look['holder']} has held the lock of apt for {limit:.0f} s"
                 return {**result, "failed": True, "msg": problem, "next_step": later(look)}
             tell(host, f"waiting for {look['holder']}, which holds apt: {waited:.0f} of {limit:.0f} s")
             time.sleep(EVERY)
 
 
 def later(look: dict[str, Any]) -> str:
-    """Without a number where the holder is outside of this container."""
+    """Omits the pid when the holder is outside this container."""
     return SEE.format(look["pid"]) + LATER if look.get("pid") else LATER

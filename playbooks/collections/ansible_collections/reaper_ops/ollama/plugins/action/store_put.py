@@ -1,6 +1,6 @@
 # GNU General Public License v3.0 or later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carries blobs from the controller to a host, piece by piece through the connection, and has them placed there."""
+"""Copies blobs from the controller to a host, piece by piece through the connection, and stores them there."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from reaper_ops.core import framed
 MODULE = "reaper_ops.ollama.store_put"
 UNIT = 1 << 16
 PIECE = 512 * UNIT
-FOREIGN = "'the directory belongs to somebody else'"
-NO_PIPE = "bytes cannot be carried without pipelining; set ANSIBLE_PIPELINING=1, and no `requiretty` for sudo"
+FOREIGN = "'the directory belongs to another user'"
+NO_PIPE = "bytes cannot be copied without pipelining; set ANSIBLE_PIPELINING=1, and no `requiretty` for sudo"
 
 display = Display()
 
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         return {**result, **placed}
 
     def _without_compression(self) -> None:
-        """Ansible has ssh compress, which costs a processor and shrinks no model; this task goes without."""
+        """Ansible makes ssh compress, which costs CPU time and shrinks no model; this task turns that off."""
         if getattr(self._connection, "transport", "") != "ssh":
             return
         words = shlex.split(self._connection.get_option("ssh_args") or "")
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             self._connection.reset()
 
     def _carry(self, piece: list[Any], target: str, have: int, told: Told) -> None:
-        """A piece that is written twice, also by two controllers, is the same bytes at the same place."""
+        """A piece written twice, even by two controllers, puts the same bytes at the same offset."""
         path, offset, size = piece
         if have > size:
             self._low_level_execute_command(f"rm -f {shlex.quote(target)}")
@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
                 told.more(len(data))
 
     def _write(self, data: bytes, target: str, unit: int) -> None:
-        """In a directory that is still ours when we are in it, so that no link of somebody else leads away."""
+        """Checks the owner from inside the directory, so that another user's link cannot lead elsewhere."""
         directory, name = (shlex.quote(part) for part in os.path.split(target))
         write = f"umask 077; dd of=./{name} ibs={UNIT} obs={UNIT} seek={unit} conv=notrunc"
         command = f"{{ cd -P {directory} && if test -O .; then {write}; else echo {FOREIGN}; false; fi; }} 2>&1"

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0 or later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits for a server in short turns of the module wait_api: keeps the deadline, and tells what it waits for."""
+"""Waits for a server in short runs of the module wait_api: keeps the deadline, and reports what it waits for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tell(host: str, text: str) -> None:
 
 
 class ActionModule(ActionBase):
-    """Other plugins that wait tell it in the same way."""
+    """Other plugins that wait report it in the same way."""
 
     _supports_check_mode = True
     tell = staticmethod(tell)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0 or later (see COPYING)
-"""Prints what happens as JSON lines, so that nobody has to scrape text."""
+"""Prints results as JSON lines, so that no program has to parse text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ansible.template import Templar
 DOCUMENTATION = """
 name: reaper_events
 type: stdout
-short_description: results as JSON lines
-description: One JSON object a line for each result of a task on a host; used by reaper-ops.
+short_description: Results as JSON lines
+description: Prints one JSON object per line for each task result on a host; used by reaper-ops.
 """
 
 
@@ -25,7 +25,7 @@ def _id(task) -> str:
 
 
 def _listing(manager) -> dict[str, object]:
-    """What `ansible-inventory --list` says of the chosen hosts, as far as reaper_ops reads it."""
+    """The output of `ansible-inventory --list` for the chosen hosts, reduced to what reaper_ops reads."""
     from reaper_ops.core.inventory.hosts import CONNECTION
     from reaper_ops.core.inventory.settings import relevant
 
@@ -52,7 +52,7 @@ def _below(group, seen: dict[str, object]) -> dict[str, object]:
 
 
 def _vaulted(_value: object) -> dict[str, str]:
-    """The only values of an inventory that JSON does not know are encrypted ones; they are evaluated on their host."""
+    """The only inventory values that JSON cannot hold are encrypted ones; they are evaluated on their host."""
     return {"__ansible_vault": ""}
 
 
@@ -67,7 +67,7 @@ TYPED = {"user": "remote_user", "key": "private_key_file"}
 
 
 def _login(play, result) -> dict[str, str]:
-    """How ssh enters this host, for a command that a person can type: variables first, then the command line."""
+    """How ssh connects to this host, for a command that a person can type: variables first, then the command line."""
     manager = play.get_variable_manager()
     found = manager.get_vars(play=play, host=result._host, task=result._task)
     templar = Templar(loader=manager._loader, variables=found)

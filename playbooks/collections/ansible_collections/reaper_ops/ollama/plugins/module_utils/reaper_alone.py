@@ -1,4 +1,4 @@
-"""One pull per host at a time: a lock file that says whose it is and since when."""
+"""One pull per host at a time: a lock file that records its owner and start time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE = 150
 
 @contextlib.contextmanager
 def alone(path, owner):
-    """One pull per host at a time; the lock goes with its process, however that ends."""
+    """One pull per host at a time; the lock is released with its process, however that ends."""
     if not path or not os.path.isdir(os.path.dirname(path)):
         yield
         return
@@ -34,7 +34,7 @@ def alone(path, owner):
 
 
 def take(file, path, owner):
-    """Waits only for an earlier run of the same owner: it ends when it notices that its controller is gone."""
+    """Waits only for an earlier run of the same owner, which ends when it notices that its controller is gone."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -61,4 +61,4 @@ def busy(path, text):
         who = "%s for %d s (process %d)" % (held["owner"], time.time() - held["since"], held["pid"])
     except (KeyError, TypeError):
         who = "somebody else"
-    return "%s: another pull runs on this host, by %s; wait for its end, or stop it there" % (path, who)
+    return "%s: another pull is running on this host, by %s; wait for it to end, or stop it there" % (path, who)

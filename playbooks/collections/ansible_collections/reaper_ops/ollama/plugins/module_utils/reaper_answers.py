@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What servers and registries answer, read as the few types that it may have; whoever answers is not trusted.
+"""Parses answers of servers and registries into the few types they may have; no answer is trusted.
 
-A value that is out of range, of another type or too long is None (or empty) for who observes, and a `ValueError` with
-the reason for who would lock or write it. Standard library only.
+For observers, a value that is out of range, of another type or too long is None (or empty); for callers that lock or
+write it, it is a `ValueError` with the reason. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import re
 
 BIGGEST = (1 << 63) - 1
-"""Sizes and counts are int64 at Ollama and at registries."""
+"""Ollama and registries use int64 for sizes and counts."""
 MANIFEST = 8 << 20
 LONGEST = 2000
 MOST_PARTS = 100000
@@ -30,11 +30,11 @@ _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}\Z")
 
 
 class NoManifest(ValueError):
-    """Something else answers in the place of a registry."""
+    """Something other than a registry answers."""
 
 
 def _whole(digits):
-    """Python reads a number of any length, and is slow at it; infinity is no whole number for any reader below."""
+    """Python parses numbers of any length, slowly; no reader below accepts infinity as an integer."""
     return int(digits) if len(digits) <= DIGITS + 1 else math.inf
 
 
@@ -43,7 +43,7 @@ def _decimal(digits):
 
 
 def document(text, parts=MOST_PARTS):
-    """The JSON value; None for what is no JSON, or is nested too deeply or of too many parts to be an answer."""
+    """The JSON value; None for text that is not JSON, or too deeply nested or too large to be an answer."""
     if text.count("{") + text.count("[") > parts:
         return None
     try:
@@ -59,19 +59,19 @@ def mapping(text):
 
 
 def whole(value):
-    """A whole number in 64 bits; True is none."""
+    """A 64-bit integer; True is not one."""
     good = isinstance(value, int) and not isinstance(value, bool) and -BIGGEST <= value <= BIGGEST
     return value if good else None
 
 
 def count(value):
-    """A size, or how many there are."""
+    """A size or a count."""
     number = whole(value)
     return None if number is None or number < 0 else number
 
 
 def digits(text):
-    """A count as a header or a name has it; None for digits of other scripts, signs and more than 64 bits."""
+    """A count from a header or a name; None for non-ASCII digits, signs and more than 64 bits."""
     good = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= DIGITS
     return count(int(text)) if good else None
 
@@ -82,18 +82,18 @@ def words(value, longest=LONGEST):
 
 
 def version(value):
-    """A version is one word; None for anything else."""
+    """A version, which is one word; None for anything else."""
     return value if isinstance(value, str) and _VERSION.match(value) else None
 
 
 def digest(value):
-    """The hex digits; empty for what is none."""
+    """The hex digits of a digest; empty for anything else."""
     match = _HEX.match(value) if isinstance(value, str) else None
     return match.group(1) if match else ""
 
 
 def is_name(value):
-    """Whether a server may call a model so: [[host/]namespace/]model[:tag] (types/model/name.go)."""
+    """Whether this is a valid model name: [[host/]namespace/]model[:tag] (types/model/name.go)."""
     if not isinstance(value, str) or len(value) > 600:
         return False
     path, _, tag = value.rpartition(":") if ":" in value.rsplit("/", 1)[-1] else (value, "", "latest")
@@ -104,7 +104,7 @@ def is_name(value):
 
 
 def escaped(value):
-    """A stranger's value in a sentence of ours."""
+    """An untrusted value, made safe for one of our messages."""
     text = ascii(value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
@@ -123,7 +123,7 @@ def rows(text):
 
 
 def _row(row):
-    """As the answer has it, but each value of its type. A key that is absent stays so."""
+    """The answer's object with each value of its type. An absent key stays absent."""
     kept = {"name": row["name"], "digest": digest(row.get("digest")), "size": count(row.get("size"))}
     kept.update({key: count(row[key]) for key in ("size_vram", "context_length") if key in row})
     kept.update({key: words(row[key], 400) for key in ("modified_at", "expires_at", "remote_model") if key in row})
@@ -172,7 +172,7 @@ def _is_count(value):
 def layers(data):
     """([(digest, size, media type), …] of a manifest, the configuration first, its own media type).
 
-    ValueError, with the reason, for what is none that may be locked.
+    ValueError, with the reason, for a manifest that must not be locked.
     """
     if len(data) > MANIFEST:
         raise ValueError("is larger than %d bytes" % MANIFEST)
@@ -192,7 +192,7 @@ def layers(data):
     if len({row[:2] for row in kept}) > len({row[0] for row in kept}):
         raise ValueError("has a layer of two sizes")
     if count(sum(row[1] for row in kept)) is None:
-        raise ValueError("has sizes that no disk can hold")
+        raise ValueError("has sizes beyond any disk")
     return kept, _media_type(found, "the manifest")
 
 

@@ -1,4 +1,4 @@
-"""aria2 in the background: asked by its JSON-RPC on loopback, and ended when nobody needs what it sends."""
+"""aria2 in the background: controlled through JSON-RPC on loopback, and stopped when no peer needs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files imp
 
 PORTS = "6881-6999"
 LATE = [codecs.lookup(name) for name in ("ascii", "idna", "utf-8")]
-"""What Python else loads at its first use, when another user can perhaps not read it any more."""
+"""Modules that Python would otherwise load at first use, when another user may no longer be able to read them."""
 LINGER = 300
 START, STOP = 15, 20
 KEYS = ["gid", "status", "completedLength", "totalLength", "seeder", "numSeeders", "connections", "errorMessage"]
@@ -57,8 +57,8 @@ OPTIONS = {
     "user-agent": "reaper_ops",
     "no-netrc": "true",
 }
-"""No peer but those of our tracker: no DHT, no local discovery, no exchange of peers. A handshake that proves to know
-the hash of the torrent comes first: a stranger who finds the port has no word with it, and hears no hash on the way."""
+"""Only peers of our tracker: no DHT, local discovery or peer exchange. A handshake must first prove that it knows the
+torrent's hash, so a stranger who finds the port gets no answer, and an eavesdropper learns no hash."""
 
 
 def program():
@@ -69,7 +69,7 @@ def program():
 
 
 class Aria2:
-    """The client's side of one that runs."""
+    """The client of a running aria2."""
 
     def __init__(self, port, secret):
         self.port, self.secret = port, secret
@@ -81,7 +81,7 @@ class Aria2:
             connection.request("POST", "/jsonrpc", json.dumps(body), {"Content-Type": "application/json"})
             answer = json.loads(connection.getresponse().read().decode("utf-8", "replace"))
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Trouble("aria2 ended or does not answer (%s); run again, it goes on from there" % error) from None
+            raise Trouble("aria2 exited or does not answer (%s); run again, it resumes from there" % error) from None
         finally:
             connection.close()
         if "error" in answer:
@@ -89,7 +89,7 @@ class Aria2:
         return answer["result"]
 
     def add_torrent(self, data, directory, name):
-        """The notes of an earlier torrent of this file go: each pull has its own. The file is read piece by piece."""
+        """Removes the control file of an earlier torrent: each pull has its own. The file is read piece by piece."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(directory, name + ".aria2"))
         return self.call("addTorrent", base64.b64encode(data).decode(), [], {"dir": directory})
@@ -110,7 +110,7 @@ class Aria2:
             time.sleep(0.1)
 
     def is_wanted(self):
-        """Whether a peer that has not everything yet is connected."""
+        """Whether a peer that is still incomplete is connected."""
         for row in self.call("tellActive", ["gid"]):
             if any(peer.get("seeder") != "true" for peer in self.call("getPeers", row["gid"])):
                 return True
@@ -124,7 +124,7 @@ def free_port():
 
 
 def configured(directory, port, secret, more):
-    """The options in a file that only its owner reads: others shall not learn the secret from a command line."""
+    """The options, in a file that only its owner can read: a command line would reveal the secret to other users."""
     rows = dict(OPTIONS, **{"rpc-listen-port": str(port), "rpc-secret": secret, "dir": directory}, **more)
     path = os.path.join(directory, "aria2.conf")
     write_atomic(path, "".join("%s=%s\n" % row for row in sorted(rows.items())), 0o600)
@@ -136,7 +136,7 @@ def session_path(directory):
 
 
 def started_at(pid):
-    """When a process was started, in the kernel's ticks; None when there is none."""
+    """The start time of a process in clock ticks; None when there is no such process."""
     try:
         with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -146,7 +146,7 @@ def started_at(pid):
 
 
 def running(directory):
-    """Who seeds from this directory: pid, owner, since; None when nobody does."""
+    """Who seeds from this directory: pid, owner, start time; None when nobody does."""
     row = read_json(session_path(directory))
     if not isinstance(row, dict) or not isinstance(row.get("pid"), int):
         return None
@@ -155,7 +155,7 @@ def running(directory):
 
 
 def user_of(pid):
-    """The real user of a process: who may write the session's file cannot have us end what is not theirs."""
+    """The real user of a process: someone who can write the session file cannot make us end another user's process."""
     try:
         with open("/proc/%d/status" % pid, encoding="utf-8", errors="replace") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("Uid:")), None)
@@ -164,7 +164,7 @@ def user_of(pid):
 
 
 def end(directory, purge=False):
-    """Ends what seeds from this directory, and waits for it; whether there was anything."""
+    """Ends the process that seeds from this directory and waits for it; returns whether there was one."""
     row = running(directory)
     if row is None:
         return False
@@ -179,12 +179,11 @@ def end(directory, purge=False):
 
 
 class Keeper:
-    """A process of its own that runs aria2, and further programs with it, beyond the end of the module.
+    """A supervisor process that runs aria2, and further programs with it, beyond the end of the module.
 
-    Until `delivered` it lives as long as the module; from then on while a peer still needs something, and LINGER
-    seconds more. user: (uid, gid) as which all of it runs, where root starts it. also: what begins, in a thread, once
-    the file `also` is there, and never ends by itself. tidy is called at the end with whether `end` wants everything
-    to go.
+    Until `delivered` it lives as long as the module; after that while a peer needs something, plus LINGER seconds.
+    user: the (uid, gid) it runs as when root starts it. also: starts in a thread once the file `also` exists, and never
+    ends by itself. tidy is called at the end with whether `end` removes everything.
     """
 
     def __init__(self, directory, owner, user=None, also=None, tidy=None, linger=LINGER, options=None):
@@ -222,12 +221,12 @@ class Keeper:
     def said(self):
         try:
             with io.TextIOWrapper(tree.reading(self.mark("log")), encoding="utf-8", errors="replace") as file:
-                return " ".join(file.read()[-300:].split()) or "it says nothing"
+                return " ".join(file.read()[-300:].split()) or "it printed nothing"
         except OSError as error:
             return str(error)
 
     def detach(self):
-        """The child: becomes a session of its own, without the pipes of the module, and never returns."""
+        """The child: starts a session of its own without the module's pipes, and never returns."""
         rc = 1
         try:
             os.setsid()

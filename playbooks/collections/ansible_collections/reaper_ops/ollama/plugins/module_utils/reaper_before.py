@@ -1,4 +1,4 @@
-"""What was on a host before us: noted at the first contact beside the manifest, given back or left alone by `down`."""
+"""What was on a host before us: recorded next to the manifest at first contact, restored or left alone by `down`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def files_of(store):
 
 
 def with_stores(note, manifest, entries):
-    """The note with each store that is new to us; of an installation older than the note nothing can be told."""
+    """The record with each store that is new to us; nothing is known about an installation older than the record."""
     known, left = note.get("stores", {}), note.get("ours", {})
     taken = bool(entries.get("adopted"))
     new = [s for s in entries.get("models", []) if s not in known and (taken or s not in manifest.get("models", []))]
@@ -49,7 +49,7 @@ def with_stores(note, manifest, entries):
 
 
 def with_owners(note, manifest, entries, existed):
-    """The note with owner and mode of each directory that is there and new to us; of homes, of those of others."""
+    """The record with owner and mode of each existing directory that is new to us; of homes, only foreign ones."""
     known, new = dict(note.get("owners", {})), {}
     paths = [path for path in entries.get("directories", []) if path not in manifest.get("directories", [])]
     paths += [path for path in entries.get("homes", []) if "homes %s" % path in existed]
@@ -61,7 +61,7 @@ def with_owners(note, manifest, entries, existed):
 
 
 def owner_back(path, was, check, shared=False):
-    """Why the directory keeps what we gave it; empty when it is as it was. shared: others have files in it."""
+    """Why the directory keeps the owner we gave it; empty when that was restored. shared: others have files in it."""
     try:
         with tree.directory(path) as fd:
             info = os.fstat(fd)
@@ -69,7 +69,7 @@ def owner_back(path, was, check, shared=False):
                 return ""
             as_before = shared and [info.st_uid, info.st_gid] == was[:2]
             if not as_before and [name for name in os.listdir(fd) if name != "lost+found"]:
-                return "stays the server's, since models are in it"
+                return "still belongs to the server, since models are in it"
             if not check:
                 tree.give(fd, was[0], was[1])
                 os.fchmod(fd, was[2])
@@ -79,7 +79,7 @@ def owner_back(path, was, check, shared=False):
 
 
 def foreign_in(store, ours):
-    """None where the store cannot be read: all of it is somebody else's then."""
+    """None when the store cannot be read; it then counts as foreign."""
     try:
         return sorted(set(files_of(store)) - set(ours))
     except OSError:
@@ -92,7 +92,7 @@ def write(manifest_path, note):
 
 
 def with_units(manifest, entries):
-    """The units that are taken over, with how they were when they were."""
+    """The adopted units, with their state before that."""
     known = manifest.get("adopted", {})
     given = {name: known.get(name) or state or unit_state(name) for name, state in entries.get("adopted", {}).items()}
     return dict(entries, adopted=given) if given else entries
@@ -105,7 +105,7 @@ def unit_state(name):
 
 
 def give_back(name, was):
-    """Once our settings are gone: the unit as it was, and its server from what is there."""
+    """Once our settings are gone: restores the unit, and starts its server from what is there."""
     succeed(["systemctl", "daemon-reload"])
     now = unit_state(name)
     verb = {"enabled": "enable", "disabled": "disable"}.get(was.get("enabled"))
@@ -123,7 +123,7 @@ def succeed(argv):
 
 
 def ours_in(store, note):
-    """(files of ours, how many of others are there too). What a manifest that stays names stays with it."""
+    """(our files, how many foreign files are there too). Blobs that a remaining manifest lists stay with it."""
     there = files_of(store)
     names = note.get("stores", {}).get(store, [])
     if names is None:
@@ -145,7 +145,7 @@ def blobs_of(store, manifest):
 
 
 def forget(manifest_path, note, left):
-    """Once everything else is gone: the note stays only with what it must tell the next installation."""
+    """Once everything else is gone: keeps in the record only what the next installation must know."""
     ours = {store: names for store, names in left.items() if names}
     if ours:
         left = dict(note.get("ours", {}), **ours)

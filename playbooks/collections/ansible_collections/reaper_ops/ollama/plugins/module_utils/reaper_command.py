@@ -1,4 +1,4 @@
-"""Commands with a bound of time and size, and the server process that we look after."""
+"""Commands with limits of time and size, and the server process that we manage."""
 
 import os
 import re
@@ -145,7 +145,7 @@ def status_of(pid):
 
 
 def started_of(pid):
-    """Seconds since 1970, never before a file of that moment: `btime` of /proc/stat has lost its part of a second."""
+    """Seconds since 1970, never earlier than a file of that moment: `btime` in /proc/stat is truncated to seconds."""
     with open("/proc/%d/stat" % pid, "rb") as handle:
         ticks = int(handle.read().decode("utf-8", "replace").rpartition(")")[2].split()[19])
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)

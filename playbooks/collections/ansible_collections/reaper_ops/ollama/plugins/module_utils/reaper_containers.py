@@ -1,4 +1,4 @@
-"""Containers that run Ollama or talk to one, as `docker inspect` shows them, without what is none of our business."""
+"""Containers that run Ollama or use one, as `docker inspect` shows them, reduced to what a diagnosis needs."""
 
 import json
 import re

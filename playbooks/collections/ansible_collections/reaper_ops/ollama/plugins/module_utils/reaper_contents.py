@@ -1,4 +1,4 @@
-"""A model store read byte by byte: which models its manifests name, and which blobs are what their names say."""
+"""A model store read byte by byte: which models its manifests list, and which blobs match their names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IDLE = 3 << 13
 
 
 def store_of(models_dir, container):
-    """The store as a path of the host; a container's store lies where its mount comes from."""
+    """The store as a path of the host; a container's store is at the source of its mount."""
     if not container:
         return models_dir
     argv = ["docker", "inspect", "--type", "container", "-f", "{{json .Mounts}}", container]
@@ -36,7 +36,7 @@ def store_of(models_dir, container):
     mounts = json.loads(done.stdout.decode("utf-8"))
     inside = [row for row in mounts if (models_dir + "/").startswith(row["Destination"].rstrip("/") + "/")]
     if not inside:
-        raise Trouble("the container %s mounts nothing at %s: its models go with it" % (container, models_dir))
+        raise Trouble("the container %s mounts nothing at %s: its models are lost with it" % (container, models_dir))
     mount = max(inside, key=lambda row: len(row["Destination"]))
     if not os.path.isdir(mount["Source"]):
         raise Trouble("%s: the volume of %s is not on this host" % (mount["Source"], container))
@@ -44,7 +44,7 @@ def store_of(models_dir, container):
 
 
 def behind_others():
-    """Reads only while nobody else wants the disk, and computes only while nobody else wants the processor."""
+    """Runs at idle I/O priority and the lowest CPU priority."""
     os.nice(19)
     number = IOPRIO_SET.get(platform.machine())
     if number is None:
@@ -53,7 +53,7 @@ def behind_others():
 
 
 def manifests(store):
-    """(name, path, bytes) of every model, by the directories it lies in; bytes are None where they cannot be read."""
+    """(name, path, bytes) of every model, by its directories; bytes are None if they cannot be read."""
     for path in tree.matches("*/*/*/*", under=os.path.join(store, "manifests")):
         try:
             with tree.reading(path) as file:
@@ -67,13 +67,13 @@ def manifests(store):
 
 
 def place_of(store, name):
-    """Where the manifest of a model goes; a spelling that the store has stays, as with a server."""
+    """Path of a model's manifest; keeps a spelling that the store already has, as the server does."""
     there = [path for known, path, _ in manifests(store) if same_name(known, name)]
     return there[0] if there else os.path.join(store, "manifests", *split_name(name))
 
 
 def models_in(store):
-    """A row for each model: name, path, digest, and the sizes of its blobs or what is wrong with the manifest."""
+    """A row for each model: name, path, digest, and the sizes of its blobs, or what is wrong with the manifest."""
     rows = []
     for name, path, data in manifests(store):
         row = {"name": name, "path": path, "digest": "", "sizes": {}, "error": "%s cannot be read" % path}
@@ -97,7 +97,7 @@ def file_of(store, digest):
 
 
 def examine(path, digest, size, tell):
-    """(state, problem): ok, missing, short, damaged or unreadable. size is None where no manifest gives one."""
+    """(state, problem): ok, missing, short, damaged or unreadable. size is None when no manifest gives one."""
     try:
         with tree.reading(path, linked=True) as file:
             has = os.fstat(file.fileno()).st_size
@@ -116,7 +116,7 @@ def examine(path, digest, size, tell):
 
 
 def hashed(descriptor, tell):
-    """SHA-256 of an open file, closed then; what was read does not stay in the page cache, where models in use are."""
+    """SHA-256 of an open file, which is then closed; drops the bytes from the page cache, which models in use need."""
     found, position = hashlib.sha256(), 0
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         while True:
@@ -131,7 +131,7 @@ def hashed(descriptor, tell):
 
 
 def unnamed(store, rows):
-    """Digests of whole blobs that no manifest names, with their sizes; and how many files are unfinished."""
+    """Digests and sizes of complete blobs that no manifest lists, and the number of unfinished files."""
     named = {digest for row in rows for digest in row["sizes"]}
     found, unfinished = {}, 0
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), tree.directory(os.path.join(store, "blobs")) as fd:

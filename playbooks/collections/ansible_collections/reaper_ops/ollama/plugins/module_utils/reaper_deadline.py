@@ -1,4 +1,4 @@
-"""An end for what drips or never ends."""
+"""A deadline for answers that trickle or never end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import threading
 
 @contextlib.contextmanager
 def ending(link, seconds):
-    """Shuts the socket when the time is over: each read of it has the whole patience again."""
-    late, said = [], "timed out: no whole answer in %d s" % seconds
+    """Shuts the socket down at the deadline, since each read starts the socket's own timeout again."""
+    late, said = [], "timed out: no complete answer in %d s" % seconds
 
     def end():
         late.append(True)

@@ -1,4 +1,4 @@
-"""Directories that go when nothing is in them but what is ours and what a server wrote of its own."""
+"""Directories that are removed when they hold only our files and files that a server wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERVER_LITTER = ("id_ed25519", "id_ed25519.pub", "history", "server.json", "logs
 
 
 def is_directory(path):
-    """A link is none."""
+    """Whether it is a directory; a link is not."""
     parent, name = os.path.split(path.rstrip("/"))
     try:
         with tree.entry(parent) as place:
@@ -23,25 +23,25 @@ def is_directory(path):
 
 
 def parts_of(store):
-    """What a server keeps in its store. A link there is nobody's to remove but who has laid it."""
+    """What a server keeps in its store. A link there is left to whoever created it."""
     found = []
     for name in ("blobs", "manifests"):
         path = os.path.join(store, name)
         with contextlib.suppress(FileNotFoundError), tree.entry(store) as place:
             info = tree.lstat(place.fd, name)
             if info is not None and tree.is_link(info):
-                raise Trouble("%s is a link; what it leads to stays, remove both by hand" % path)
+                raise Trouble("%s is a link; its target stays, remove both by hand" % path)
             found += [path] if info is not None else []
     return found
 
 
 def litter(home):
-    """What the server itself writes into its home."""
+    """Files that the server itself writes into its home."""
     return [os.path.join(home, ".ollama", name) for name in SERVER_LITTER]
 
 
 def sweep(home, check=False):
-    """Removes what the server wrote, and what of its directory is empty then; says what went."""
+    """Removes what the server wrote, and directories that are then empty; returns what was removed."""
     path, gone = os.path.join(home, ".ollama"), []
     try:
         with tree.directory(home) as top:
@@ -58,7 +58,7 @@ def sweep(home, check=False):
 
 
 def empty(path):
-    """Removes every empty directory, also the one itself; nothing that a link leads to, and nothing that is mounted."""
+    """Removes every empty directory, including the top one; follows no link and enters no mount."""
     with contextlib.suppress(FileNotFoundError):
         with tree.directory(path) as fd:
             for above, name, info, _ in tree.below(fd, path, {}):

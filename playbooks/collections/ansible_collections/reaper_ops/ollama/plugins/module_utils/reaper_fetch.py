@@ -1,4 +1,4 @@
-"""Downloads that go on where an earlier attempt stopped."""
+"""Downloads that resume where an earlier attempt stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_space(dest, needed, what):
     free = shutil.disk_usage(dest).free
     if needed > free:
         raise Trouble(
-            "%s: %s needs about %d MB, %d MB are free; free some space or choose another directory"
+            "%s: %s needs about %d MB, but %d MB are free; free some space or choose another directory"
             % (dest, what, needed >> 20, free >> 20)
         )
 
@@ -35,7 +35,7 @@ def fetch(url, offset=0):
 
 
 def receive(url, part, dest):
-    """One attempt to complete `part`, from where it ends; returns the bytes received now."""
+    """One attempt to complete `part`, from its current end; returns the bytes received."""
     have = os.path.getsize(part) if os.path.exists(part) else 0
     try:
         answer = fetch(url, have)
@@ -45,7 +45,7 @@ def receive(url, part, dest):
             if total == str(have):
                 return 0
             os.unlink(part)
-            raise ConnectionError("the partial download does not fit the server's file") from None
+            raise ConnectionError("the partial download does not match the server's file") from None
         raise
     with answer, open(part, "ab") as file:
         if answer.status != 206:
@@ -73,7 +73,7 @@ def download(url, part, dest):
         except urllib.error.HTTPError as error:
             if (error.code < 500 and error.code != 429) or attempt == ATTEMPTS:
                 raise Trouble(
-                    "%s: the server says %d %s; check ollama_version and ollama_release_url"
+                    "%s: the server answers %d %s; check ollama_version and ollama_release_url"
                     % (url, error.code, error.reason)
                 ) from None
         except (OSError, ValueError, http.client.HTTPException) as error:

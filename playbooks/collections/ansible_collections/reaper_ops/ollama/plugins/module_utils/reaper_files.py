@@ -1,6 +1,6 @@
-"""Small things on disk that our modules share: atomic writes, durable renames, trouble with a next step.
+"""File operations that our modules share: atomic writes, durable renames, errors with a next step.
 
-They reach their files as `reaper_tree` does, so that root follows no link that somebody else has laid.
+They open files through `reaper_tree`, so that root follows no link that another user created.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def sync_directory(path):
 
 
 def write_atomic(path, text, mode=None):
-    """Replaces `path` in one step; keeps owner and mode of the old file unless `mode` is given."""
+    """Replaces `path` atomically; keeps owner and mode of the old file unless `mode` is given."""
     name = os.path.basename(path)
     with tree.directory(os.path.dirname(path)) as above:
         old = tree.lstat(above, name)
@@ -41,7 +41,7 @@ def read_json(path):
 
 
 def unlink(path):
-    """A file or a link; that in a directory which is reached by no link of somebody else."""
+    """Removes a file or a link, in a directory that is reached through no link of another user."""
     with tree.entry(os.path.dirname(path)) as place:
         os.unlink(os.path.basename(path), dir_fd=place.fd)
 

@@ -1,4 +1,4 @@
-"""Where reaper_read looks, and how text leaves the host: bounded and without secrets."""
+"""Where reaper_read reads, and how text leaves the host: limited in size and without secrets."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/ws
 
 
 class Host:
-    """Where to look, and what is still running when the time is over."""
+    """Where to read, and what is still running at the deadline."""
 
     def __init__(self, root, deadline):
         self.root = root.rstrip("/") if root else None
@@ -32,7 +32,7 @@ class Host:
         return max(0.05, min(float(seconds), self.deadline - time.monotonic()))
 
     def place(self, path):
-        """The path to open for `path`: the stand-in where there is one."""
+        """The path to open for `path`: its stand-in if there is one."""
         if self.root and os.path.lexists(self.root + path):
             return self.root + path
         return path
@@ -50,7 +50,7 @@ def kill(process):
 
 
 def chosen(ask, raw):
-    """Text of `raw` cut to the lines that were asked for, with secrets replaced."""
+    """Text of `raw`, cut to the requested lines, with secrets replaced."""
     text = raw.decode("utf-8", "replace")
     if not ("grep" in ask or "lines" in ask):
         return redact(text)
@@ -64,7 +64,7 @@ def chosen(ask, raw):
 
 
 def fitting(lines):
-    """The last lines that an answer has room for, as JSON writes them; of a long line the beginning."""
+    """The last lines that fit an answer as JSON; a long line is cut at its end."""
     kept, room = [], MAX_LINES
     for line in reversed(lines):
         line = line[:MAX_LINE]
@@ -76,7 +76,7 @@ def fitting(lines):
 
 
 def contents(place, ask):
-    """(raw bytes, was it cut) of a regular file: no device or pipe is opened, and no link of a stranger followed."""
+    """(raw bytes, was it cut) of a regular file; opens no device or pipe, and follows no link of another user."""
     limit = int(ask.get("max_bytes", MAX_BYTES))
     with tree.reading(place) as handle:
         info = os.fstat(handle.fileno())

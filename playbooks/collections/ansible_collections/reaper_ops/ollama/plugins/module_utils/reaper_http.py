@@ -1,4 +1,4 @@
-"""HTTP requests as raw exchanges: how far each got, and which class of error ended it."""
+"""HTTP requests as raw exchanges: how far each got, and the class of error that ended it."""
 
 import errno
 import http.client
@@ -26,9 +26,9 @@ UNREACHABLE = (
 
 
 def read_http(host, ask):
-    """Each request as it went. All addresses of the name are tried, up to the first that connects.
+    """The exchange of each request. Tries all addresses of the name, up to the first that connects.
 
-    A request with `on: odd` is sent after an answer that was not a 200; after a broken exchange none is sent.
+    A request with `on: odd` is sent after an answer other than 200; after a broken exchange, none is sent.
     """
     url = urllib.parse.urlsplit(
         ask["base_url"].replace(OWN, own_address()) if OWN in ask["base_url"] else ask["base_url"]
@@ -57,7 +57,7 @@ def read_http(host, ask):
 
 
 def own_address():
-    """The address by which this host is seen from outside; nothing is sent to find it."""
+    """The address that others see of this host; determined without sending anything."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
         return probe.getsockname()[0]
@@ -80,7 +80,7 @@ def failed(path, phase, exc, address, began):
 
 
 def telling(response):
-    """The headers that say who answered."""
+    """The headers that identify what answered."""
     shown = [(name.lower(), redact(value)[:300]) for name, value in response.getheaders()]
     return {name: value for name, value in shown if name in TELLING}
 

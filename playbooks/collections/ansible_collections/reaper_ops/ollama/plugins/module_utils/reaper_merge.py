@@ -1,4 +1,4 @@
-"""Merging into a JSON document that belongs to others too, and taking only our part out again. Pure."""
+"""Merges into a JSON document that others also own, and removes only our part again. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 
 
 def parse(text):
-    """The object in `text`; an empty file is an empty object. ValueError says what is wrong."""
+    """The object in `text`; an empty file is an empty object. ValueError describes the problem."""
 
     def once(pairs):
         keys = [key for key, _ in pairs]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
-            raise ValueError("the key %s is there twice" % ", ".join(sorted(twice)))
+            raise ValueError("the key %s appears twice" % ", ".join(sorted(twice)))
         return dict(pairs)
 
     try:
@@ -26,7 +26,7 @@ def parse(text):
 
 
 def dumped(document, like=""):
-    """Text with the indentation that `like` has."""
+    """Text with the indentation of `like`."""
     second = like.lstrip().split("\n")[1:2]
     indent = second[0][: len(second[0]) - len(second[0].lstrip())] if second and second[0].strip() else ""
     return json.dumps(document, indent=indent or 4, ensure_ascii=False) + "\n"
@@ -88,7 +88,7 @@ def without(document, paths, owned):
 
 
 def take(target, parts, value, known):
-    """Whether the key path is free of our value afterwards; branches that we leave empty go too."""
+    """Whether the key path is free of our value afterwards; removes branches that become empty."""
     if not isinstance(target, dict) or parts[0] not in target:
         return True
     here = target[parts[0]]

@@ -1,6 +1,7 @@
 """The site mirror on its disk: nginx's cache by blob, own models, and what the logs counted.
 
-All of it is the mirror user's, so root reaches it as `reaper_tree` does; what it refuses is not read, and not removed.
+All of it belongs to the mirror's user, so root opens it through `reaper_tree`; what that refuses is neither read nor
+removed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TAG = re.compile(r"/repositories/(.{1,512})/_manifests/tags/([^/]{1,128})/curren
 
 
 def files_below(path):
-    """(descriptor of its directory, name, lstat, path) of every regular file; what is mounted there is left out."""
+    """(descriptor of its directory, name, lstat, path) of every regular file, without mounts."""
     with contextlib.suppress(FileNotFoundError), tree.directory(path) as fd:
         for row in tree.below(fd, path, {}):
             if tree.is_file(row[2]):
@@ -95,7 +96,7 @@ def digest_of(pieces):
 
 
 def summary(blobs):
-    """By digest; where several sources gave it, whole if one of them did wholly."""
+    """Blobs by digest; complete if any source is complete."""
     found = {}
     for (digest, _), pieces in sorted(blobs.items()):
         row = found.setdefault(digest, {"bytes": 0, "total": 0, "pieces": 0, "whole": False})
@@ -107,7 +108,7 @@ def summary(blobs):
 
 
 def own_models(path):
-    """name:tag to digest of what Distribution keeps, and its bytes."""
+    """name:tag to digest of what Distribution stores, and its bytes."""
     models, total = {}, 0
     for above, name, info, at in files_below(path):
         total += info.st_size
@@ -141,7 +142,7 @@ LOGS = {"lan.log": count_lan, "wan.log": count_wan}
 
 
 def counted(log):
-    """What was counted since the mirror came up; a line that a crash cut short counts for nothing."""
+    """What was counted since the mirror started; a line cut short by a crash does not count."""
     counters = dict.fromkeys(COUNTERS, 0)
     kept = read_json(os.path.join(log, "totals.json"))
     for name in COUNTERS if isinstance(kept, dict) else ():
@@ -155,7 +156,7 @@ def counted(log):
 
 
 def fold_logs(log, check):
-    """Long logs become their sums; nginx appends, so it writes on from the start."""
+    """Replaces long logs by their sums; nginx appends, so it continues at the start."""
     names = [os.path.join(log, name) for name in LOGS]
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(file) for file in map(appended, names) if file]
@@ -168,7 +169,7 @@ def fold_logs(log, check):
 
 
 def appended(path):
-    """An open log; None where there is none."""
+    """An open log; None if there is none."""
     try:
         return os.fdopen(tree.open_file(path, os.O_WRONLY), "wb")
     except FileNotFoundError:
@@ -192,17 +193,17 @@ def read(paths):
 
 
 def useless(pair, pieces, keep, verify):
-    """Why these pieces of a blob are to go; empty where they stay."""
+    """Why these pieces of a blob are removed; empty when they stay."""
     digest, source = pair
     if not source:
-        return "kept by an older mirror, and no more served"
+        return "stored by an older mirror and no longer served"
     if keep is not None and digest not in keep:
-        return "no model of the lock has it"
+        return "no model of the lock uses it"
     return "its bytes are wrong" if verify and is_whole(pieces) and digest_of(pieces) != digest else ""
 
 
 def space(path):
-    """(free, all) bytes; None where the directory is not there."""
+    """(free, total) bytes; None when the directory does not exist."""
     try:
         with tree.directory(path) as fd:
             disk = os.fstatvfs(fd)
@@ -212,7 +213,7 @@ def space(path):
 
 
 def collect(paths, keep, verify, check):
-    """Removes pieces of blobs that are not to be kept, and of those whose bytes are wrong."""
+    """Removes pieces of blobs that are not kept or whose bytes are wrong."""
     blobs, _ = cached(paths["cache"])
     wrong = {
         pair: why for pair, pieces in sorted(blobs.items()) for why in [useless(pair, pieces, keep, verify)] if why
@@ -227,7 +228,7 @@ def collect(paths, keep, verify, check):
 
 
 def clear(paths, own, check):
-    """What nginx and Distribution wrote; own models only when asked."""
+    """Removes what nginx and Distribution wrote; own models only on request."""
     names = [paths[name] for name in ("cache", "swarm", "tmp", "log", "run", "sockets") if name in paths] + (
         [paths["own"]] if own else []
     )
@@ -238,7 +239,7 @@ def clear(paths, own, check):
 
 
 def is_there(path):
-    """Also a link, which goes as a link."""
+    """Whether the path exists, even as a dangling link."""
     parent, name = os.path.split(path)
     try:
         with tree.entry(parent) as place:

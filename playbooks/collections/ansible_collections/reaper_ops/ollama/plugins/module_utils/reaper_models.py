@@ -1,4 +1,4 @@
-"""The way to a running Ollama server on the same host, for the rules of `reaper_rules` and for what is asked beside."""
+"""HTTP client for the Ollama server on the same host, for `reaper_rules` and for single requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT = 16 << 20
 
 @contextlib.contextmanager
 def request(base_url, method, path, body=None, timeout=API_TIMEOUT):
-    """The answer and its socket; the host's own server is never asked through a proxy."""
+    """The answer and its socket; requests to the host's own server never use a proxy."""
     parts = urlsplit(base_url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout)
@@ -35,7 +35,7 @@ def request(base_url, method, path, body=None, timeout=API_TIMEOUT):
 
 
 def whole(answer):
-    """What is longer than an answer of a server can be is none."""
+    """An answer longer than a server's can be is refused."""
     data = answer.read(LIMIT + 1)
     if len(data) > LIMIT:
         raise http.client.HTTPException("the answer is larger than %d bytes" % LIMIT)
@@ -61,17 +61,17 @@ def listed(base_url):
 
 
 def send(base_url, method, path, body, timeout=API_TIMEOUT):
-    """The text of a 200; anything else raises Trouble."""
+    """The body of a 200; anything else raises Trouble."""
     return _walk(base_url, reaper_rules.send(base_url, method, path, body), timeout)
 
 
 def copy(base_url, source, destination):
-    """Gives a model a further name; the bytes of its manifest, and so its digest, stay."""
+    """Gives a model another name; the bytes of its manifest, and so its digest, stay the same."""
     _walk(base_url, reaper_rules.copy(base_url, source, destination))
 
 
 def delete(base_url, name):
-    """Takes a name away; blobs stay as long as another name has them."""
+    """Removes a name; blobs stay while another name uses them."""
     _walk(base_url, reaper_rules.delete(base_url, name))
 
 

@@ -43,22 +43,22 @@ def read(path):
 
 
 def beyond(shown, manifest):
-    """What a manifest has beyond the one that was shown, in words: entries, and what is given back in another way."""
+    """What a manifest lists beyond the one that was shown: entries, and what would be restored differently."""
     found = []
     for kind in (*DICTS, *LISTS):
         known, now = shown.get(kind) or [], manifest.get(kind) or []
         found += ["%s %s: was not shown" % (kind, name) for name in now if name not in known]
         if kind in DICTS:
             changed = [name for name in now if name in known and now[name] != known[name]]
-            found += ["%s %s: is another than was shown" % (kind, name) for name in changed]
+            found += ["%s %s: differs from what was shown" % (kind, name) for name in changed]
     gone = set(shown.get("existed", [])) - set(manifest.get("existed", []))
-    return found + ["%s: was there before us, and the manifest no longer says so" % name for name in sorted(gone)]
+    return found + ["%s: existed before reaper_ops, and the manifest no longer says so" % name for name in sorted(gone)]
 
 
 def merged(manifest, entries):
-    """Old and new entries; a file's hash that is known wins over one that is not, and the one before it is kept.
+    """Old and new entries; a known hash of a file takes precedence over an unknown one, and the previous one is kept.
 
-    Of a container that was set aside the first record is the true one: it was stopped since.
+    For a replaced container, the first record is the true one: the container was stopped since.
     """
     after = dict(manifest)
     for kind, value in entries.items():
@@ -73,7 +73,7 @@ def merged(manifest, entries):
 
 
 def there_before(manifest, entries):
-    """`kind name` of each new entry that exists already and is not visibly ours."""
+    """`kind name` of each new entry that already exists and is not recognizably ours."""
     found = set()
     whole = merged(manifest, entries)
     for kind, exists in EXISTS.items():
@@ -84,7 +84,7 @@ def there_before(manifest, entries):
     packages = [name for name in entries.get("packages", []) if name not in manifest.get("packages", [])]
     here = installed() if packages else set()
     if here is None:
-        raise Trouble("neither dpkg nor rpm answers; without them nobody can tell which packages are ours")
+        raise Trouble("neither dpkg nor rpm answers; without them, our packages cannot be identified")
     found |= {"packages %s" % name for name in packages if name in here}
     for kind in ("directories", "homes"):
         new = [path for path in entries.get(kind, []) if path not in manifest.get(kind, [])]
@@ -113,7 +113,7 @@ def foreign_link(path, manifest):
 
 
 def foreign_directory(path, manifest):
-    """There, and holding something else than models that an earlier `down` left."""
+    """Whether it exists and holds more than models that an earlier `down` left."""
     try:
         with tree.directory(path) as fd:
             return not os.listdir(fd) or bool(files_beneath(path, manifest.get("models", [])))
@@ -122,7 +122,7 @@ def foreign_directory(path, manifest):
 
 
 def files_beneath(path, *left_out):
-    """Files, links and mounts in `path`, without those beneath one of `left_out`."""
+    """Files, links and mounts in `path`, without those below one of `left_out`."""
     tops, mounts = [top for group in left_out for top in group], {}
     try:
         with tree.directory(path) as fd:
@@ -133,7 +133,7 @@ def files_beneath(path, *left_out):
 
 
 def points_to(path, target):
-    """Whether the link is `target`, however it is written, also when the target is gone or itself a link."""
+    """Whether the link points to `target`, in any spelling, even if the target is gone or itself a link."""
     if not os.path.islink(path):
         return False
     parent = os.path.dirname(path)
@@ -157,7 +157,7 @@ def is_group(name, _manifest):
 
 
 def foreign_volume(name, manifest):
-    """There, and not made by our Compose project, whose models an earlier `down` may have left."""
+    """Whether it exists and was not created by our Compose project, whose models an earlier `down` may have left."""
     label = '{{index .Labels "com.docker.compose.project"}}'
     found = said(["docker", "volume", "inspect", "-f", label, name])
     return found is not None and found.strip() not in manifest.get("projects", {})
@@ -178,7 +178,7 @@ EXISTS = {
 
 
 def json_value(path, keys):
-    """{key path: value} of those key paths (a/b/c) that are in the JSON file."""
+    """{key path: value} of the key paths (a/b/c) that the JSON file contains."""
     document = read_json(path)
     found = {}
     for key in keys:
@@ -198,7 +198,7 @@ def sha256(path):
 
 
 def installed():
-    """Names of the packages on the host; None where neither dpkg nor rpm answers."""
+    """Names of the packages on the host; None when neither dpkg nor rpm answers."""
     for argv in (
         ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package}\n"],
         ["rpm", "-qa", "--qf", "ii  %{NAME}\n"],
@@ -218,7 +218,7 @@ def brought(before):
 
 
 def said(argv):
-    """Output of a command; None when it is not there or failed."""
+    """Output of a command; None when it is missing or failed."""
     try:
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

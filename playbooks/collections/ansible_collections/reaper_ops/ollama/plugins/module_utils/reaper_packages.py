@@ -1,4 +1,4 @@
-"""Removes packages that we brought, but never one that something else needs by now."""
+"""Removes packages that we installed, but never one that something else now needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIMEOUT = 1800
 
 
 def run(argv):
-    """(exit code, output of both kinds); 127 when the program is not there."""
+    """(exit code, both outputs); 127 when the program is missing."""
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
     try:
         done = subprocess.run(
@@ -29,12 +29,12 @@ def run(argv):
     except FileNotFoundError:
         return 127, "%s: program not found" % argv[0]
     except subprocess.TimeoutExpired:
-        return 124, "%s: did not end within %d s" % (argv[0], TIMEOUT)
+        return 124, "%s: did not finish within %d s" % (argv[0], TIMEOUT)
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
 def would_go(names):
-    """All packages that leave with `names`."""
+    """All packages that would be removed together with `names`."""
     if shutil.which("apt-get"):
         rc, out = run(["apt-get", "-s", "-q", "remove", *names])
         rows = [line.split() for line in out.splitlines()]
@@ -62,7 +62,7 @@ def removable(names):
 
 
 def engine_in_use():
-    """Why Docker must stay: containers or volumes that are not ours; empty when it need not."""
+    """Why Docker must stay: containers or volumes that are not ours; empty when it may go."""
     if not shutil.which("docker"):
         return ""
     found = []

@@ -1,4 +1,4 @@
-"""Downloads that a killed server left in a state from which it never goes on by itself."""
+"""Downloads that a killed server left in a state from which it never resumes by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SETTLE = 0.3
 
 
 def damaged(above, name, path):
-    """Whether the note of a part is cut off; a server that writes it just now is given a moment."""
+    """Whether the progress file of a part is truncated; waits briefly, since a server may be writing it."""
     for _ in range(2):
         try:
             with os.fdopen(tree.open_at(above, name, path), "rb") as file:
@@ -27,7 +27,7 @@ def damaged(above, name, path):
 
 
 def discard_damaged(digests, models_dir):
-    """Removes unfinished blobs with a damaged note, over which every further pull would fail with `EOF`."""
+    """Removes unfinished blobs with a damaged progress file, which would make every further pull fail with `EOF`."""
     path, removed = os.path.join(models_dir, "blobs"), []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), tree.directory(path) as fd:
         names = sorted(os.listdir(fd))

@@ -59,7 +59,7 @@ def read_file(host, ask):
 
 
 def is_absent(place):
-    """False also where nobody may look: the error then comes when the place is opened."""
+    """False also without permission to look: opening the path then reports the error."""
     try:
         os.lstat(place)
     except (FileNotFoundError, NotADirectoryError):

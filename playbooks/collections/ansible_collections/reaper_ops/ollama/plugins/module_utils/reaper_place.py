@@ -1,4 +1,4 @@
-"""A directory that a server is to use: the way to it, what is in it, and what its user and root may do there."""
+"""A directory for a server: the path to it, its contents, and what the server's user and root may do there."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ UNTOUCHED = ("lost+found",)
 
 
 def read_place(host, ask):
-    """steps: from / down, as far as there is something; entries: without what a file system itself keeps there."""
+    """steps: from / down to the last existing part; entries: without what the file system itself keeps there."""
     path = os.path.normpath(ask["path"])
     steps = list(steps_to(path))
     exists = bool(steps) and steps[-1]["path"] == path
@@ -59,7 +59,7 @@ def name_of(uid):
 
 
 def tried(host, user, steps, exists):
-    """Paths that the user cannot enter, or at the end write; None where that could not be tried."""
+    """Paths that the user cannot enter, or the last one that it cannot write; None when that could not be tried."""
     wanted = []
     for step in steps:
         wanted += ["enter", step["path"]]

@@ -22,7 +22,7 @@ CONTAINER = re.compile(r"(?:docker|libpod|crio)-([0-9a-f]{64})|/docker/([0-9a-f]
 
 
 def read_port(host, ask):
-    """Listening sockets on the port, and those of our own server wherever they are."""
+    """Listening sockets on the port, and those of our own server on any port."""
     server = pid_of(host, ask["server"]) if ask.get("server") else 0
     sockets = listening(host)
     here = {inode for _address, port, inode in sockets if port == ask["port"]}
@@ -91,7 +91,7 @@ def described(host, pid, server, port):
 
 
 def service_of(host, pid, cgroup):
-    """The service that runs the process as its own; what a login or a job left behind is in its group only."""
+    """The service that runs the process as its own; leftovers of a login or a job only share its cgroup."""
     unit = cgroup.rpartition("/")[2]
     if not unit.endswith(".service") or "/user.slice/" in cgroup:
         return ""
@@ -122,7 +122,7 @@ def variable(pid, name):
 
 
 def container(host, port, id_):
-    """`NAME IMAGE` of the container that publishes the port, or that the process runs in."""
+    """`NAME IMAGE` of the container that publishes the port or runs the process."""
     wanted = "id=" + id_ if id_ else "publish=%d" % port
     for tool in ("docker", "podman"):
         argv = [tool, "ps", "--no-trunc", "--filter", wanted, "--format", "{{.Names}} {{.Image}}"]
@@ -133,7 +133,7 @@ def container(host, port, id_):
 
 
 def socket_unit(host, port):
-    """The socket unit for which systemd itself listens."""
+    """The socket unit on whose behalf systemd listens."""
     argv = ["systemctl", "list-sockets", "--no-legend", "--no-pager", "--plain"]
     out = run_command(host, {"argv": argv, "timeout": 4}).get("stdout", "")
     rows = [line.split() for line in out.splitlines()]
@@ -141,9 +141,9 @@ def socket_unit(host, port):
 
 
 def taken(bind, port, rows):
-    """Why our address cannot be had while only others listen on every address, tried where the list cannot tell.
+    """Why our address is taken when other programs listen on all addresses; tried by binding if the list cannot tell.
 
-    A socket on `::` holds the port of IPv4 too, unless it was made for IPv6 alone, which /proc does not show. It was
+    A socket on `::` also holds the IPv4 port, unless it is IPv6-only, which /proc does not show. It was
     where somebody, perhaps our own server, listens for IPv4 beside it: the kernel gives the port to no two.
     """
     here = [row for row in rows if row["port"] == port]

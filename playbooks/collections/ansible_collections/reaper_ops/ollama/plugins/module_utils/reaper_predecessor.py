@@ -1,4 +1,4 @@
-"""A container of others that ours takes the place of: set aside, and given back as it was."""
+"""A foreign container that ours replaces: stopped and renamed, and restored later."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def must(*words):
 
 
 def obstacle(name, kept):
-    """Why it cannot be set aside; empty when it can, or is already."""
+    """Why it cannot be stopped and renamed; empty when it can, or already is."""
     if exists(name) and exists(kept):
-        return "container %s is there already; remove it or give it another name, then run again" % kept
+        return "container %s already exists; remove it or rename it, then run again" % kept
     return ""
 
 
 def stop_and_rename(name, kept):
-    """Stops it and gives it another name; its restart policy is switched off, or it would come back with the engine."""
+    """Stops and renames it, and turns off its restart policy, which would otherwise start it again with the engine."""
     if exists(name):
         must("update", "--restart", "no", name)
         must("stop", "--time", str(STOP_TIMEOUT), name)
@@ -41,7 +41,7 @@ def give_back(name, record):
     kept = record["kept"]
     if exists(kept):
         if exists(name):
-            raise Trouble("another container is called %s by now; %s stays as it is" % (name, kept))
+            raise Trouble("another container is now called %s; %s is left unchanged" % (name, kept))
         must("rename", kept, name)
     must("update", "--restart", record["restart"] or "no", name)
     if record["running"]:
@@ -49,7 +49,7 @@ def give_back(name, record):
 
 
 def copy(source, target, path):
-    """A directory of one container to the same place in another; neither needs to run."""
+    """Copies a directory of one container to the same path in another; neither needs to run."""
     with subprocess.Popen(["docker", "cp", "%s:%s/." % (source, path), "-"], stdout=subprocess.PIPE) as reading:
         writing = subprocess.run(
             ["docker", "cp", "-", "%s:%s" % (target, path)],

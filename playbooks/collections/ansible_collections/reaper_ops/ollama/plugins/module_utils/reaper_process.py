@@ -1,4 +1,4 @@
-"""One server process: started detached, found again, stopped with everything that it started."""
+"""One server process: started detached, found again, stopped with its children."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def record_path(spec):
 
 
 def record(spec, pid):
-    """Notes which process is ours; the pid file beside it is for people and other programs."""
+    """Records which process is ours; the pid file next to it is for people and other programs."""
     row = {"pid": pid, "start": start_time(pid), "boot": boot_id(), "argv": spec["argv"]}
     write_atomic(record_path(spec), json.dumps(row) + "\n")
     write_atomic(spec["pid"], "%d\n" % pid)
@@ -75,7 +75,7 @@ def forget(spec):
 
 
 def recorded(spec):
-    """What was noted, if since the host started."""
+    """The recorded process, if recorded since the host booted."""
     row = read_json(record_path(spec))
     whole = isinstance(row, dict) and isinstance(row.get("pid"), int) and isinstance(row.get("argv"), list)
     return row if whole and row.get("boot") == boot_id() else None
@@ -99,7 +99,7 @@ def find(spec):
 
 
 def session(leader):
-    """Living processes of the session that `leader` opened."""
+    """Live processes of the session that `leader` started."""
     found = []
     for pid in all_pids():
         fields = stat_fields(pid)
@@ -109,7 +109,7 @@ def session(leader):
 
 
 def orphans(spec):
-    """Children that outlived our dead server; while they live, its number names nothing else."""
+    """Children that outlived our dead server; while they live, its pid is not reused."""
     row = recorded(spec)
     if not row or os.path.exists("/proc/%d" % row["pid"]):
         return []
@@ -117,7 +117,7 @@ def orphans(spec):
 
 
 def own_ground(*paths):
-    """What is run, and what is written as it says, must not be somebody else's to change."""
+    """No other user may be able to change the program that runs or the files that it names for writing."""
     for path in paths:
         there = path
         while not os.path.lexists(there):
@@ -125,8 +125,8 @@ def own_ground(*paths):
         where = tree.exposed(there)
         if where:
             raise Trouble(
-                "%s: another user than root can change %s, and root runs nothing from there; use "
-                "`ansible_become_user` or `-u` to run it as that user, or a directory of root's" % (path, where)
+                "%s: a user other than root can change %s, so nothing there runs as root; use "
+                "`ansible_become_user` or `-u` to run it as that user, or a directory that root owns" % (path, where)
             )
 
 
@@ -158,7 +158,7 @@ def wait_gone(pids, seconds):
 
 
 def stop(spec, pid, timeout):
-    """SIGTERM to the server, SIGKILL to what is left of its session."""
+    """Sends SIGTERM to the server, then SIGKILL to what is left of its session."""
     try:
         if pid:
             kill([pid], signal.SIGTERM)
@@ -168,7 +168,7 @@ def stop(spec, pid, timeout):
     except PermissionError:
         raise Trouble("process %s belongs to another user; stop it as that user" % pid) from None
     if not wait_gone(rest, 10):
-        raise Trouble("process %s does not end, even by SIGKILL; it may hang in a driver: see dmesg" % pid)
+        raise Trouble("process %s does not exit, even on SIGKILL; it may hang in a driver: see dmesg" % pid)
     forget(spec)
 
 
@@ -179,7 +179,7 @@ def rotate(path):
 
 
 def become(spec, report):
-    """In the grandchild: detach, write the pid file, run the server. Never returns."""
+    """In the grandchild: detaches, writes the pid file, runs the server. Never returns."""
     try:
         os.setsid()
         os.umask(0o022)
@@ -203,7 +203,7 @@ def become(spec, report):
 
 
 def spawn(spec):
-    """The detached process; an exec that fails is told through a pipe that a successful exec closes."""
+    """The detached process; a failed exec is reported through a pipe that a successful exec closes."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -218,8 +218,8 @@ def spawn(spec):
         forget(spec)
         number = int(failed)
         raise Trouble(
-            "%s: cannot be started: %s; see that the release is unpacked and its file system allows programs"
-            % (spec["argv"][0], os.strerror(number) if number != errno.ENOEXEC else "is for another architecture")
+            "%s: cannot be started: %s; check that the release is unpacked and its file system allows execution"
+            % (spec["argv"][0], os.strerror(number) if number != errno.ENOEXEC else "is built for another architecture")
         )
     return recorded(spec)["pid"]
 
@@ -241,6 +241,6 @@ def start(spec, settle):
     end = time.monotonic() + settle
     while time.monotonic() < end:
         if not stat_fields(pid):
-            raise Trouble("the server ended at once; %s says: %s" % (spec["log"], log_tail(spec["log"])))
+            raise Trouble("the server exited at once; last line of %s: %s" % (spec["log"], log_tail(spec["log"])))
         time.sleep(0.05)
     return pid

@@ -1,4 +1,4 @@
-"""Tells how far a download is, to whoever watches; and notices when nobody does any more."""
+"""Reports the progress of a download to its controller, and notices when the controller is gone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SNAPSHOT_EVERY = 0.25
 
 
 class Stopped(Exception):
-    """The caller is gone; what was downloaded stays for the next run."""
+    """The controller is gone; downloaded data stays for the next run."""
 
 
 class Progress:
-    """Snapshots of the present model for whoever watches; also notices when nobody does any more."""
+    """Snapshots of the current model for the controller; also notices when the controller is gone."""
 
     def __init__(self, params):
         self.path, self.heartbeat = params["progress_file"], params["heartbeat"]
@@ -58,7 +58,7 @@ class Progress:
                 tree.replace(above, os.path.basename(self.path), text.encode("utf-8"), 0o600, durable=False)
 
     def end(self):
-        """Who watches takes the file away: in a directory of everybody its name would be free for a link meanwhile."""
+        """The controller removes the file: in a world-writable directory, its name would be free for a link."""
         if self.path and not self.heartbeat:
             with tree.as_started(), contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an answer of a registry or of a release server may send us on. Standard library only."""
+"""Where a registry or a release server may redirect us. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 MOST = 5
 SITES = (frozenset({"hf.co", "huggingface.co"}), frozenset({"ollama.ai", "ollama.com"}))
-"""Names of one and the same owner."""
+"""Domain names with the same owner."""
 STORES = (
     ".cloudflarestorage.com",
     ".cloudfront.net",
@@ -19,15 +19,15 @@ STORES = (
     ".hf.co",
     ".huggingface.co",
 )
-"""Where registries and release servers keep bytes, which are compared with a digest."""
+"""Where registries and release servers store bytes, which are compared with a digest."""
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
-"""Of clouds; the one that all know, 169.254.169.254, is link-local."""
+"""Metadata addresses of clouds; the common one, 169.254.169.254, is link-local."""
 SHARED = frozenset({"co", "com", "net", "org", "gov", "ac", "edu", "or", "ne", "go"})
-"""Before a country: `example.co.uk` has an owner, `co.uk` has none."""
+"""Second-level labels before a country code: `example.co.uk` has an owner, `co.uk` has none."""
 
 
 def address(text):
-    """The IP address that the text is; None for a name."""
+    """The text as an IP address; None for a name."""
     try:
         found = ipaddress.ip_address(text.partition("%")[0].strip("[]"))
     except ValueError:
@@ -36,13 +36,13 @@ def address(text):
 
 
 def loopback(host):
-    """All names of the machine that we are on are one host."""
+    """All names of this machine count as one host."""
     found = address(host or "")
     return host == "localhost" or bool(found and found.is_loopback)
 
 
 def site(host):
-    """The registrable part of a name; an address and a name of one label are their own."""
+    """The registrable domain of a name; addresses and single-label names stand for themselves."""
     labels = host.lower().rstrip(".").split(".")
     if address(host) or len(labels) < 2:
         return host.lower()
@@ -51,14 +51,14 @@ def site(host):
 
 
 def refusal(source, target, stores=False):
-    """Why the answer of `source` may not send us to `target`; empty when it may. stores: the bytes have a digest."""
+    """Why `source` may not redirect us to `target`; empty when it may. stores: the bytes have a digest."""
     here, there = urlsplit(source), urlsplit(target)
     if there.scheme not in ("http", "https") or not there.hostname:
-        return "is no address of the web"
+        return "is not an HTTP URL"
     if here.scheme == "https" and there.scheme != "https":
         return "leaves TLS"
     if there.username or there.password:
-        return "has a login in it"
+        return "contains credentials"
     if here.hostname == there.hostname or (loopback(here.hostname) and loopback(there.hostname)):
         return ""
     own, other = site(here.hostname or ""), site(there.hostname)
@@ -68,10 +68,10 @@ def refusal(source, target, stores=False):
 
 
 def address_refusal(peer, first):
-    """The same of the address that the name led to. first: the one of the host that sent us there."""
+    """The same check for the address that the name resolves to. first: the address of the redirecting host."""
     found, own = address(peer), address(first)
     if found is None or found == own:
         return ""
     if found in METADATA or found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved:
         return "leads to %s" % found
-    return "" if found.is_global or (own and not own.is_global) else "leads to %s, an address of a private net" % found
+    return "" if found.is_global or (own and not own.is_global) else "resolves to %s, a private address" % found

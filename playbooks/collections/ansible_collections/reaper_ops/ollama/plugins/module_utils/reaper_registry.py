@@ -1,4 +1,4 @@
-"""Asks a model registry for a manifest, and a model store for what of it is missing."""
+"""Gets a manifest from a model registry, and finds which of its blobs a model store lacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PIECE = 64 << 10
 
 
 class Onward(urllib.request.HTTPRedirectHandler):
-    """A registry sends us on to itself; for bytes that have a digest (`stores`) also to where such are kept."""
+    """Allows redirects of a registry to itself and, for bytes that have a digest (`stores`), to their storage."""
 
     max_redirections = reaper_redirects.MOST
 
@@ -32,12 +32,12 @@ class Onward(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         reason = reaper_redirects.refusal(req.full_url, newurl, self.stores) or led(req.full_url, newurl)
         if reason:
-            raise Trouble("%s sends us on to %s, which %s" % (req.full_url, ascii(newurl)[1:-1][:200], reason))
+            raise Trouble("%s redirects to %s, which %s" % (req.full_url, ascii(newurl)[1:-1][:200], reason))
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def led(source, target):
-    """Why the addresses of the target may not be asked; empty when they may."""
+    """Why the target's addresses may not be used; empty when they may."""
     first, there = addresses(source), addresses(target)
     reasons = (reaper_redirects.address_refusal(one, first[0] if first else "") for one in there)
     return next((reason for reason in reasons if reason), "")
@@ -52,10 +52,10 @@ def addresses(url):
 
 
 def received(answer, limit=reaper_answers.MANIFEST):
-    """The bytes as they are; in time, plain, and not more than a manifest has."""
+    """The raw bytes; fails when they are late, compressed or larger than a manifest."""
     packed = answer.headers.get("Content-Encoding") or "identity"
     if packed.strip().lower() != "identity":
-        raise ValueError("sends the answer compressed, which nobody asked for")
+        raise ValueError("sends a compressed answer, which was not requested")
     data, until = bytearray(), time.monotonic() + DEADLINE
     while True:
         part = answer.read1(PIECE)
@@ -65,7 +65,7 @@ def received(answer, limit=reaper_answers.MANIFEST):
         if len(data) > limit:
             raise ValueError("sends more than %d bytes" % limit)
         if time.monotonic() > until:
-            raise ValueError("sends no whole answer in %d s" % DEADLINE)
+            raise ValueError("sends no complete answer in %d s" % DEADLINE)
 
 
 def bypasses(host, no_proxy):
@@ -87,10 +87,10 @@ def manifest(name, insecure_registries, https_proxy, no_proxy):
             data = received(answer)
     except urllib.error.HTTPError as error:
         if error.code == 404:
-            raise LookupError("%s says 404: no such model or tag" % url) from None
-        raise Trouble("%s says %d %s" % (url, error.code, error.reason)) from None
+            raise LookupError("%s answers 404: no such model or tag" % url) from None
+        raise Trouble("%s answers %d %s" % (url, error.code, error.reason)) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Trouble("%s cannot be asked: %s" % (url, getattr(error, "reason", error))) from None
+        raise Trouble("%s does not answer: %s" % (url, getattr(error, "reason", error))) from None
     return hashlib.sha256(data).hexdigest(), blobs(url, data)
 
 
@@ -98,11 +98,11 @@ def blobs(url, data):
     try:
         return {digest: size for digest, size, _ in reaper_answers.layers(data)[0]}
     except ValueError as error:
-        raise Trouble("%s answers something else than a manifest: it %s" % (url, error)) from None
+        raise Trouble("%s does not answer with a manifest: it %s" % (url, error)) from None
 
 
 def missing(sizes, models_dir):
-    """Bytes of these blobs that are not in the store yet; a partial file is sparse, so its blocks count."""
+    """Bytes of these blobs that the store does not have yet; a partial file is sparse, so only its blocks count."""
     total = 0
     try:
         with tree.directory(os.path.join(models_dir, "blobs")) as fd:
@@ -117,7 +117,7 @@ def missing(sizes, models_dir):
 
 
 def free_space(path):
-    """Free bytes for a normal user where `path` is or will be."""
+    """Free bytes for a normal user on the file system of `path`."""
     while not os.path.isdir(path):
         path = os.path.dirname(path.rstrip("/")) or "/"
     stat = os.statvfs(path)

@@ -1,4 +1,4 @@
-"""The versions of Ollama in one directory: which are ours, which is in use, how they go away."""
+"""The versions of Ollama in one directory: which are ours, which is in use, how they are removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files imp
 
 MARKER = ".reaper_ops.json"
 INCOMING = ".incoming"
-"""Archives that are not checked yet; only root can enter."""
+"""Archives that are not verified yet; only root can enter."""
 LEFT_BY_KILL = re.compile(r"^\.(.+)\.(tmp|old)-\d+$")
 
 
@@ -40,14 +40,14 @@ def linked(link):
 
 
 def retire(dest, version):
-    """Takes a version out in one step; what it left is removed as stale, by this run or the next."""
+    """Removes a version atomically; its remains are removed as stale, by this run or the next."""
     directory = os.path.join(dest, version)
     if os.path.lexists(directory):
         os.rename(directory, os.path.join(dest, ".%s.old-%d" % (version, os.getpid())))
 
 
 def stale(params, wanted=None):
-    """What earlier, killed runs left; partial downloads and archives of the wanted version are for this one."""
+    """Leftovers of killed runs; keeps partial downloads and archives of the wanted version for this run."""
     dest, link = params["dest"], params["link"]
     names = os.listdir(dest) if os.path.isdir(dest) else []
     left = [name for name in names if LEFT_BY_KILL.match(name) or (name == INCOMING and not wanted)]
@@ -62,11 +62,11 @@ def alone(dest):
     try:
         where = tree.exposed(dest)
         if where:
-            raise Trouble("%s: other users can change %s; nothing is installed there as root" % (dest, where))
+            raise Trouble("%s: other users can change %s, so nothing is installed there as root" % (dest, where))
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise Trouble("%s: another run installs here; wait for it to end" % dest) from None
+        raise Trouble("%s: another run is installing here; wait for it to end" % dest) from None
     finally:
         os.close(handle)
 

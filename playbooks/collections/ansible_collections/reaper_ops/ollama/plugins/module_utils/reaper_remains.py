@@ -1,4 +1,4 @@
-"""What work in the background leaves on a host when its controller is killed: files by which it was followed."""
+"""Files that background work leaves on a host when its controller is killed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ WATCHED = ("/tmp", re.compile(r"^(\.reaper_ops-pull-[0-9a-f]{16})(\.tmp(?:-\d+)?
 JOBS = ("~/.ansible_async/reaper_ops", re.compile(r"^j[0-9]+\.[0-9]+(\.tmp)?$"))
 """The directory that plugins/action/ollama_pull.py names to Ansible, so that nobody else's jobs are in it."""
 STALE = 120
-"""Seconds after which a controller that lives has touched, or taken away, every file of its own."""
+"""Seconds within which a live controller touches or removes every file of its own."""
 
 
 def clear(now=None):
-    """Removes them where nobody follows any work; names of what went."""
+    """Removes them if no controller follows any work; returns the removed names."""
     now = time.time() if now is None else now
     followed, live = _followed(now)
     return followed if live else [*followed, *_jobs(now)]
 
 
 def _is_stale(fd, name, now):
-    """A file of the user that runs this, which nobody touched for a while."""
+    """Whether it is a file of the current user that was not touched for a while."""
     info = lstat(fd, name)
     return info is not None and is_file(info) and info.st_uid == os.geteuid() and now - info.st_mtime > STALE
 
 
 def _followed(now):
-    """What went of the files by which work is followed, and whether some work is followed now."""
+    """The removed progress files, and whether a controller follows some work now."""
     top, form = WATCHED
     with directory(top) as fd:
         found = [match for match in map(form.match, os.listdir(fd)) if match]

@@ -1,4 +1,4 @@
-"""Removes what a manifest lists, kind by kind, in an order that never pulls the floor from under a server."""
+"""Removes what a manifest lists, kind by kind, in an order that stops a server before its files are removed."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_ownership
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_packages import run
 
 NOTES = ("pulls.json", "pull.lock")
-"""What pulls write beside the manifest."""
+"""Files that pulls write next to the manifest."""
 ENGINE_KINDS = ("projects", "containers", "volumes", "images")
 STOP_TIMEOUT = 30
 
 
 class Removal:
-    """removed and kept are lines for people; left is what a later run must still know of."""
+    """removed and kept are lines for people; left is what a later run must still know."""
 
     def __init__(self, manifest, path, check, purge_models, force):
         self.manifest, self.path = manifest, path
@@ -75,7 +75,7 @@ class Removal:
         self.done.add((kind, name))
         if "%s %s" % (kind, name) in self.existed:
             if kind in ("files", "links") and os.path.lexists(name):
-                self.keep(kind, name, "was there before reaper_ops", again=False)
+                self.keep(kind, name, "existed before reaper_ops", again=False)
             if kind in DEEPEST_FIRST:
                 self.tidy(kind, name)
             if kind in DEEPEST_FIRST and name in self.before.get("owners", {}):
@@ -91,7 +91,7 @@ class Removal:
             self.keep(kind, name, str(trouble))
 
     def owner(self, kind, path):
-        """A directory that was there before belongs to whom it did."""
+        """Gives an existing directory back to its former owner."""
         try:
             why = reaper_before.owner_back(path, self.before["owners"][path], self.check, kind == "homes")
         except OSError as error:
@@ -100,7 +100,7 @@ class Removal:
             self.keep(kind, path, why, again=False)
 
     def tidy(self, kind, home):
-        """A home that was there before stays; what the server wrote into it goes, and a store that we made in it."""
+        """Keeps a home that existed before; removes what the server wrote into it, and a store that we created."""
         try:
             if "litter %s" % home not in self.existed:
                 self.removed += ["file %s" % path for path in sweep(home, self.check)]
@@ -111,13 +111,13 @@ class Removal:
                 self.drop("directories", store, lambda store=store: empty(store))
 
     def keep(self, kind, name, why, again=True):
-        """`again`: a later run shall still know of it."""
+        """`again`: a later run must still know about it."""
         self.kept.append("%s %s: %s" % (WORDS[kind], name, why))
         if again:
             self.left.setdefault(kind, []).append(name)
 
     def drop(self, kind, name, action):
-        """Notes the removal and, unless only checking, does it."""
+        """Records the removal and, except in check mode, does it."""
         if not self.check:
             action()
         self.removed.append("%s %s" % (WORDS[kind], name))
@@ -144,14 +144,14 @@ class Removal:
         self.drop("units", name, lambda: self.succeed(["systemctl", "disable", "--now", name]))
 
     def adopted(self, name, entries):
-        """The unit of somebody else, as it was: without our settings first, so that it leaves our release."""
+        """Restores a foreign unit: removes our settings first, so that it no longer uses our release."""
         mine = [path for path in self.manifest.get("files", {}) if os.path.dirname(path).endswith("/%s.d" % name)]
         for path in mine:
             self.one("files", path, Removal.files)
         if self.left.get("files"):
             self.stands_on = ", ".join(path for path in self.left["files"] if path in mine)
         if self.stands_on:
-            self.keep("adopted", name, "runs by %s, which stays" % self.stands_on)
+            self.keep("adopted", name, "is run by %s, which stays" % self.stands_on)
             return
         self.drop("adopted", name, lambda: reaper_before.give_back(name, entries[name] or {}))
 
@@ -165,7 +165,7 @@ class Removal:
         self.drop("projects", name, lambda: self.succeed(argv))
 
     def containers(self, name, entries):
-        """Gives back the container that ours took the place of, running if it ran."""
+        """Restores the container that ours replaced, and starts it if it was running."""
         if reaper_predecessor.exists(entries[name]["kept"]):
             self.drop("containers", name, lambda: reaper_predecessor.give_back(name, entries[name]))
 
@@ -196,13 +196,13 @@ class Removal:
         if not os.path.lexists(path):
             return
         if not points_to(path, entries[path]) and not self.force:
-            self.keep("links", path, "leads elsewhere by now")
+            self.keep("links", path, "now points elsewhere")
             return
         self.drop("links", path, lambda: unlink(path))
 
     def releases(self, dest, _entries):
         if self.stands_on:
-            self.keep("releases", dest, "a server runs from it, by %s" % self.stands_on)
+            self.keep("releases", dest, "a server runs from it, through %s" % self.stands_on)
             return
         params = {"dest": dest, "version": None, "link": os.path.join(dest, "current")}
         outer = os.path.join(os.path.dirname(dest), "current")
@@ -221,7 +221,7 @@ class Removal:
             return
         ours = [entries[path], *self.manifest.get("former", {}).get(path, [])]
         if entries[path] and not self.force and sha256(path) not in ours:
-            self.keep("files", path, "was changed since we wrote it; `--force` removes it all the same")
+            self.keep("files", path, "was changed after we wrote it; `--force` removes it anyway")
             return
         self.drop("files", path, lambda: unlink(path))
 
@@ -231,7 +231,7 @@ class Removal:
         now = json_value(path, mine)
         changed = [key for key in now if not self.force and now[key] != recorded.get(key, now[key])]
         for key in changed:
-            self.keep("json", "%s %s" % (path, key), "was changed since we wrote it", again=False)
+            self.keep("json", "%s %s" % (path, key), "was changed after we wrote it", again=False)
         doomed = [key for key in now if key not in changed]
         if doomed:
             rest = without_keys(read_json(path), doomed)
@@ -245,14 +245,14 @@ class Removal:
             self.drop("files", backup, lambda: unlink(backup))
 
     def models(self, path, _entries):
-        """What was in the store before us stays in any case."""
+        """Files that were in the store before us always stay."""
         doomed, others = parts_of(path), 0
         if doomed:
             names, others = reaper_before.ours_in(path, self.before)
             self.ours[path] = [] if self.purge_models else names
             doomed = [os.path.join(path, name) for name in names] if others else doomed
         if others:
-            self.keep("models", path, "%d files of models that were there before reaper_ops" % others, again=False)
+            self.keep("models", path, "%d files of models that existed before reaper_ops" % others, again=False)
         if files_beneath(path) and doomed and not self.purge_models:
             self.keep("models", path, "models stay; `--purge-models` removes them", again=False)
         elif doomed:
@@ -266,7 +266,7 @@ class Removal:
             empty(part)
 
     def directories(self, path, _entries, kind="directories"):
-        """Goes when nothing is in it but what we removed and what the server itself wrote."""
+        """Removes it when it holds only what we removed and what the server itself wrote."""
         if not is_directory(path):
             return
         written = litter(path)
@@ -324,7 +324,7 @@ class Removal:
 
 
 def engine_state(manifest):
-    """`absent`, `silent`, or empty when the engine answers; asked only when something of ours is in it."""
+    """`absent`, `silent`, or empty when the engine answers; checked only when it holds something of ours."""
     if not any(manifest.get(kind) for kind in ENGINE_KINDS):
         return ""
     if not shutil.which("docker"):
@@ -372,9 +372,9 @@ DEEPEST_FIRST = ("directories", "homes")
 WORDS = {
     "processes": "process",
     "units": "unit",
-    "adopted": "unit that was taken over",
+    "adopted": "adopted unit",
     "projects": "project",
-    "containers": "our place of container",
+    "containers": "replacement of container",
     "volumes": "volume",
     "images": "image",
     "swap": "swap",

@@ -1,4 +1,4 @@
-"""What became of each model, as the host keeps it."""
+"""The outcome for each model, as the host records it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files imp
 
 
 def keep(path, row):
-    """How the pull of a model ended, for a later diagnosis; a full disk costs only that."""
+    """Records how the pull of a model ended, for a later diagnosis; a full disk loses only this record."""
     if not path or not os.path.isdir(os.path.dirname(path)):
         return
     before = read_json(path)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a host gets its models, without any way to it: the host's own module and the controller walk the same steps.
+"""How a host gets its models, without I/O: the host's own module and the controller walk the same steps.
 
-A rule is a generator. It yields what is to be done (`Ask`, `Pull`, `Look`, …) and is sent what came of it; who walks it
-brings the way to the server. Standard library only, and nothing of it that touches a file, a socket or a clock.
+A rule is a generator. It yields requests (`Ask`, `Pull`, `Look`, …) and is sent their results; the caller performs the
+I/O. Standard library only; nothing here touches a file, a socket or a clock.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ LEASE = "reaper-ops/lock:"
 
 
 def listing(url: str) -> Steps[list[Row]]:
-    """Rows of the server's list; what no model can be called is left out."""
+    """Rows of the server's list, without invalid model names."""
     try:
         answer = yield Ask("GET", "/api/tags")
     except Trouble as trouble:
         raise Trouble("%s cannot be reached or is not Ollama: %s" % (url, trouble)) from None
     if answer.status != 200:
-        raise Trouble("%s/api/tags says %d: %s" % (url, answer.status, answer.text[:200]))
+        raise Trouble("%s/api/tags answers %d: %s" % (url, answer.status, answer.text[:200]))
     found = reaper_answers.rows(answer.text)
     if found is None:
-        raise Trouble("%s cannot be reached or is not Ollama: /api/tags has no list of models" % url)
+        raise Trouble("%s cannot be reached or is not Ollama: /api/tags returns no list of models" % url)
     return found[0]
 
 
@@ -64,23 +64,23 @@ def listed(url: str) -> Steps[dict[str, str]]:
 
 
 def send(url: str, method: str, path: str, body: object) -> Steps[str]:
-    """The text of a 200; anything else raises Trouble."""
+    """The body of a 200; anything else raises Trouble."""
     try:
         answer = yield Ask(method, path, body)
     except Trouble as trouble:
-        raise Trouble("%s%s: no whole answer (%s)" % (url, path, trouble)) from None
+        raise Trouble("%s%s: no complete answer (%s)" % (url, path, trouble)) from None
     if answer.status != 200:
         raise Trouble("%s%s: %s" % (url, path, said(answer)))
     return answer.text
 
 
 def copy(url: str, source: str, destination: str) -> Steps[None]:
-    """Gives a model a further name; the bytes of its manifest, and so its digest, stay."""
+    """Gives a model another name; the bytes of its manifest, and so its digest, stay the same."""
     yield from send(url, "POST", "/api/copy", {"source": source, "destination": destination})
 
 
 def delete(url: str, name: str) -> Steps[None]:
-    """Takes a name away; blobs stay as long as another name has them."""
+    """Removes a name; blobs stay while another name uses them."""
     yield from send(url, "DELETE", "/api/delete", {"model": name})
 
 
@@ -111,26 +111,26 @@ def unchanged(name: str, digest: str) -> Row:
 
 
 def ask(name, row):
-    """Digest and sizes from the registry, or a note; fails the row for what cannot work."""
+    """Digest and sizes from the registry, or a note; fails the row if the pull cannot work."""
     try:
         return (yield Look(name))
     except LookupError as error:
         row.update(error=str(error), next_step=NAME)
     except Trouble as trouble:
-        row["notes"].append("not compared with the registry beforehand: %s" % trouble)
+        row["notes"].append("not compared with the registry first: %s" % trouble)
     return None, {}
 
 
 def look_up(name, params, row):
-    """What the model shall be: by the lock, else by the registry; None where neither says."""
+    """What the model must be: from the lock, otherwise from the registry; None if neither has it."""
     source, promised = params["sources"].get(name, name), params["locked"].get(name)
     digest, sizes = yield from ask(source, row)
     if promised and not row["error"]:
         wanted = promised["digest"].rpartition(":")[2]
         if digest and digest != wanted:
             told = (source, wanted[:12], digest[:12])
-            row["error"] = "%s is not what was locked: the lock has %s, there is %s" % told
-            row["next_step"] = "the tag has moved: `reaper-ops models update` lets the lock follow"
+            row["error"] = "%s differs from the lock: the lock has %s, the registry %s" % told
+            row["next_step"] = "the tag has moved: `reaper-ops models update` updates the lock"
         digest, sizes = wanted, promised["blobs"]
     if not row["error"]:
         found = yield Room(name, sizes)
@@ -140,7 +140,7 @@ def look_up(name, params, row):
 
 
 def attempt_all(name, params, row, sizes):
-    """Pulls until it works, the error is of the lasting kind, or the attempts are used up."""
+    """Pulls until it succeeds, the error is permanent, or the attempts are used up."""
     while True:
         row["attempts"] += 1
         row["error"] = yield Pull(name, params, sizes)
@@ -153,26 +153,26 @@ def attempt_all(name, params, row, sizes):
 
 
 def prove(name, params, expected, row, locked):
-    """Compares the server's digest with what is expected; an unlocked tag that moved meanwhile is looked up again."""
+    """Compares the server's digest with the expected one; looks up again an unlocked tag that moved meanwhile."""
     row["digest"] = digest_of(name, (yield from listed(params["url"]))) or ""
     if not row["digest"]:
-        row.update(error="%s was pulled but is not listed" % name, next_step="see the server's log")
+        row.update(error="%s was pulled but is not listed" % name, next_step="check the server's log")
     elif expected and row["digest"] != expected:
         again = None if locked else (yield from ask(name, {"notes": []}))[0]
         if again != row["digest"]:
-            row["error"] = "digest is %s, the manifest that was asked for has %s" % (row["digest"][:12], expected[:12])
+            row["error"] = "the digest is %s, the requested manifest has %s" % (row["digest"][:12], expected[:12])
             row["next_step"] = "a mirror or proxy serves another manifest; compare them, then pull again"
     elif not expected:
-        row["notes"].append("digest not compared: the registry could not be asked from the host")
+        row["notes"].append("digest not compared: the host does not reach the registry")
 
 
 def retired(source):
-    """Name for the version that is replaced, until its blobs can go."""
+    """Temporary name for the replaced version, until its blobs can be removed."""
     return source.rpartition(":")[0] + ":reaper-ops-old"
 
 
 def rename(name, source, params):
-    """From the mirror's name to the model's own. A version that was there before leaves with its blobs."""
+    """Renames from the mirror's name to the model's own. A previous version is removed with its blobs."""
     url, old = params["url"], retired(source)
     if digest_of(name, (yield from listed(url))) is not None:
         yield from copy(url, name, old)
@@ -181,7 +181,7 @@ def rename(name, source, params):
 
 
 def tidy(name, source, params, models=None):
-    """Takes names away that only served the pull, also those of a pull that was killed."""
+    """Removes names that only served the pull, including those of a killed pull."""
     if source == name:
         return False
     models = (yield from listed(params["url"])) if models is None else models
@@ -193,7 +193,7 @@ def tidy(name, source, params, models=None):
 
 
 def finish(name, source, params, expected, row):
-    """Proves what was pulled, and gives it its own name only then."""
+    """Verifies what was pulled, and only then gives it its own name."""
     locked = name in params["locked"]
     yield from prove(source, params, expected, row, locked)
     if row["error"]:
@@ -227,11 +227,11 @@ def pull(name, params):
 
 
 def leave_no_alias(name, source, params, row):
-    """A model that could not be given its own name keeps no other; the mirror still has its bytes."""
+    """A model that could not get its own name keeps no other; the mirror still has its bytes."""
     try:
         yield from tidy(name, source, params)
     except Trouble as trouble:
-        row["notes"].append("the name %s may be left, for the next run to take away: %s" % (source, trouble))
+        row["notes"].append("the temporary name %s may be left, and the next run removes it: %s" % (source, trouble))
 
 
 def look_again(name, params, expected, row):
@@ -243,7 +243,7 @@ def look_again(name, params, expected, row):
 
 
 def is_right(name: str, digest: str | None, params: Mapping[str, Any]) -> bool:
-    """A server lists a model whose blobs are damaged or gone, so `again` takes no list for a proof."""
+    """A server also lists a model whose blobs are damaged or gone, so `again` does not trust the list."""
     if params["again"]:
         return False
     promised = params["locked"].get(name)
@@ -251,7 +251,7 @@ def is_right(name: str, digest: str | None, params: Mapping[str, Any]) -> bool:
 
 
 def bring(params: Mapping[str, Any], rows: list[Row]) -> Steps[None]:
-    """Fills `rows` with one row for each wanted model, in their order; who is stopped half-way has what is done."""
+    """Fills `rows` with one row per wanted model, in order; after an interruption, it holds what is done."""
     have = yield from listed(params["url"])
     yield from clear_leases(params["url"], have)
     for name in dict.fromkeys(params["models"]):

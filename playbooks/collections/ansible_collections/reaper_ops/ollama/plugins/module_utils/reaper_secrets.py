@@ -1,4 +1,4 @@
-"""What nobody may read in a text, on hosts and on the controller: passwords, tokens and keys become `***`."""
+"""Redacts secrets in texts, on hosts and on the controller: passwords, tokens and keys become `***`."""
 
 import re
 
@@ -8,7 +8,7 @@ NAMED = (
     r"(?:[-_](?:v?\d{1,6}|old|new|prev(?:ious)?|backup|bak|prod|dev|test|live|staging|b(?:ase)?64)){0,2}"
 )
 VALUE = r"(?:[^\s\0,;&\"'\])}\\]|\\[^\s\0\"'])+"
-"""Also in a text that was written as JSON: a backslash goes with what it escapes, and quotation marks stay."""
+"""Also within JSON text: a backslash stays with what it escapes, and quotation marks stay."""
 SECRETS = tuple(
     (re.compile(pattern, re.IGNORECASE), r"\1***" + after)
     for pattern, after in (
@@ -45,5 +45,5 @@ def redact(text):
 
 
 def redact_words(words):
-    """A command line, where a word may say what the next one is."""
+    """Redacts a command line, in which a word may name what the next one is."""
     return redact("\0".join(map(str, words))).split("\0") if words else []

@@ -1,4 +1,4 @@
-"""A place beside the blobs of a model store, where downloads wait until their SHA-256 is known."""
+"""A staging directory next to the blobs of a model store, for downloads that are not yet verified."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tree impo
 
 NAME = ".reaper"
 GUEST = (64435, 64435)
-"""Nobody's user and group, for aria2 where the store is root's own, as a Docker volume is: it is never run as root."""
+"""User and group `nobody`, for aria2 in a store that root owns, such as a Docker volume: aria2 never runs as root."""
 QUARTERS = "/var/lib/reaper_ops/swarm"
 PIECE = 1 << 20
 KEPT = 7 * 24 * 3600
 
 
 def guest_for(path):
-    """Who works for this directory when its owner is root and so are we; None where its owner does it himself."""
+    """The user that downloads when the directory's owner is root and so are we; None when its owner does it."""
     return GUEST if os.getuid() == 0 and writer_of(path) is None else None
 
 
 def quarters(path, name):
-    """Where the guest works: there, or where he does not come through in a place of his own, one for each path."""
+    """The guest's directory: that one, or, if the guest cannot reach it, one of its own for each path."""
     above = [os.path.abspath(path)]
     while above[-1] != "/":
         above.append(os.path.dirname(above[-1]))
@@ -45,7 +45,7 @@ def quarters(path, name):
 
 
 def settle(path, guest):
-    """The directory is the guest's; what somebody else left in it, he could not go on with."""
+    """Gives the directory to the guest, who could not resume what another user left in it."""
     os.makedirs(path, mode=0o700, exist_ok=True)
     if path.startswith(QUARTERS + "-"):
         with directory(os.path.dirname(path)) as above:
@@ -75,7 +75,7 @@ class Staging:
         return os.path.join(self.path, named(digest))
 
     def tidy(self, _purge):
-        """What is in the store by now goes, and so does what nobody went on with for a week."""
+        """Removes what the store already has, and downloads untouched for a week."""
         for name in os.listdir(self.path):
             path = os.path.join(self.path, name)
             with contextlib.suppress(OSError):
@@ -84,7 +84,7 @@ class Staging:
                     os.unlink(path)
 
     def leave(self):
-        """What is in the store is a copy: the guest's goes, and his place where nothing is left to go on with."""
+        """The store has its own copy: removes the guest's, and the guest's directory if nothing is left to resume."""
         if not self.guest or not os.path.isdir(self.path):
             return
         self.tidy(False)
@@ -92,7 +92,7 @@ class Staging:
             remove_path(self.path)
 
     def take(self, digest):
-        """Whether what was downloaded has this SHA-256; only then it gets its name in the store."""
+        """Whether the download has this SHA-256; only then does it get its name in the store."""
         if self.guest:
             return self.copy_in(digest)
         with open(self.at(digest), "rb") as file:
@@ -103,13 +103,13 @@ class Staging:
         return True
 
     def copy_in(self, digest):
-        """The guest can still write what he downloaded, so what is hashed and placed is root's copy of it."""
+        """The guest can still write to its download, so root's copy is hashed and stored instead."""
         found, temporary, target = hashlib.sha256(), self.temporary(), blob(self.models_dir, digest)
         handle = os.open(self.at(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             with open(handle, "rb") as source, open(temporary, "wb") as file:
                 if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                    raise Trouble("%s is no regular file" % self.at(digest))
+                    raise Trouble("%s is not a regular file" % self.at(digest))
                 for piece in iter(lambda: source.read(PIECE), b""):
                     found.update(piece)
                     file.write(piece)
@@ -126,12 +126,12 @@ class Staging:
         return True
 
     def temporary(self):
-        """Where only the store's owner can write."""
+        """A directory in which only the store's owner can write."""
         above = self.models_dir if self.guest else self.path
         return os.path.join(above, "reaper.%d" % os.getpid())
 
     def put_in(self, digest):
-        """A whole blob of the right SHA-256 gets its name in the store; what is sent on stays under the first."""
+        """Links a complete blob with the right SHA-256 into the store; seeding continues under the first name."""
         path, target = self.at(digest), blob(self.models_dir, digest)
         os.chmod(path, 0o644)
         with tree.reading(path) as file:
@@ -146,7 +146,7 @@ class Staging:
 
     def put_small(self, digest, data):
         if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
-            raise Trouble("%s came damaged; run again" % digest[:19])
+            raise Trouble("%s arrived damaged; run again" % digest[:19])
         temporary = self.temporary()
         self.write(temporary, data)
         os.replace(temporary, blob(self.models_dir, digest))
@@ -159,10 +159,10 @@ class Staging:
         os.chmod(path, 0o644)
 
     def put_manifest(self, name, data):
-        """The last step: from now on the server lists the model."""
+        """The last step: from now on, the server lists the model."""
         parts = split_name(name)
         if any(part in ("", ".", "..") or "/" in part for part in parts):
-            raise Trouble("%s is no name of a model" % name)
+            raise Trouble("%s is not a model name" % name)
         target = place_of(self.models_dir, name)
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         temporary = self.temporary()

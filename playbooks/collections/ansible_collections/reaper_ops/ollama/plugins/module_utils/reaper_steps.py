@@ -13,7 +13,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_an
 
 MOST_STATUSES = 256
 MOST_ROUNDS = 8
-"""A server fetches a part again after a broken connection, and counts its bytes again."""
+"""After a broken connection, a server downloads a part again and counts its bytes again."""
 
 
 class Trouble(Exception):
@@ -21,7 +21,7 @@ class Trouble(Exception):
 
 
 class Ask(NamedTuple):
-    """A request of the host's server; comes back as an Answer, or as Trouble where there was no whole answer."""
+    """A request to the host's server; its result is an Answer, or Trouble if there was no complete answer."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """One attempt; comes back as what went wrong, empty when nothing did."""
+    """One attempt; its result is the error, empty on success."""
 
     name: str
     params: Mapping[str, Any]
@@ -42,13 +42,13 @@ class Pull(NamedTuple):
 
 
 class Look(NamedTuple):
-    """The name's (digest, sizes) at its registry; LookupError where it has none, Trouble where it cannot be asked."""
+    """The name's (digest, sizes) at its registry; LookupError if it has none, Trouble if it does not answer."""
 
     name: str
 
 
 class Room(NamedTuple):
-    """Is there room for these blobs? Comes back as changes of the row."""
+    """Whether there is space for these blobs; its result is changes of the row."""
 
     name: str
     sizes: Mapping[str, int]
@@ -68,7 +68,7 @@ class Wait(NamedTuple):
 
 
 class Now(NamedTuple):
-    """Comes back as seconds that only go up."""
+    """Its result is a monotonic time in seconds."""
 
 
 class Keep(NamedTuple):
@@ -85,23 +85,27 @@ Steps = Generator[Any, Any, Result]
 CAUSES = (
     (r"file does not exist|invalid model name", False, "check the name of the model and its tag"),
     (r"no space left on device", False, "free space in the model store, or set ollama_models_dir"),
-    (r"permission denied|read-only file", False, "let the server's user write to the model store"),
+    (r"permission denied|read-only file", False, "give the server's user write access to the model store"),
     (r"\b412\b|newer version", False, "raise ollama_version: the model needs a newer server"),
-    (r"unauthorized|\b40[13]\b|realm host", False, "the registry wants credentials that the server lacks"),
+    (r"unauthorized|\b40[13]\b|realm host", False, "the registry requires credentials that the server does not have"),
     (r"x509|tls:", False, "add the registry's certificate authority to the host's trust store"),
-    (r'Get "https://.*EOF', False, "a registry without TLS belongs into ollama_insecure_registries"),
-    (r"digest mismatch", True, "the registry or a proxy sends damaged data; look at it, then run again"),
-    (r"\b429\b|too many", True, "the registry limits us; run again later"),
-    (r"^(unexpected )?EOF$", False, "a kill cut off the notes of a download: `models pull --via host` clears them"),
+    (r'Get "https://.*EOF', False, "list a registry without TLS in ollama_insecure_registries"),
+    (r"digest mismatch", True, "the registry or a proxy sends damaged data; check both, then run again"),
+    (r"\b429\b|too many", True, "the registry limits the rate; run again later"),
+    (
+        r"^(unexpected )?EOF$",
+        False,
+        "a kill truncated the progress file of a download: `models pull --via host` removes it",
+    ),
     (
         r"max retries exceeded: (unexpected )?EOF|context deadline exceeded",
         True,
-        "the registry, its CDN or a proxy gives no whole answer: see what; run again, what was downloaded is kept",
+        "the registry, its CDN or a proxy sends no complete answer: find out which; run again, downloaded data is kept",
     ),
     (r"lookup|dial tcp|proxyconnect|timeout", True, "check DNS, the network and ollama_https_proxy on the host"),
-    (r"answer no longer|cannot be reached", True, "see why the server ended: its log, and `reaper-ops probe`"),
+    (r"stopped answering|cannot be reached", True, "find out why the server stopped: its log, and `reaper-ops probe`"),
 )
-OTHERWISE = (True, "run again: what was downloaded is kept")
+OTHERWISE = (True, "run again: downloaded data is kept")
 NAME, ROOM, SERVER = CAUSES[0][2], CAUSES[1][2], CAUSES[-1][2]
 
 
@@ -130,7 +134,7 @@ def digest_of(name: str, models: Mapping[str, str]) -> str | None:
 
 
 class Stream:
-    """Judges the lines of one pull: an error in them is an error, and only `success` is success."""
+    """Evaluates the lines of one pull: an error line is an error, and only `success` is success."""
 
     def __init__(self, params: Mapping[str, Any], now: float, sizes: Mapping[str, int] | None = None) -> None:
         self.params, self.sizes = params, sizes or {}
@@ -143,13 +147,13 @@ class Stream:
         return bool(self.error or self.success)
 
     def patience(self) -> float:
-        """Seconds to wait for the next line: hashing is silent, downloading is not."""
+        """Seconds to wait for the next line: hashing sends none, downloading does."""
         status = self.mark[0] if self.mark else ""
         downloads = not status or status.startswith("pulling")
         return self.params["stall_timeout"] if downloads else self.params["verify_timeout"]
 
     def line(self, text: str, now: float) -> Row:
-        """The line as an object, for whoever shows the progress. One that no server sends is an error."""
+        """The line as an object, for progress. A line that no server sends is an error."""
         try:
             line = reaper_answers.progress(text)
         except ValueError as error:
@@ -165,7 +169,7 @@ class Stream:
         return line
 
     def _moves(self, line):
-        """Bytes are progress, and so is a new status; the same bytes and words in turn are none."""
+        """New bytes are progress, and so is a new status; repeated bytes and statuses are not."""
         layer, status, completed = line.get("digest"), line.get("status", ""), line.get("completed")
         if completed is None:
             new = status not in self.statuses and len(self.statuses) < MOST_STATUSES
@@ -177,17 +181,17 @@ class Stream:
         return completed > before
 
     def _impossible(self):
-        """What no pull tells; else a server that tells it holds its slot forever."""
+        """Refuses what no pull reports; otherwise such a server would hold its slot forever."""
         if len(self.layers) > reaper_answers.MOST_LAYERS:
-            return "the server tells of more layers than a model has"
+            return "the server reports more layers than a model has"
         sizes = self.sizes.values()
         if sizes and max([total for total, _ in self.layers.values()], default=0) > max(sizes):
-            return "the server tells of a larger layer than the lock has"
+            return "the server reports a larger layer than the lock"
         again = sizes and self.moved > MOST_ROUNDS * sum(sizes)
-        return "the server tells of %d bytes, the lock of %d" % (self.moved, sum(sizes)) if again else ""
+        return "the server reports %d bytes, the lock has %d" % (self.moved, sum(sizes)) if again else ""
 
     def stalled(self) -> str:
-        return "stalled: no new byte for %d s (%s)" % (self.patience(), self.mark[0] if self.mark else "no answer")
+        return "stalled: no new bytes for %d s (%s)" % (self.patience(), self.mark[0] if self.mark else "no answer")
 
 
 def pull_body(name: str, params: Mapping[str, Any]) -> Row:
@@ -196,19 +200,19 @@ def pull_body(name: str, params: Mapping[str, Any]) -> Row:
 
 
 def gone(url: str, error: object) -> str:
-    return "%s: the server does answer no longer: %s" % (url, error)
+    return "%s: the server stopped answering: %s" % (url, error)
 
 
-ENDED = "the server ended its answer without success; it does answer no longer or was restarted"
+ENDED = "the answer ended without success: the server stopped answering or was restarted"
 
 
 def said(answer: Answer) -> str:
     text = reaper_answers.complaint(reaper_answers.document(answer.text)) or answer.text
-    return "the server says %d: %s" % (answer.status, text[:300])
+    return "the server answers %d: %s" % (answer.status, text[:300])
 
 
 def walk(steps: Generator[Any, Any, Result], do: Callable[[Any], Any]) -> Result:
-    """Walks a rule to its end, each step done by `do`; gives what the rule returns."""
+    """Walks a rule to its end, performing each step with `do`; returns the rule's result."""
     try:
         step = next(steps)
         while True:

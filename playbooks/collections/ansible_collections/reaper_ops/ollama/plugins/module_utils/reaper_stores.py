@@ -1,4 +1,4 @@
-"""Model stores with what their manifests name, programs called ollama, and what changed of our own files."""
+"""Model stores with what their manifests list, programs called ollama, and changes to our own files."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ MAX_MANIFESTS = 1000
 MAX_BLOBS = 20000
 MANIFEST_BYTES = 256 * 1024
 FILE_BYTES = 8 << 20
-BY_ROOT_ONLY = "the access of the server's user can only be tried by root"
+BY_ROOT_ONLY = "only root can test the access of the server's user"
 TRY = """\
 import errno, os, sys
 uid, gids, paths = int(sys.argv[1]), [int(g) for g in sys.argv[2].split(",")], sys.argv[3:]
@@ -59,7 +59,7 @@ def read_stores(host, ask):
 
 
 def own_store(host, ask):
-    """As the running server's environment says, else as it was asked for."""
+    """From the running server's environment, otherwise as requested."""
     pid = pid_of(host, ask["server"]) if ask.get("server") else 0
     try:
         environ = environ_of(pid) if pid else {}
@@ -71,7 +71,7 @@ def own_store(host, ask):
 
 
 def may_name(host, ask, path):
-    """Whether root may show what lies there: a server that names a store to us must be able to enter it itself."""
+    """Whether root may list the directory: a server that names a store must be able to enter it itself."""
     if os.geteuid() != 0 or path == os.path.expanduser(ask.get("path") or ""):
         return True
     user = owner(host, ask)
@@ -92,7 +92,7 @@ def may_enter(info, uid, gids):
 
 
 def steps(path):
-    """Every directory from / to the store that is there."""
+    """Every existing directory from / to the store."""
     parts = [part for part in path.split("/") if part]
     for number in range(len(parts) + 1):
         place = "/" + "/".join(parts[:number])
@@ -157,7 +157,7 @@ def layers(path):
 
 
 def read_access(host, ask):
-    """As the server's user: `need errno path` of each directory of the store that it cannot enter, read or write."""
+    """As the server's user: `need errno path` for each directory of the store that it cannot enter, read or write."""
     own = own_store(host, ask)
     user = owner(host, ask)
     if not own or user is None:
@@ -177,7 +177,7 @@ def read_access(host, ask):
 
 
 def owner(host, ask):
-    """(uid, groups) of the running server, else of the user that it would run as."""
+    """(uid, groups) of the running server, otherwise of the user that it would run as."""
     import pwd
 
     pid = pid_of(host, ask["server"]) if ask.get("server") else 0
@@ -197,9 +197,9 @@ def owner(host, ask):
 
 
 def read_binaries(host, ask):
-    """`PATH<tab>what --version says` of every program of that name; no server is asked for its own version.
+    """`PATH<tab>output of --version` for every program of that name; without asking the server for its version.
 
-    As root, only of one that nobody else can have put there.
+    As root, runs only programs that no other user can have put there.
     """
     places = [os.path.join(folder, ask["name"]) for folder in host.path.split(":") if folder]
     found = {}
@@ -209,7 +209,7 @@ def read_binaries(host, ask):
     lines = []
     for place in list(found.values())[:8]:
         if is_anybodys(place):
-            lines.append("%s\tnot run as root: others can change it\n" % place)
+            lines.append("%s\tnot run as root: other users can change it\n" % place)
             continue
         argv = ["env", "OLLAMA_HOST=127.0.0.1:9", place, "--version"]
         answer = run_command(host, {"argv": argv, "timeout": 3, "max_bytes": 4096})
@@ -219,7 +219,7 @@ def read_binaries(host, ask):
 
 
 def is_anybodys(path):
-    """Whether somebody else than root can put another program there."""
+    """Whether a user other than root can replace the program."""
     if os.geteuid() != 0:
         return False
     try:
@@ -230,7 +230,7 @@ def is_anybodys(path):
 
 
 def read_drift(host, ask):
-    """`changed PATH` and `missing PATH` for what our manifest lists; nothing while a run of ours is unfinished."""
+    """`changed PATH` and `missing PATH` for files in our manifest; nothing while a run of ours is unfinished."""
     place = host.place(os.path.expanduser(ask["path"]))
     if not os.path.lexists(place):
         return {"found": False}
@@ -250,7 +250,7 @@ def read_drift(host, ask):
 
 
 def drifted(path, digest):
-    """Files without a hash, such as logs, come and go."""
+    """Files without a hash, such as logs, may come and go."""
     if not digest:
         return []
     if not os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""What the kernel and fstab say about one swap file, and how it goes away safely."""
+"""What the kernel and fstab report about one swap file, and how to remove it safely."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def meminfo(name):
 
 
 def command(argv):
-    """Standard output; trouble with the program's own words when it fails."""
+    """Standard output; Trouble with the program's own message when it fails."""
     try:
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def command(argv):
 
 
 def swap_off(path):
-    """Only when memory and the remaining swap can take the used pages."""
+    """Disables it only when memory and the remaining swap can hold the used pages."""
     state = active(path)
     if state is None:
         return
@@ -65,12 +65,12 @@ def swap_off(path):
 
 
 def names(path):
-    """The file, the bridge of a resize, and the part of a file in the making."""
+    """The file, the bridge of a resize, and an unfinished file."""
     return path, path + BRIDGE, path + PART
 
 
 def destroy(path):
-    """Takes the swap file, and what a killed resize left, out of use and away."""
+    """Disables and removes the swap file, and what a killed resize left."""
     for name in names(path):
         swap_off(name)
         with contextlib.suppress(FileNotFoundError):
@@ -98,7 +98,7 @@ def fstab_text(file=FSTAB):
 
 
 def fstab_with(path, line, text):
-    """fstab with exactly this line for `path`, or with none when `line` is empty; all else stays as it is."""
+    """fstab with exactly this line for `path`, or none when `line` is empty; other lines stay unchanged."""
     lines = text.splitlines()
     found = fstab_lines(path, text)
     if found == [] and not line:
@@ -122,7 +122,7 @@ def write_fstab(text, file=FSTAB):
         finally:
             os.unlink(candidate)
         if len(after) > len(before):
-            raise Trouble("%s: the new text does not verify: %s; look at the file" % (file, "; ".join(after)))
+            raise Trouble("%s: the new text fails verification: %s; check the file" % (file, "; ".join(after)))
     write_atomic(file, text)
 
 

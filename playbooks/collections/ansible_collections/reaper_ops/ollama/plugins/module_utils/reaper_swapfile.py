@@ -1,4 +1,4 @@
-"""Makes a swap file that the file system under it can carry."""
+"""Creates a swap file in the form that its file system supports."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ PAGE = mmap.PAGESIZE
 GIB = 1 << 30
 CHUNK = bytes(4 << 20)
 NOCOW, GET_FLAGS, SET_FLAGS = 0x00800000, 0x80086601, 0x40086602
-ELSEWHERE = "set swap_path to a place on ext4, xfs or btrfs, or use `swap_kind: zram`"
+ELSEWHERE = "set swap_path to a path on ext4, xfs or btrfs, or use `swap_kind: zram`"
 REFUSED = (
     (r"zfs", "the kernel deadlocks when it swaps to ZFS"),
-    (r"overlay|aufs", "an overlay file system cannot carry swap"),
-    (r"tmpfs|ramfs|devtmpfs", "it lies in memory itself"),
+    (r"overlay|aufs", "an overlay file system cannot hold swap"),
+    (r"tmpfs|ramfs|devtmpfs", "it is itself in memory"),
     (
         r"nfs|nfs4|cifs|smb3|9p|ceph|virtiofs|afs|glusterfs|lustre|gfs2|ocfs2",
         "a network file system may block on memory",
     ),
-    (r"fuse.*|ecryptfs|squashfs|iso9660|vfat|msdos|exfat|ntfs3?|bcachefs|udf", "this file system cannot carry swap"),
+    (r"fuse.*|ecryptfs|squashfs|iso9660|vfat|msdos|exfat|ntfs3?|bcachefs|udf", "this file system cannot hold swap"),
 )
 
 
@@ -39,7 +39,7 @@ def existing_parent(path):
 
 
 def mounted(path):
-    """(file system type, mount point, device) under `path`, or under where it will be."""
+    """(file system type, mount point, device) of `path`, even before it exists."""
     real = os.path.realpath(existing_parent(path))
     best = ("", "/", "")
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
@@ -53,11 +53,11 @@ def mounted(path):
 
 
 def refusal(path):
-    """Why this place cannot carry swap; empty when it may."""
+    """Why this path cannot hold swap; empty when it can."""
     kind, mount, _ = mounted(path)
     for pattern, reason in REFUSED:
         if re.match("^(%s)$" % pattern, kind):
-            return "%s lies on %s (mounted at %s): %s; %s" % (path, kind, mount, reason, ELSEWHERE)
+            return "%s is on %s (mounted at %s): %s; %s" % (path, kind, mount, reason, ELSEWHERE)
     return ""
 
 
@@ -68,13 +68,13 @@ def require_space(path, size):
     reserve = min(GIB, total // 20)
     if size + reserve > free:
         raise Trouble(
-            "%s: %d MB of swap and %d MB in reserve do not fit, %d MB are free; lower swap_size or free some space"
+            "%s: %d MB of swap and %d MB in reserve do not fit into %d MB; lower swap_size or free some space"
             % (path, size >> 20, reserve >> 20, free >> 20)
         )
 
 
 def signed(path, size):
-    """Whether `path` is a whole swap file of this size."""
+    """Whether `path` is a complete swap file of this size."""
     try:
         with open(path, "rb") as file:
             head = file.read(PAGE)
@@ -87,7 +87,7 @@ def signed(path, size):
 
 
 def blank(path):
-    """Whether it can only be a swap file that was never finished, of whatever tool: nothing but zeros at its start."""
+    """Whether it can only be an unfinished swap file of any tool: it starts with nothing but zeros."""
     with open(path, "rb") as file:
         head = file.read(1 << 20)
     return head[PAGE - 10 : PAGE] == b"SWAPSPACE2" or not head.strip(b"\0")
@@ -122,7 +122,7 @@ def no_copy_on_write(handle):
 
 
 def make(path, size, allocate=None):
-    """A whole swap file at `path`, which appears there in one step. Returns whether it was allocated, not written."""
+    """Creates a complete swap file that appears at `path` atomically. Returns whether it was allocated, not written."""
     kind = mounted(path)[0]
     allocate = by_allocation(kind) if allocate is None else allocate
     part = path + PART

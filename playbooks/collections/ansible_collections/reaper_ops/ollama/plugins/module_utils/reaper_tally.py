@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the pull of a model is, by the lines that its server sends. Standard library only."""
+"""Progress of a pull, computed from the lines that the server sends. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ WHOLE = ("verifying", "writing", "naming", "removing", "success", "done")
 
 
 class Tally:
-    """What the lines of a pull come to for one model: bytes of layers that are done, and of the one in work.
+    """Sums up the lines of a pull for one model: bytes of complete layers and of the current one.
 
-    Layers come one after the other, and the last line of one may be short of its end: the server tells each 60 ms.
+    Layers come one after the other; the last line of a layer may be short of its end: the server reports every 60 ms.
     """
 
     def __init__(self, name: str, sizes: Mapping[str, int], done: Iterable[str] = ()) -> None:
@@ -19,7 +19,7 @@ class Tally:
         self.layer, self.came, self.works = None, 0, False
 
     def take(self, line: Mapping[str, Any]) -> None:
-        """Every line must come here, also those that nobody is shown."""
+        """Must get every line, even those that are not shown."""
         layer, completed, status = line.get("digest"), line.get("completed", 0), line.get("status", "")
         if layer:
             if self.works and layer != self.layer:

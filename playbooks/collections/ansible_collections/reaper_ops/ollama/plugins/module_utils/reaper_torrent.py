@@ -1,4 +1,4 @@
-"""Torrents of blobs: what BitTorrent's first version says about a file, in its own encoding."""
+"""Torrents of blobs: BitTorrent v1 metadata of a file, bencoded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encoded(value):
 
 
 def piece_length(size):
-    """A power of two that makes about a thousand pieces: the more, the nearer a swarm comes to its optimum."""
+    """A power of two that gives about a thousand pieces: the more pieces, the closer a swarm gets to its optimum."""
     length = SMALLEST
     while length < LARGEST and length * PIECES < size:
         length *= 2
@@ -32,7 +32,7 @@ def piece_length(size):
 
 
 def read(path, size):
-    """(SHA-256, SHA-1 of all pieces one after the other) of a file, in one pass."""
+    """(SHA-256, concatenated SHA-1 of all pieces) of a file, in one pass."""
     length, whole, pieces = piece_length(size), hashlib.sha256(), []
     with open(path, "rb") as file:
         while True:
@@ -52,9 +52,9 @@ def read(path, size):
 
 
 def torrent(name, size, pieces, announce, salt):
-    """(the file's bytes, hash of its `info`); private: no peer but those of our tracker.
+    """(the file's bytes, hash of its `info`); private: only peers of our tracker.
 
-    The salt goes into the hash, so that who knows the blob alone does not know the hash, which is what lets a peer in.
+    The salt is part of the hash, so knowing the blob is not enough to know the hash, which admits a peer.
     """
     info = {"length": size, "name": name, "piece length": piece_length(size), "pieces": pieces, "private": 1}
     info["source"] = salt
@@ -70,7 +70,7 @@ def sha256(path):
 
 
 def named(digest):
-    """How a store calls the blob."""
+    """The blob's file name in a store."""
     return digest.replace(":", "-")
 
 

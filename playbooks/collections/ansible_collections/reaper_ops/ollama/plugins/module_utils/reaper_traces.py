@@ -1,6 +1,6 @@
-"""What a diagnosis reads of a running host: sockets, processes, the server's limits and cgroup, names, rules.
+"""What a diagnosis reads from a running host: sockets, processes, the server's limits and cgroup, names, rules.
 
-Each answer is text in the form of the tool that prints the same: ss, ps, grep.
+Each answer is text in the format of the tool that prints the same: ss, ps, grep.
 """
 
 import os
@@ -30,12 +30,12 @@ INHERITED = ("memory.max", "memory.high", "memory.limit_in_bytes", "cpu.max", "c
 
 
 def said(text, **more):
-    """As a command that ended well answers."""
+    """The answer of a command that succeeded."""
     return dict({"rc": 0, "stdout": redact(text), "stderr": "", "truncated": False, "timed_out": False}, **more)
 
 
 def read_sockets(host, _ask):
-    """Listening TCP sockets as `ss -ltnp` prints them; without root the owners of others' sockets are not seen."""
+    """Listening TCP sockets as `ss -ltnp` prints them; without root, owners of foreign sockets are unknown."""
     found = []
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         text = beside(host.place("/proc/net/" + name), {"max_bytes": 4 << 20})
@@ -59,7 +59,7 @@ def address_of(text, family):
 
 
 def owners_of(inodes, until):
-    """`users:((...))` by socket inode, as far as this user may look."""
+    """`users:((...))` by socket inode, as far as this user may read."""
     found = {}
     for pid in pids():
         if len(found) >= len(inodes) or time.monotonic() >= until:
@@ -146,7 +146,7 @@ def groups(path):
 
 
 def memory_group(path):
-    """The group that limits memory: of cgroup v1 where it has the controller, else of v2."""
+    """The cgroup that limits memory: in v1 if it has the controller, otherwise in v2."""
     found = groups(path)
     by_memory = [group for names, group in found.items() if "memory" in names.split(",")]
     return (by_memory or [found.get("", "")])[0]
@@ -171,7 +171,7 @@ def counters(found):
 
 
 def counted(base, group):
-    """The group's own files, then what its parents limit."""
+    """The cgroup's own files, then its parents' limits."""
     names = MEMORY
     while True:
         for name in names:
@@ -184,7 +184,7 @@ def counted(base, group):
 
 
 def read_commands(host, ask):
-    """Several small tools in turn, each under a heading `==> name <==`; one that is not there is left out."""
+    """Runs several small tools in turn, each under a heading `==> name <==`; omits missing ones."""
     parts, unread = [], {}
     for name, argv in ask["commands"].items():
         answer = run_command(host, {"argv": argv, "timeout": ask.get("timeout", 2), "max_bytes": 64 * 1024})
@@ -193,12 +193,12 @@ def read_commands(host, ask):
         if answer["rc"] == 0 and not answer["timed_out"]:
             parts.append("==> %s <==\n%s\n" % (name, answer["stdout"].rstrip("\n")))
         else:
-            unread[name] = "did not end in time" if answer["timed_out"] else answer["stderr"].strip()[-200:]
+            unread[name] = "did not finish in time" if answer["timed_out"] else answer["stderr"].strip()[-200:]
     return said("".join(parts), unread=unread) if unread else said("".join(parts))
 
 
 def read_resolve(host, ask):
-    """`NAME ADDRESS...` per line, or `NAME: what the resolver said`."""
+    """`NAME ADDRESS...` per line, or `NAME: error of the resolver`."""
     found = {}
     threads = [threading.Thread(target=resolve, args=(name, found), daemon=True) for name in ask["names"]]
     until = time.monotonic() + host.left(PATIENCE)

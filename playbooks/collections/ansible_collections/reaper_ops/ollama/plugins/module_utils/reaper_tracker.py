@@ -1,4 +1,4 @@
-"""The tracker of one swarm: who knows the hash of a torrent is told of the others, and nobody is told a hash."""
+"""The tracker of one swarm: returns peers to clients that know a torrent's hash, and never reveals a hash."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ UNKNOWN, PORT = "no torrent of this swarm", "no port"
 
 
 class Tracker:
-    """`swarms`: by the hash of a torrent its peers, each with when it announced itself and whether it has everything;
-    those heard last stand last."""
+    """`swarms`: peers by torrent hash, each with the time of its announcement and whether it is complete;
+    the latest come last."""
 
     def __init__(self, hashes):
         self.swarms = {bytes.fromhex(one): {} for one in hashes}
 
     def answer(self, path, address, now):
-        """None where it is no announcement. There is no scrape: it would name the hashes."""
+        """None if it is not an announcement. There is no scrape: it would reveal hashes."""
         where, _, query = path.partition("?")
         if where != "/announce":
             return None
@@ -73,7 +73,7 @@ def forget(peers, before):
 
 
 def serve(hashes, address, port):
-    """Until the process ends; at once where the place is taken, which its log then says."""
+    """Serves until the process ends; returns at once if the port is taken, and logs that."""
     with open(hashes, encoding="ascii") as file:
         tracker = Tracker(file.read().split())
     try:

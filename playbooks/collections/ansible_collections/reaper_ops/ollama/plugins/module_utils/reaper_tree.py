@@ -1,6 +1,6 @@
-"""Directories in which somebody else can write: reached by descriptors, and no link followed that they can have laid.
+"""Access to directories that other users can write: by descriptors, and without following links they may have created.
 
-Without root, a path is what it is for everybody. As root, a link is followed only where nobody else can have made it.
+Without root, paths work as usual. As root, a link is followed only if no other user can have created it.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NOT_FOLLOWED = "is a link of user %d; links are not followed"
 KERNEL = re.compile(r"^/proc/\d+/[a-z_]+$")
-"""Files that only the kernel makes; hundreds of them are read for one list of processes."""
+"""Files that only the kernel creates; one process list reads hundreds of them."""
 MAGIC = re.compile(r"[*?\[]")
 SYSTEM = frozenset(
     (
@@ -28,7 +28,7 @@ SYSTEM = frozenset(
 
 
 class Refused(OSError):
-    """Root would act on what somebody else controls."""
+    """Root would act on what another user controls."""
 
     def __init__(self, path, why):
         super().__init__(errno.EPERM, why, path)
@@ -38,7 +38,7 @@ class Refused(OSError):
 
 
 class Place:
-    """An entry of a directory: open descriptors of both, its name and its path without links."""
+    """An entry of a directory: open descriptors of both, its name, and its path with links resolved."""
 
     def __init__(self, fds, names):
         self.fds, self.fd, self.above = fds, fds[-1], fds[-2] if len(fds) > 1 else fds[-1]
@@ -50,7 +50,7 @@ class Place:
 
 
 def shielded(info):
-    """Whether nobody but root and who runs this can change what a directory holds."""
+    """Whether only root and the current user can change the contents of a directory."""
     return info.st_uid in (0, os.geteuid()) and not info.st_mode & 0o022
 
 
@@ -59,7 +59,7 @@ def may_follow(where, link):
 
 
 def is_foreign_name(where, info):
-    """A hard link to a file of somebody else, laid where others can write."""
+    """Whether it is a hard link to another user's file, in a directory that others can write."""
     theirs = info.st_uid != where.st_uid or where.st_uid == 0
     return os.geteuid() == 0 and info.st_nlink > 1 and theirs and not shielded(where)
 
@@ -69,7 +69,7 @@ def pieces(path):
 
 
 def step(above, name, make):
-    """The entry's descriptor, which neither reads nor waits."""
+    """The entry's descriptor, opened without reading or blocking."""
     try:
         return os.open(name, PATH, dir_fd=above)
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def step(above, name, make):
 
 
 def walk(path, make=None):
-    """The Place of `path`. make: the mode of directories that are made where they are missing."""
+    """The Place of `path`. make: the mode of missing directories, which are created."""
     todo, fds, names, links = pieces(os.path.join(os.getcwd(), path)), [os.open("/", PATH)], [], 0
     try:
         while todo:
@@ -137,7 +137,7 @@ def directory(path, make=None):
 
 @contextlib.contextmanager
 def folder(above, name, path):
-    """The open descriptor of a directory in a directory; a link is none, nor is where something else is mounted."""
+    """The open descriptor of a directory in a directory; refuses links and mount points."""
     try:
         fd = os.open(name, FOLDER, dir_fd=above)
     except OSError as error:
@@ -155,9 +155,9 @@ def folder(above, name, path):
 
 @contextlib.contextmanager
 def inside(top, parts, path, make=None):
-    """The open descriptor of a directory some steps below an open one; none of the steps is a link or a mount.
+    """The open descriptor of a directory some steps below an open one; no step may be a link or a mount.
 
-    make: the mode of directories that are made; they belong to who has the directory above.
+    make: the mode of created directories; they get the owner of their parent.
     """
     with contextlib.ExitStack() as stack:
         fd = top
@@ -194,7 +194,7 @@ def is_file(info):
 
 
 def mount_of(fd):
-    """Also tells a bind mount of the same file system apart."""
+    """Also detects a bind mount of the same file system."""
     try:
         with open("/proc/self/fdinfo/%d" % fd, encoding="ascii") as file:
             found = re.search(r"^mnt_id:\s*(\d+)", file.read(), re.MULTILINE)
@@ -204,9 +204,9 @@ def mount_of(fd):
 
 
 def exposed(path):
-    """The first directory on the way, or itself, in which somebody else can put other things; empty where none is.
+    """The first directory on the path, or the path itself, that another user can change; empty if there is none.
 
-    In one like /tmp, where everybody may only touch what is his, root's own directories are safe.
+    In a sticky directory such as /tmp, root's own directories are safe.
     """
     if os.geteuid() != 0:
         return ""
@@ -222,7 +222,7 @@ def exposed(path):
 
 
 def resolved(path):
-    """The path without links, of which the last parts need not be there."""
+    """The path with links resolved; its last parts need not exist."""
     missing, there = [], os.path.join(os.getcwd(), path).rstrip("/") or "/"
     while True:
         try:
@@ -233,7 +233,7 @@ def resolved(path):
             there = there or "/"
             missing.append(name)
     if ".." in missing:
-        raise Refused(path, "has .. below a directory that is not there")
+        raise Refused(path, "has .. below a missing directory")
     return "/".join([place.path.rstrip("/"), *reversed(missing)]) or "/"
 
 
@@ -242,17 +242,17 @@ def beneath(path, top):
 
 
 def within(path, tops):
-    """The path without links; Refused unless it lies in one of the directories, none of which is the system's."""
+    """The path with links resolved; Refused unless it lies in one of the directories, which exclude the system's."""
     if ".." in path.split("/") or not path.startswith("/"):
-        raise Refused(path, "is no plain absolute path")
+        raise Refused(path, "is not a plain absolute path")
     real, known = resolved(path), [resolved(top) for top in tops if top]
     if not any(beneath(real, top) for top in known if top not in SYSTEM):
-        raise Refused(path, "lies outside of %s; nothing is changed there" % (" and ".join(tops) or "what is ours"))
+        raise Refused(path, "lies outside %s; nothing is changed there" % (" and ".join(tops) or "our own directories"))
     return real
 
 
 def open_at(above, name, path, flags=os.O_RDONLY, linked=False):
-    """The descriptor of a regular file, opened without waiting. linked: a hard link to a stranger's file will do."""
+    """The descriptor of a regular file, opened without blocking. linked: allows a hard link to another user's file."""
     info = lstat(above, name)
     if info is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -265,12 +265,12 @@ def open_at(above, name, path, flags=os.O_RDONLY, linked=False):
     info = os.fstat(fd)
     if not is_file(info) or (is_foreign_name(os.fstat(above), info) and not linked):
         os.close(fd)
-        raise Refused(path, "is not a regular file" if not is_file(info) else "is a hard link to somebody else's file")
+        raise Refused(path, "is not a regular file" if not is_file(info) else "is a hard link to another user's file")
     return fd
 
 
 def open_file(path, flags=os.O_RDONLY, linked=False):
-    """As `open_at`; what the path leads to is looked for as everywhere here."""
+    """As `open_at`, for a path resolved with the rules of this module."""
     if KERNEL.match(path):
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with entry(path) as place:
@@ -282,9 +282,9 @@ def reading(path, linked=False):
 
 
 def below(fd, path, left=None, depth=0):
-    """(descriptor of its directory, name, lstat, path) of all that a directory holds, a directory after its contents.
+    """(descriptor of its directory, name, lstat, path) of everything in a directory, a directory after its contents.
 
-    Links are entries. left: collects what is not entered, since something is mounted there; else that is an error.
+    Links are entries. left: collects mount points, which are not entered; without it, they are an error.
     """
     if depth > DEEPEST:
         raise Refused(path, "is deeper than %d directories" % DEEPEST)
@@ -302,7 +302,7 @@ def below(fd, path, left=None, depth=0):
 
 
 def entered(above, name, path, left):
-    """None where the directory is gone, or is left alone."""
+    """None when the directory is gone or skipped."""
     try:
         with folder(above, name, path) as fd:
             return os.dup(fd)
@@ -316,7 +316,7 @@ def entered(above, name, path, left):
 
 
 def remove(above, name, path, depth=0):
-    """Removes a file, a link or a whole directory; what is mounted in it is left, and is an error."""
+    """Removes a file, a link or a whole directory; a mount in it stays and is an error."""
     info = lstat(above, name)
     if depth > DEEPEST:
         raise Refused(path, "is deeper than %d directories" % DEEPEST)
@@ -331,14 +331,14 @@ def remove(above, name, path, depth=0):
 
 
 def remove_path(path):
-    """As `remove`; nothing where nothing is. The last part is never followed."""
+    """As `remove`, for a path that may be missing. Never follows the last part."""
     parent, name = os.path.split(path.rstrip("/"))
     with contextlib.suppress(FileNotFoundError), entry(parent) as place:
         remove(place.fd, name, path)
 
 
 def replace(above, name, data, mode, owner=None, durable=True):
-    """The file has these bytes, in one step; nobody can have laid its name before."""
+    """Writes the file atomically; no other user can have created its name before."""
     temporary = "%s.tmp-%d" % (name, os.getpid())
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=above)
@@ -362,7 +362,7 @@ def replace(above, name, data, mode, owner=None, durable=True):
 
 
 def matches(pattern, refused=None, under=None):
-    """Paths that fit, as glob has them, in a directory of any name; `refused` collects what root does not look into."""
+    """Paths that match, as in glob; `refused` collects directories that root does not enter."""
     parts = pattern.split("/")
     fixed = next((at for at, part in enumerate(parts) if MAGIC.search(part)), len(parts) - 1) if under is None else 0
     found = [under or "/".join(parts[:fixed]) or "/"]
@@ -386,9 +386,9 @@ def matched(where, part, refused):
 
 
 def owner_of(path):
-    """(uid, gid) of the nearest directory that is there, where root has to become somebody else to write like it.
+    """(uid, gid) of the nearest existing directory, if root must become another user to write like its owner.
 
-    Also for root that acts as somebody already: what it starts must not be root underneath.
+    Also for root that already acts as another user: what it starts must not be root underneath.
     """
     while True:
         with contextlib.suppress(FileNotFoundError), entry(path) as place:
@@ -399,19 +399,19 @@ def owner_of(path):
 
 
 def writer_of(path):
-    """As `owner_of`; Refused where root itself would have to write in what others can change too."""
+    """As `owner_of`; Refused if root itself would have to write where other users can write too."""
     user = owner_of(path)
     with contextlib.suppress(FileNotFoundError), entry(path) as place:
         info = os.fstat(place.fd)
         if os.getuid() == 0 and info.st_uid == 0 and info.st_mode & 0o022:
-            why = "belongs to root, and others can write there; give it to the server's user, or take their right"
+            why = "belongs to root, but other users can write there; give it to the server's user, or revoke that"
             raise Refused(path, why)
     return user
 
 
 @contextlib.contextmanager
 def as_started():
-    """Root again, for what is root's own, while it acts as somebody."""
+    """Becomes root again for root's own files, while acting as another user."""
     user = os.geteuid()
     if os.getuid() != 0 or user == 0:
         yield
@@ -425,7 +425,7 @@ def as_started():
 
 @contextlib.contextmanager
 def acting_as(user):
-    """Files are made and read as their owner does it: with his user, his group, and none of root's groups."""
+    """Creates and reads files as their owner would: with the owner's user and group, and none of root's groups."""
     if not user or os.geteuid() == user[0]:
         yield
         return
@@ -442,7 +442,7 @@ def acting_as(user):
 
 
 def give(fd, uid, gid):
-    """Whether it was somebody else's; of the opened file or directory itself, whatever its name is by now."""
+    """Whether it had another owner; acts on the opened file or directory itself, whatever its current name."""
     info = os.fstat(fd)
     if (info.st_uid, info.st_gid) == (uid, gid):
         return False

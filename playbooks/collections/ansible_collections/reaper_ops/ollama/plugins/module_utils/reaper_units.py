@@ -1,4 +1,4 @@
-"""The files that a unit is made of, in the order in which systemd takes them, as they lie on the disk."""
+"""The files that make up a unit, in the order in which systemd reads them, as they are on disk."""
 
 import glob
 import os
@@ -16,7 +16,7 @@ MAX_FILES = 64
 
 
 def read_unit_files(host, ask):
-    """The unit, its drop-ins by name, and the environment files that they name; a later one has the last word."""
+    """The unit, its drop-ins by name, and the environment files that they name; later ones take precedence."""
     unit, found = ask["unit"], []
     for place in PLACES:
         if os.path.lexists(host.place(place + "/" + unit)):
@@ -30,7 +30,7 @@ def read_unit_files(host, ask):
 
 
 def drop_ins(host, unit):
-    """Paths by file name; of one name the place of higher rank wins, and an empty or linked-away file masks it."""
+    """Paths by file name; of equal names, the directory of higher rank wins; an empty or linked-away file masks it."""
     names = {}
     for place in PLACES:
         for folder in (unit + ".d", unit.rpartition(".")[2] + ".d"):

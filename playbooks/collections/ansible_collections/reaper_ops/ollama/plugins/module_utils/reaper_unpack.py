@@ -15,7 +15,7 @@ CHUNK = 1 << 20
 
 @contextlib.contextmanager
 def decompressed(file, path):
-    """A stream of the tar inside an open file, from its start; `path` is only named."""
+    """A stream of the tar inside an open file, from its start; `path` is only used in messages."""
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     zstd = os.pread(file.fileno(), 4, 0) == b"\x28\xb5\x2f\xfd"
     program = shutil.which("zstd") or shutil.which("unzstd")
@@ -50,11 +50,11 @@ def zstd_library(file, path):
         import zstandard
 
         return zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(file)
-    raise Trouble("%s: zstd is not on this host; install the package zstd" % path)
+    raise Trouble("%s: zstd is not installed on this host; install the package zstd" % path)
 
 
 def unpack(file, path, root):
-    """What the open file holds, which is what was hashed, whoever has its name by now."""
+    """The contents of the open file, which is what was hashed, whatever now has its name."""
     try:
         with decompressed(file, path) as (stream, mode), tarfile.open(fileobj=stream, mode=mode) as tar:
             for member in tar:
@@ -68,7 +68,7 @@ def inside(root, path):
 
 
 def unpack_member(tar, member, root):
-    """One member, never outside `root`; modes are 0755 or 0644, the owner is who runs this."""
+    """Unpacks one member, never outside `root`; modes are 0755 or 0644, the owner is the current user."""
     name = os.path.normpath(member.name)
     target = os.path.join(root, name)
     if name == ".":

@@ -1,4 +1,4 @@
-"""The registry, asked from the host as its server would ask: through the server's own proxy, for what is missing."""
+"""Queries the registry from the host as its server would: through the server's own proxy, for missing models."""
 
 import base64
 import http.client
@@ -19,7 +19,7 @@ PATIENCE = 6.0
 
 
 def read_upstream(host, ask):
-    """Exchanges with the registry for the first promised models that the server does not list."""
+    """Exchanges with the registry for the first wanted models that the server does not list."""
     wanted = missing(host, ask)[:MAX_MODELS]
     environ = environ_of(pid_of(host, ask["server"])) if wanted else {}
     found = []
@@ -37,7 +37,7 @@ def read_upstream(host, ask):
 
 
 def missing(host, ask):
-    """By the server's own list; none where it does not answer and the store cannot be looked at."""
+    """Missing models by the server's own list; none if it does not answer and the store cannot be read."""
     request = {"path": "/api/tags", "timeout": 3}
     answer = read_http(host, {"base_url": ask["base_url"], "connect_timeout": 1, "requests": [request]})
     listing = answer["exchanges"][-1]
@@ -50,7 +50,7 @@ def missing(host, ask):
 
 
 def environ_of(pid):
-    """As it is, with the proxy's password; nothing of it leaves the host."""
+    """The server's environment, unredacted, with the proxy's password; nothing of it leaves the host."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as handle:
             rows = [item.partition("=") for item in handle.read().decode("utf-8", "replace").split("\0")]

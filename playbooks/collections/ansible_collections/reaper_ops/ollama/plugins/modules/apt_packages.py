@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Installs packages by apt; a source that is broken stops nothing that comes from the others."""
+"""Installs packages with apt; a broken source does not block packages from the other sources."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files imp
 
 DOCUMENTATION = r"""
 module: apt_packages
-short_description: Packages from apt, although one of its sources may be broken
+short_description: Install packages from apt, even if one of its sources is broken
 description:
-  - Fetches the lists of all sources, and goes on when some of them do not answer. Only when a package cannot be
-    installed is this a failure; then it names the package, the sources that did not answer, and their reasons.
+  - Fetches the lists of all sources and continues when some do not answer. Fails only when a package cannot be
+    installed; the message then names the package, the sources that did not answer, and why.
 options:
   names: {description: The packages., type: list, elements: str, required: true}
-  max_age: {description: Lists that are younger in seconds are not fetched again., type: int, default: 0}
-  recommends: {description: Whether what a package recommends comes too., type: bool, default: true}
-  services: {description: Whether services of the packages are started., type: bool, default: true}
-  options: {description: Options of apt for every call; for tests., type: list, elements: str, default: []}
+  max_age: {description: Lists younger than this many seconds are not fetched again., type: int, default: 0}
+  recommends: {description: Whether to install recommended packages too., type: bool, default: true}
+  services: {description: Whether the packages' services are started., type: bool, default: true}
+  options: {description: Options for every call of apt; for tests., type: list, elements: str, default: []}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -31,8 +31,8 @@ EXAMPLES = r"""
   reaper_ops.ollama.apt_packages: {names: [zstd], recommends: false}
 """
 RETURN = r"""
-broken: {description: Sources that did not answer and why., type: list, elements: str, returned: always}
-next_step: {description: What helps when a package cannot be installed., type: str, returned: failure}
+broken: {description: Sources that did not answer, and why., type: list, elements: str, returned: always}
+next_step: {description: What to do when a package cannot be installed., type: str, returned: failure}
 """
 SECONDS = 1800
 LISTS = "/var/lib/apt/lists"
@@ -51,9 +51,9 @@ def run(argv):
             argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env, timeout=SECONDS
         )
     except FileNotFoundError:
-        return 127, ["E: there is no %s on this host" % argv[0]]
+        return 127, ["E: %s is not installed on this host" % argv[0]]
     except subprocess.TimeoutExpired:
-        return 124, ["E: %s did not end within %d s" % (" ".join(argv[:2]), SECONDS)]
+        return 124, ["E: %s did not finish within %d s" % (" ".join(argv[:2]), SECONDS)]
     return done.returncode, [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
 
 
@@ -62,7 +62,7 @@ def apt(words, *options):
 
 
 def missing(names, options):
-    """Those of the packages that are not installed; what dpkg does not know is not."""
+    """The packages that are not installed; a package unknown to dpkg counts as not installed."""
     status = [o.split("=", 1)[1] for o in options if o.startswith("Dir::State::status=")]
     where = ["--admindir=" + os.path.dirname(status[0])] if status else []
     _, lines = run(["dpkg-query", *where, "-W", "-f", "${db:Status-Abbrev} ${Package}\n", *names])
@@ -71,7 +71,7 @@ def missing(names, options):
 
 
 def broken_sources(lines):
-    """Each source that did not answer, once, with apt's reason."""
+    """Each source that did not answer, listed once, with apt's reason."""
     found = {}
     for line in lines:
         match = UNFETCHED.match(line)
@@ -86,7 +86,7 @@ def complaints(lines):
 
 
 def are_fresh(max_age):
-    """Whether the lists were fetched within so many seconds; they may have been emptied since."""
+    """Whether the lists were fetched within that many seconds; they may have been emptied since."""
     try:
         return bool(max_age) and time.time() - os.stat(LISTS).st_mtime < max_age
     except OSError:
@@ -100,7 +100,7 @@ def refresh(options):
     if rc and not broken:
         raise Refused(
             "apt cannot fetch its lists: %s" % "; ".join(complaints(lines)[:3] or ["exit code %d" % rc]),
-            "as root on the host: `apt-get update`, mend what it complains about, then run again",
+            "as root on the host: `apt-get update`, fix what it reports, then run again",
         )
     return broken
 
@@ -125,7 +125,7 @@ def place_of(source):
 
 @contextlib.contextmanager
 def no_services(wanted):
-    """Services of packages stay off, unless a policy of the host's own says what starts."""
+    """Services of packages stay off, unless the host's own policy decides what starts."""
     if wanted or os.path.lexists(POLICY):
         yield
         return
@@ -143,11 +143,11 @@ def install(names, recommends, options, broken):
         return
     reason = "; ".join(complaints(lines)[:3]) or "apt-get ended with %d" % rc
     problem = "%s cannot be installed: %s" % (", ".join(names), reason)
-    step = "as root on the host: `apt-get install %s`, mend what it complains about, then run again" % " ".join(names)
+    step = "as root on the host: `apt-get install %s`, fix what it reports, then run again" % " ".join(names)
     if broken:
-        problem += "; of apt's sources did not answer: " + "; ".join(broken[:3])
+        problem += "; these apt sources did not answer: " + "; ".join(broken[:3])
         where = sorted(set(filter(None, map(place_of, broken))))
-        step = "mend or remove the source%s, until `apt-get update` ends without a complaint, then run again" % (
+        step = "repair or remove the source%s until `apt-get update` succeeds, then run again" % (
             " in " + ", ".join(where) if where else ""
         )
     raise Refused(problem, step)

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Names one package archive to apt, and takes the name back when apt does not work with it."""
+"""Adds one package archive to apt's sources, and removes it again when apt does not work with it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files imp
 
 DOCUMENTATION = r"""
 module: apt_source
-short_description: One file of apt's sources, proven by apt
+short_description: Add one file to apt's sources, checked by apt
 description:
-  - Writes the file, has apt read all its sources and fetch the lists of this one. When either fails, what was there
-    before is put back, and apt's own words are the reason.
+  - Writes the file, then lets apt read all sources and fetch the lists of this one. When either fails, restores what
+    was there before and reports apt's own message.
 options:
   path: {description: The file below sources.list.d., type: path, required: true}
-  content: {description: Its text in the deb822 form., type: str, required: true}
-  options: {description: Options of apt for every call; for tests., type: list, elements: str, default: []}
+  content: {description: The file's text in deb822 format., type: str, required: true}
+  options: {description: Options for every call of apt; for tests., type: list, elements: str, default: []}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -33,29 +33,29 @@ EXAMPLES = r"""
       Signed-By: /etc/apt/keyrings/reaper_ops-docker.asc
 """
 RETURN = r"""
-next_step: {description: What helps when apt refused it., type: str, returned: failure}
+next_step: {description: What to do when apt refuses it., type: str, returned: failure}
 """
 SECONDS = 300
 
 
 def trouble(argv):
-    """What apt complains about; empty when it is content. A list that could not be fetched is only a warning to it."""
+    """What apt reports; empty when it succeeds. To apt, a list that cannot be fetched is only a warning."""
     env = dict(os.environ, LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
     try:
         done = subprocess.run(
             argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env, timeout=SECONDS
         )
     except FileNotFoundError:
-        return "there is no %s on this host" % argv[0]
+        return "%s is not installed on this host" % argv[0]
     except subprocess.TimeoutExpired:
-        return "%s did not end within %d s" % (argv[0], SECONDS)
+        return "%s did not finish within %d s" % (argv[0], SECONDS)
     lines = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
     said = [line for line in lines if line.startswith(("E:", "W: Failed to fetch", "W: GPG error"))]
     return "; ".join(said[:3]) or ("" if done.returncode == 0 else "exit code %d" % done.returncode)
 
 
 def proof(path, options):
-    """Why apt does not work with its sources as they are now; empty when it does."""
+    """Why apt does not work with its current sources; empty when it does."""
     words = [word for option in options for word in ("-o", option)]
     only = ["-o", "Dir::Etc::sourcelist=" + path, "-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0"]
     wrong = trouble(["apt-get", *words, "indextargets", "--format", "$(FILENAME)"])
@@ -97,7 +97,7 @@ def main():
     if broken:
         module.fail_json(
             msg="apt does not work on this host, and nothing was added: %s" % broken,
-            next_step="mend apt's sources until `apt-get update` ends without an error, then run again",
+            next_step="repair apt's sources until `apt-get update` succeeds, then run again",
         )
     try:
         put(path, text)
@@ -105,8 +105,8 @@ def main():
         if wrong:
             put(path, before)
             module.fail_json(
-                msg="%s was taken back, for apt did not work with it: %s" % (path, wrong),
-                next_step="see what names the same archive: `grep -rn -F -e Signed-By -e signed-by /etc/apt`",
+                msg="%s was removed again, since apt did not work with it: %s" % (path, wrong),
+                next_step="find another entry of this archive: `grep -rn -F -e Signed-By -e signed-by /etc/apt`",
             )
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename or path, error.strerror))

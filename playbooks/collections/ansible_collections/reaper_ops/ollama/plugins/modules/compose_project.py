@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Brings a Compose project to its file; the answer `changed` comes from the containers themselves."""
+"""Converges a Compose project to its file; `changed` is computed from the containers themselves."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ DOCUMENTATION = r"""
 module: compose_project
 short_description: Run, restart or remove a Compose project
 description:
-  - Compares the configuration hash and the image of each container with the file, so that check mode says the
-    same as the run that follows. Without an engine, or without the file, everything would change.
+  - Compares the configuration hash and image of each container with the file, so that check mode predicts the run
+    that follows. Without an engine or the file, everything counts as changed.
 options:
   project: {description: Name of the project., type: str, required: true}
   file: {description: Compose file on the host., type: path, required: true}
   state:
-    description: C(absent) leaves volumes alone unless I(volumes).
+    description: C(absent) keeps volumes unless I(volumes) is set.
     type: str
     choices: [present, restarted, absent]
     default: present
   replaces:
     description:
-      - Name of a container of others that ours takes the place of. It is stopped and kept as I(record.kept), and given
-        back when ours does not answer. C(record.copy) is a directory in it that is copied into ours first.
+      - Name of a foreign container that ours replaces. It is stopped and renamed to I(record.kept), and restored when
+        ours does not answer. C(record.copy) is a directory in it that is copied into ours first.
     type: str
-  record: {description: What is known of that container; see reaper_predecessor., type: dict, default: {}}
-  url: {description: With I(replaces), what answers when ours runs., type: str}
-  timeout: {description: With I(replaces), seconds until it must answer., type: int, default: 120}
+  record: {description: The recorded state of that container; see reaper_predecessor., type: dict, default: {}}
+  url: {description: With I(replaces), the URL that answers when ours runs., type: str}
+  timeout: {description: With I(replaces), how many seconds to wait for the answer., type: int, default: 120}
   volumes: {description: With I(state=absent), remove the project's volumes too., type: bool, default: false}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The container runs
+- name: Start the container
   reaper_ops.ollama.compose_project: {project: reaper_ops, file: /etc/reaper_ops/compose.yaml}
 """
 RETURN = r"""
@@ -57,14 +57,14 @@ ALIVE = ("running", "restarting")
 CAUSES = (
     ("manifest unknown", "the registry has no such image; check ollama_version and ollama_image"),
     ("manifest for", "the registry has no such image; check ollama_version and ollama_image"),
-    ("toomanyrequests", "the registry limits us; log in there, or set ollama_image to a mirror"),
+    ("toomanyrequests", "the registry limits the rate; log in there, or set ollama_image to a mirror"),
     ("no such host", "the host cannot resolve the registry; check its DNS and Docker's proxy settings"),
     ("i/o timeout", "the registry is not reachable; check the network and Docker's proxy settings"),
-    ("address already in use", "something else listens on the port; stop it or change ollama_port"),
-    ("port is already allocated", "another container has the port; stop it or change ollama_port"),
-    ("could not select device driver", "the engine knows no GPU; see `reaper-ops plan` for the toolkit"),
-    ("unresolvable cdi devices", "the CDI specification lacks this GPU; run nvidia-ctk cdi generate"),
-    ("no space left", "free space where Docker keeps its images"),
+    ("address already in use", "another program listens on the port; stop it or change ollama_port"),
+    ("port is already allocated", "another container uses the port; stop it or change ollama_port"),
+    ("could not select device driver", "the engine has no GPU driver configured; `reaper-ops plan` shows the toolkit"),
+    ("unresolvable cdi devices", "the CDI specification does not list this GPU; run nvidia-ctk cdi generate"),
+    ("no space left", "free disk space where Docker keeps its images"),
 )
 
 
@@ -85,18 +85,18 @@ class Project:
         return out
 
     def obstacle(self):
-        """Why nothing can be read yet, with the next step; empty when all is there."""
+        """Why nothing can be read yet, with the next step; empty when everything is there."""
         rc, _ = run(["docker", "version", "-f", "{{.Server.Version}}"])
         if rc == 127:
             return "docker: program not found; set docker_install or install Docker"
         if rc != 0:
             return "the Docker engine does not answer; see `systemctl status docker`"
         if run(["docker", "compose", "version"])[0] != 0:
-            return "docker compose: Compose v2 is not there; install docker-compose-plugin or docker-compose"
+            return "docker compose: Compose v2 is not installed; install docker-compose-plugin or docker-compose"
         return "" if os.path.exists(self.file) else "%s: no such file; run `reaper-ops up`" % self.file
 
     def containers(self):
-        """{service: its containers} as they are now."""
+        """{service: its current containers}."""
         label = "label=%sproject=%s" % (LABEL, self.name)
         rc, out = run(["docker", "ps", "-a", "--no-trunc", "--filter", label, "--format", FORMAT])
         if rc != 0:
@@ -108,13 +108,13 @@ class Project:
         return found
 
     def wanted(self):
-        """{service: (hash, image)} by the file."""
+        """{service: (hash, image)} as the file defines them."""
         self.must("config", "-q")
         try:
             services = json.loads(self.must("config", "--format", "json"))["services"]
         except (ValueError, KeyError) as error:
             raise Trouble(
-                "%s: docker compose config gives no JSON (%r); Compose is too old" % (self.file, error)
+                "%s: docker compose config printed no JSON (%r); Compose is too old" % (self.file, error)
             ) from None
         rows = [line.split() for line in self.must("config", "--hash", "*").splitlines()]
         hashes = {row[0]: row[1] for row in rows if len(row) == 2}
@@ -125,7 +125,7 @@ class Project:
         return set(run(["docker", "volume", "ls", "-q", "--filter", label])[1].split())
 
     def undo(self, volumes):
-        """Takes away what a first start that failed has left: containers, networks, and volumes that were not there."""
+        """Removes what a failed first start left: containers, networks, and volumes that did not exist before."""
         self.compose("down", "--remove-orphans")
         for name in self.volumes() - volumes:
             run(["docker", "volume", "rm", name])
@@ -136,7 +136,7 @@ class Project:
         return out.strip() if rc == 0 else ""
 
     def differs(self, wanted, found, images):
-        """Services that are not as the file says, and those that it no longer has."""
+        """Services that differ from the file, and those that it no longer lists."""
         wrong = [name for name in found if name not in wanted]
         for name, (digest, image) in wanted.items():
             rows = found.get(name, [])
@@ -181,7 +181,7 @@ def present(project, restart, check):
 
 
 def brought_up(project, wanted, before):
-    """What was not there before goes again when it cannot run."""
+    """Removes what did not exist before if it cannot run."""
     volumes = project.volumes()
     try:
         output = project.must("up", "-d", "--remove-orphans", "--quiet-pull")
@@ -198,11 +198,11 @@ def must_run(project, wanted):
     stopped = [name for name in wanted if not any(r["state"] in ALIVE for r in found.get(name, []))]
     if stopped:
         _, logs = project.compose("logs", "--no-color", "--tail", "10", *stopped)
-        raise Trouble("%s ended at once; its log: %s" % (", ".join(stopped), logs.strip()[-800:]))
+        raise Trouble("%s exited at once; its log: %s" % (", ".join(stopped), logs.strip()[-800:]))
 
 
 def replacing(project, name, record, url, timeout):
-    """Ours in the place of another container, which comes back when ours does not answer."""
+    """Starts ours in place of another container, which is restored when ours does not answer."""
     obstacle = project.obstacle() or reaper_predecessor.obstacle(name, record["kept"])
     if obstacle:
         raise Trouble(obstacle)
@@ -222,7 +222,7 @@ def replacing(project, name, record, url, timeout):
     except Trouble as trouble:
         project.undo(volumes)
         reaper_predecessor.give_back(name, record)
-        raise Trouble("%s; container %s runs again as it was" % (trouble, name)) from None
+        raise Trouble("%s; container %s was restored" % (trouble, name)) from None
     return {"changed": True, "services": project.containers(), "pulled": [], "output": output}
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ends one process, if it is still the program that was seen."""
+"""Ends one process, if it is still the program that was observed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ DOCUMENTATION = r"""
 module: end_process
 short_description: End one process by its id and name
 description:
-  - Sends SIGTERM and waits. A process id that belongs to another program by now, or to one that was started at another
-    time than the one that was seen, is left alone, and that is an error.
+  - Sends SIGTERM and waits. Fails without touching the process when its id now belongs to another program, or to one
+    that was started at another time.
 options:
   pid: {description: The process., type: int, required: true}
-  programs: {description: Names that it must have., type: list, elements: str, required: true}
-  began: {description: When it was started in seconds since 1970 by the host's clock., type: int}
+  programs: {description: Names that the program may have., type: list, elements: str, required: true}
+  began: {description: When it was started, in seconds since 1970 by the host's clock., type: int}
   timeout: {description: Seconds between SIGTERM and giving up., type: int, default: 30}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: End a second server that somebody started by hand
+- name: End a second server that was started by hand
   reaper_ops.ollama.end_process: {pid: 4711, programs: [ollama], began: 1790000000}
 """
 RETURN = r"""
@@ -32,7 +32,7 @@ command: {description: Its command line., type: str, returned: when it ran}
 
 
 SLACK = 30
-"""Seconds: on a slow host the age that was seen and the clock were not read in the same instant."""
+"""Seconds: on a slow host, age and clock are not read at the same instant."""
 
 
 def started(pid):
@@ -48,7 +48,7 @@ def started(pid):
 
 
 def words(pid):
-    """The command line, split; None when there is no such process, or only its remains."""
+    """The command line, split; None when there is no such process, or only a zombie."""
     try:
         with open("/proc/%d/cmdline" % pid, "rb") as handle:
             found = handle.read().decode("utf-8", "replace").split("\0")[:-1]
@@ -71,13 +71,13 @@ def main():
     if found is None:
         module.exit_json(changed=False)
     if not set(module.params["programs"]) & {os.path.basename(word) for word in found[:3]}:
-        module.fail_json(msg="process %d is %s now, and was left alone" % (pid, found[0]))
+        module.fail_json(msg="process %d is now %s and was not touched" % (pid, found[0]))
     now, began = started(pid), module.params["began"]
     if began is not None and now is not None and abs(now - began) > SLACK:
         seconds = abs(now - began)
         module.fail_json(
-            msg="process %d is another one than the one that was seen, by %d s, and was left alone" % (pid, seconds),
-            next_step="run `reaper-ops doctor` again: it looks at the processes of now",
+            msg="process %d was started %d s apart from the observed one and was not touched" % (pid, seconds),
+            next_step="run `reaper-ops doctor` again, which reads the current processes",
         )
     if module.check_mode:
         module.exit_json(changed=True, command=" ".join(found))
@@ -90,7 +90,7 @@ def main():
     deadline = time.monotonic() + module.params["timeout"]
     while words(pid) == found:
         if time.monotonic() > deadline:
-            module.fail_json(msg="process %d did not end within %d s" % (pid, module.params["timeout"]))
+            module.fail_json(msg="process %d did not exit within %d s" % (pid, module.params["timeout"]))
         time.sleep(0.2)
     module.exit_json(changed=True, command=" ".join(found))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Merges values into a JSON file that others write too, or takes ours out again."""
+"""Merges values into a JSON file that others also write, or removes ours again."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ DOCUMENTATION = r"""
 module: json_merge
 short_description: Own a part of a shared JSON file
 description:
-  - Objects merge, lists unite, anything else is replaced; all other keys stay as they are. A file that is not
-    JSON is never touched. The new text is validated first and renamed into place.
+  - Merges objects, unites lists and replaces anything else; all other keys stay as they are. Never touches a file
+    that is not JSON. Validates the new text first and renames it into place.
 options:
-  path: {description: The file; it is made when it is not there., type: path, required: true}
+  path: {description: The file; created if missing., type: path, required: true}
   values: {description: What must be in it., type: dict, default: {}}
-  absent: {description: Key paths (a/b) to remove where the value is ours., type: list, elements: str, default: []}
-  owned: {description: Our values by key path as an earlier run returned them., type: dict, default: {}}
-  validate: {description: Command that judges the new text; %s is its file., type: list, elements: str}
-  backup: {description: Keep the old text beside the file as C(.reaper_ops.bak)., type: bool, default: false}
+  absent: {description: Key paths (a/b) to remove if the value is ours., type: list, elements: str, default: []}
+  owned: {description: Our values by key path, as an earlier run returned them., type: dict, default: {}}
+  validate: {description: Command that validates the new text; %s is its file., type: list, elements: str}
+  backup: {description: Keep the old text next to the file as C(.reaper_ops.bak)., type: bool, default: false}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: Docker knows CDI
+- name: Enable CDI in Docker
   reaper_ops.ollama.json_merge:
     path: /etc/docker/daemon.json
     values: {features: {cdi: true}}
     validate: [dockerd, --validate, "--config-file=%s"]
 """
 RETURN = r"""
-owned: {description: What this run added by key path., type: dict, returned: always}
-replaced: {description: What stood there before by key path., type: dict, returned: always}
+owned: {description: What this run added, by key path., type: dict, returned: always}
+replaced: {description: The previous values, by key path., type: dict, returned: always}
 kept: {description: Key paths of I(absent) whose value is not ours., type: list, elements: str, returned: always}
 backup_file: {description: Where the old text is., type: str, returned: changed}
 """
@@ -50,24 +50,24 @@ def read(path):
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise Trouble("%s: is not UTF-8 text: %s; repair it, it was not touched" % (path, error)) from None
+        raise Trouble("%s: is not UTF-8 text: %s; nothing was changed, repair the file" % (path, error)) from None
 
 
 def parsed(path, text):
     try:
         return parse(text or "")
     except ValueError as error:
-        raise Trouble("%s: is not valid JSON: %s; repair it, it was not touched" % (path, error)) from None
+        raise Trouble("%s: is not valid JSON: %s; nothing was changed, repair the file" % (path, error)) from None
 
 
 def validate(module, text, near):
-    """A note when there is no validator; trouble with its words when it says no."""
+    """A note when there is no validator; Trouble with its message when it refuses."""
     argv = module.params["validate"]
     if not argv:
         return []
     program = module.get_bin_path(argv[0])
     if not program:
-        return ["not validated: %s is not there" % argv[0]]
+        return ["not validated: %s is not installed" % argv[0]]
     folder = tempfile.mkdtemp(prefix="reaper_ops-")
     try:
         candidate = os.path.join(folder, os.path.basename(near))
@@ -80,8 +80,8 @@ def validate(module, text, near):
     if done.returncode == 0:
         return []
     if any(hint in said for hint in NO_VALIDATOR):
-        return ["not validated: this %s cannot do it" % argv[0]]
-    raise Trouble("%s: %s refuses the new text: %s; it was not touched" % (near, argv[0], said[-400:]))
+        return ["not validated: this %s does not support it" % argv[0]]
+    raise Trouble("%s: %s refuses the new text: %s; the file was not changed" % (near, argv[0], said[-400:]))
 
 
 def work(module):

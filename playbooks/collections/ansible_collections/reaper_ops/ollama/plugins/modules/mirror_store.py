@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Reads, tidies or empties what the site mirror keeps on its disk."""
+"""Reads, cleans up or empties the store of the site mirror."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ DOCUMENTATION = r"""
 module: mirror_store
 short_description: The site mirror's cache, own models and counters
 description:
-  - Reads which blobs nginx has in its cache and whether they are whole, what Distribution keeps, and what the
-    logs counted; removes blobs that nobody wants or whose bytes are wrong; empties the cache.
+  - Reads which blobs nginx has cached and whether they are complete, what Distribution stores, and what the logs
+    counted; removes blobs that no lock lists or whose bytes are wrong; empties the cache.
 options:
   paths: {description: "C(data), C(cache), C(own), C(log), C(tmp), C(run), C(sockets).", type: dict, required: true}
   state: {description: What to do., type: str, choices: [read, collected, cleared], default: read}
-  keep: {description: With C(collected), digests that stay; all when not given., type: list, elements: str}
-  verify: {description: With C(collected), hash every whole blob., type: bool, default: false}
-  own: {description: With C(cleared), own models go too., type: bool, default: false}
+  keep: {description: With C(collected), digests to keep; the default is all., type: list, elements: str}
+  verify: {description: With C(collected), hash every complete blob., type: bool, default: false}
+  own: {description: With C(cleared), remove own models too., type: bool, default: false}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: What is there
+- name: Read the mirror's store
   reaper_ops.ollama.mirror_store: {paths: "{{ reaper.paths }}"}
 """
 RETURN = r"""
-store: {description: What is there., type: dict, returned: when reading}
-removed: {description: What went and why., type: dict, returned: when collecting}
+store: {description: What the mirror stores., type: dict, returned: when reading}
+removed: {description: What was removed, and why., type: dict, returned: when collecting}
 """
 PLACES = ("data", "cache", "own", "log", "tmp", "run", "sockets")
 
@@ -37,7 +37,7 @@ def step(params, check):
     paths = params["paths"]
     missing = [name for name in PLACES if not str(paths.get(name, "")).startswith("/")]
     if missing:
-        raise Trouble("paths: %s is no absolute path; give those of the mirror" % missing[0])
+        raise Trouble("paths: %s is not an absolute path; give those of the mirror" % missing[0])
     if params["state"] == "read":
         return {"changed": False, "store": reaper_mirror.read(paths)}
     if params["state"] == "cleared":

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Takes models away from the host's own server, or loads them into its memory."""
+"""Removes models from the host's own server, or loads them into its memory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ DOCUMENTATION = r"""
 module: ollama_models
 short_description: Remove models from a running Ollama server, or load them
 description:
-  - Each model alone; one that fails does not stop the others. What is not there is removed already.
-  - A load that has begun goes on when the module or its controller is stopped.
+  - Handles each model by itself; one that fails does not stop the others. A missing model counts as removed.
+  - A load that has begun continues when the module or its controller is stopped.
 options:
-  remove: {description: Names to take away., type: list, elements: str, default: []}
+  remove: {description: Names to remove., type: list, elements: str, default: []}
   preload: {description: Names to load., type: list, elements: str, default: []}
-  keep_alive: {description: How long a loaded model stays; -1 for ever., type: str, default: "-1"}
+  keep_alive: {description: How long a loaded model stays; -1 keeps it forever., type: str, default: "-1"}
   load_timeout: {description: Seconds that a load may take., type: int, default: 3600}
   url: {description: The host's own server., type: str, default: "http://127.0.0.1:11434", aliases: [base_url]}
-  record: {description: JSON file that keeps what was pulled., type: path}
-  lock_file: {description: File that keeps a pull away while models are removed., type: path}
-  owner: {description: Who runs this; told to whom the lock file keeps away., type: str, default: ""}
+  record: {description: JSON file that records what was pulled., type: path}
+  lock_file: {description: Lock file that blocks a pull while models are removed., type: path}
+  owner: {description: Who runs this; shown to anyone the lock file blocks., type: str, default: ""}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: A model stays in memory
+- name: Keep a model in memory
   reaper_ops.ollama.ollama_models:
     preload: ["llama3:8b"]
 """
@@ -43,7 +43,7 @@ models:
   elements: dict
   returned: always
 """
-STEPS = {"remove": "see the server's log", "preload": "`reaper-ops doctor` says why a model does not load"}
+STEPS = {"remove": "check the server's log", "preload": "`reaper-ops doctor` finds out why a model does not load"}
 
 
 def remove(name, there, module):
@@ -55,15 +55,15 @@ def remove(name, there, module):
 
 
 def resident(url):
-    """Names of what is loaded."""
+    """Names of loaded models."""
     found = reaper_answers.rows(send(url, "GET", "/api/ps", None))
     if found is None:
-        raise Trouble("%s/api/ps has no list of models" % url)
+        raise Trouble("%s/api/ps returns no list of models" % url)
     return {row["name"] for row in found[0]}
 
 
 def apart(work):
-    """Does it in a session of its own, and waits for its end: who is stopped here does not stop the work."""
+    """Runs the work in a session of its own and waits for it, so that stopping this process does not stop the work."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -87,7 +87,7 @@ def apart(work):
 
 
 def preload(name, there, module):
-    """Whether the model had to be loaded. A client that hangs up ends the load, so ours outlives its controller."""
+    """Whether the model had to be loaded. A client that disconnects ends the load, so ours outlives its controller."""
     params = module.params
     if digest_of(name, there) is None:
         raise Trouble("%s is not on the host" % name)
@@ -112,7 +112,7 @@ def each(names, action, verb, there, module):
 
 
 def forget(path, names):
-    """What was removed is no longer ours."""
+    """Removed models are no longer ours."""
     before = read_json(path) if path else None
     if not isinstance(before, dict):
         return
@@ -145,7 +145,7 @@ def main():
             clear_leases(params["url"], there)
             forget(params["record"], [row["name"] for row in rows[: len(params["remove"])] if not row["error"]])
     except (Trouble, OSError) as trouble:
-        module.fail_json(msg="%s; `reaper-ops probe` says how the server answers" % trouble, models=[])
+        module.fail_json(msg="%s; `reaper-ops probe` shows how the server answers" % trouble, models=[])
     failed = ["%s: %s; %s" % (row["name"], row["error"], row["next_step"]) for row in rows if row["error"]]
     answer = {"models": rows, "changed": any(row["changed"] for row in rows)}
     if failed:

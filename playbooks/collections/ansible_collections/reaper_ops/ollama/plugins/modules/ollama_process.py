@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Keeps one server process without root and without systemd: started, stopped, restarted."""
+"""Runs one server process without root or systemd: starts, stops, restarts it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ module: ollama_process
 short_description: Run the server as a plain process
 description:
   - Starts a detached process from a specification file, finds it again by process id, start time and command
-    line, and stops it with everything that it started.
+    line, and stops it together with its children.
 options:
   spec:
     description: JSON file with C(argv), C(environment), C(log), C(pid) and optionally C(cwd).
     type: path
     required: true
   state:
-    description: C(started) also restarts a process whose REAPER_OPS_CONFIG is not that of the file.
+    description: C(started) also restarts a process whose REAPER_OPS_CONFIG differs from the file.
     type: str
     choices: [started, stopped, restarted]
     default: started
   stop_timeout: {description: Seconds between SIGTERM and SIGKILL., type: int, default: 15}
-  settle: {description: Seconds that a new process must survive., type: float, default: 0.5}
+  settle: {description: How many seconds a new process must survive., type: float, default: 0.5}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The server runs
+- name: Start the server
   reaper_ops.ollama.ollama_process:
     spec: ~/.local/share/reaper_ops/ollama/env.json
     state: started
@@ -52,11 +52,11 @@ log: {description: Where the server writes., type: str, returned: always}
 
 
 def step(params, check):
-    """Returns the answer; changes nothing when `check`."""
+    """Returns the result; changes nothing when `check`."""
     spec = load(params["spec"])
     if spec is None:
         if params["state"] != "stopped" and not check:
-            raise Trouble("%s: is not there or not JSON; write it again with `reaper-ops up`" % params["spec"])
+            raise Trouble("%s: is missing or not JSON; write it again with `reaper-ops up`" % params["spec"])
         return {"changed": params["state"] != "stopped", "pid": None, "log": "", "before": "stopped"}
     pid = find(spec)
     stray = orphans(spec)

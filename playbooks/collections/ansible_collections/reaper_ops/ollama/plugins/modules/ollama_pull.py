@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Brings the wanted models to the host's own server, one after the other, and proves each by its digest."""
+"""Pulls the wanted models into the host's own server, one after the other, and checks each digest."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ DOCUMENTATION = r"""
 module: ollama_pull
 short_description: Pull models into a running Ollama server
 description:
-  - Models that the server lists are left alone. For each other one the free space is compared with the
-    registry's manifest first; then it is pulled with retries, and its digest compared with the manifest.
-  - A model in O(locked) must have that digest. A tag that is something else by now is an error before a byte is
-    fetched, and a model of another digest is pulled again.
-  - A model in O(sources) is pulled under that name, given its own by a copy, and the other name is taken away.
+  - Skips models that the server lists. For each other model, compares the free space with the registry's manifest
+    first, then pulls with retries and compares the digest with the manifest.
+  - A model in O(locked) must have that digest. If the tag has moved, the module fails before it downloads anything; a
+    listed model with another digest is pulled again.
+  - A model in O(sources) is pulled under that name, copied to its own name, and the other name is removed.
 options:
   models: {description: Names with tags., type: list, elements: str, required: true}
-  again: {description: Ask for models that are listed too; what is whole is not fetched., type: bool, default: false}
+  again: {description: Pull listed models too; complete blobs are not downloaded again., type: bool, default: false}
   locked: {description: Digest and blobs (with their sizes) of models by name., type: dict, default: {}}
-  sources: {description: The name of a model at a mirror by its own name., type: dict, default: {}}
-  lock_file: {description: File that keeps a second pull away while this one runs., type: path}
-  owner: {description: Who runs this; told to whom the lock file keeps away., type: str, default: ""}
+  sources: {description: The name that a model has at a mirror, by its own name., type: dict, default: {}}
+  lock_file: {description: Lock file that blocks a second pull while this one runs., type: path}
+  owner: {description: Who runs this; shown to anyone the lock file blocks., type: str, default: ""}
   url: {description: The host's own server., type: str, default: "http://127.0.0.1:11434", aliases: [base_url]}
-  models_dir: {description: The server's model store; without it the space is not checked., type: path}
-  insecure_registries: {description: Registries asked over plain HTTP., type: list, elements: str, default: []}
+  models_dir: {description: The server's model store; without it, free space is not checked., type: path}
+  insecure_registries: {description: Registries used over plain HTTP., type: list, elements: str, default: []}
   proxy: {description: Proxy to the registry., type: str, aliases: [https_proxy]}
   no_proxy: {description: Hosts reached without the proxy., type: list, elements: str, default: []}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
-  record: {description: JSON file that keeps how the last pull of each model ended., type: path}
+  record: {description: JSON file that records how the last pull of each model ended., type: path}
   heartbeat: {description: File that the caller touches; the pull ends when it grows old., type: path}
   abandoned: {description: Seconds after which that file is old., type: int, default: 120}
   retries: {description: Further attempts for each model., type: int, default: 4}
-  stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
+  stall_timeout: {description: Seconds without new bytes before a new attempt., type: int, default: 75}
   verify_timeout: {description: Seconds the server may take to hash a download., type: int, default: 3600}
-  min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
+  min_free: {description: Bytes of disk space that must stay free., type: int, default: 1073741824}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The models are there
+- name: Pull the models
   reaper_ops.ollama.ollama_pull:
     models: ["llama3:8b"]
     models_dir: /var/lib/ollama/models
@@ -63,11 +63,11 @@ models:
 """
 
 LINE = 64 << 10
-"""What is longer is cut, and the rest is no line of a pull."""
+"""Longer lines are cut; the rest is not a line of a pull."""
 
 
 def pull_once(step, progress):
-    """Empty on success, else what went wrong."""
+    """Empty on success, otherwise what went wrong."""
     params = step.params
     stream = rules.Stream(params, time.monotonic(), step.sizes)
     body = rules.pull_body(step.name, params)
@@ -93,12 +93,12 @@ def gigabytes(count):
 
 
 def make_room(step, params):
-    """Clears what a kill damaged, and says where the missing bytes do not fit."""
+    """Removes what a kill damaged, and fails the row if the missing bytes do not fit."""
     store, sizes = params["models_dir"], step.sizes
     if not store:
         return {"bytes": sum(sizes.values())}
     again = discard_damaged(sizes, store)
-    row = {"notes": ["%s is fetched from its start: a kill damaged its notes" % one[:19] for one in again]}
+    row = {"notes": ["%s is downloaded from the start: a kill damaged its progress file" % one[:19] for one in again]}
     row["bytes"], free = missing(sizes, store), free_space(store)
     if sizes and row["bytes"] + params["min_free"] > free:
         numbers = (gigabytes(row["bytes"]), gigabytes(params["min_free"]), store, gigabytes(free))
@@ -108,7 +108,7 @@ def make_room(step, params):
 
 
 def way(params, progress):
-    """How each step of the rules is done on this host."""
+    """How each step of the rules runs on this host."""
     registry = (params["insecure_registries"], params["proxy"], params["no_proxy"])
     return {
         rules.Ask: functools.partial(asked, params["url"]),
@@ -124,7 +124,7 @@ def way(params, progress):
 
 
 def foreseen(params):
-    """What a pull would do, for a check."""
+    """What a pull would do, for check mode."""
     try:
         have = listed(params["url"])
     except Trouble:
@@ -135,7 +135,7 @@ def foreseen(params):
 
 
 def bring(module):
-    """Rows of all wanted models, in their order."""
+    """Rows of all wanted models, in order."""
     if module.check_mode:
         return foreseen(module.params)
     progress, rows = Progress(module.params), []
@@ -179,7 +179,7 @@ def main():
         step = "" if "another pull" in str(trouble) else "; " + rules.SERVER
         module.fail_json(msg="%s%s" % (trouble, step), models=[])
     except Stopped:
-        module.fail_json(msg="the controller is gone; what was downloaded stays, run again", models=[])
+        module.fail_json(msg="the controller is gone; run again, downloaded data is kept", models=[])
     failed = [row for row in rows if row["error"]]
     pulled = [row["name"] for row in rows if row["changed"]]
     known = [row["name"] for row in rows if not row["changed"] and not row["error"]]

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Installs one verified release of Ollama beside the others and switches a link to it."""
+"""Installs one verified release of Ollama next to the others and switches a link to it."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ DOCUMENTATION = r"""
 module: ollama_release
 short_description: Install a release of Ollama, verified before it is unpacked
 description:
-  - Downloads (with resume) or takes archives, compares their SHA-256 first, unpacks them into one directory
-    per version and switches a link to it in one step. A run that was killed is completed by the next.
+  - Downloads archives (resumable) or uses local ones, verifies their SHA-256, unpacks them into one directory per
+    version and switches a link to it atomically. The next run completes one that was killed.
 options:
-  version: {description: Version; with I(state=absent) all versions when not given., type: str}
+  version: {description: Version; with I(state=absent), the default is all versions., type: str}
   archives:
     description: The base archive, then add-ons that are unpacked over it.
     type: list
     elements: dict
     default: []
     suboptions:
-      name: {description: File name; the end of I(url) or I(path) when not given., type: str}
+      name: {description: File name; the default is the end of I(url) or I(path)., type: str}
       url: {description: Where to download the archive., type: str}
-      path: {description: Archive on the host; wins over I(url)., type: path}
+      path: {description: Archive on the host; takes precedence over I(url)., type: path}
       sha256: {description: Expected SHA-256., type: str}
       proof: {description: Who vouches for I(sha256)., type: str, choices: [table, user, release-file]}
-      source: {description: Where the controller had it; not used here., type: str}
+      source: {description: Where the archive is on the controller; not used here., type: str}
       checksum_url: {description: The release's own checksum file; used without I(sha256)., type: str}
   dest: {description: Directory of all versions., type: path, default: /opt/ollama}
-  link: {description: Link to the version in use; C(current) in I(dest) when not given., type: path}
-  proxy: {description: Proxy for downloads; the environment's when not given., type: str}
-  keep: {description: Old versions to keep; the previous one always stays., type: int, default: 1}
-  state: {description: Whether the version is there., type: str, choices: [present, absent], default: present}
+  link: {description: Link to the version in use; the default is C(current) in I(dest)., type: path}
+  proxy: {description: Proxy for downloads; the default is that of the environment., type: str}
+  keep: {description: How many old versions to keep; the previous one is always kept., type: int, default: 1}
+  state: {description: Whether the version is installed., type: str, choices: [present, absent], default: present}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -77,9 +77,9 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 path: {description: Directory of the version., type: str, returned: always}
-verified_by: {description: The weakest witness; table or user or release-file., type: str, returned: present}
+verified_by: {description: The weakest proof; table, user or release-file., type: str, returned: present}
 archives: {description: SHA-256 of each archive., type: dict, returned: present}
-previous: {description: Version that the link named before., type: str, returned: always}
+previous: {description: Version that the link pointed to before., type: str, returned: always}
 pruned: {description: Versions removed., type: list, elements: str, returned: always}
 bytes: {description: Bytes downloaded., type: int, returned: always}
 """
@@ -88,16 +88,16 @@ WITNESSES = ("table", "user", "release-file")
 
 STEPS = {
     "user": "compare ollama_release_sha256 with the checksum that Ollama publishes for %(name)s: if the setting is "
-    "wrong, correct it; if it is right, the archive is damaged or foreign: bring it again to %(place)s",
-    "table": "the archive is not what Ollama published as %(name)s: bring it again to %(place)s; for a build of your "
+    "wrong, correct it; if it is right, the archive is damaged or foreign: copy it again to %(place)s",
+    "table": "the archive is not what Ollama published as %(name)s: copy it again to %(place)s; for a build of your "
     "own, set ollama_release_sha256 to its SHA-256",
-    "release-file": "%(place)s and its checksum file disagree: bring both again from the same release, or set "
+    "release-file": "%(place)s and its checksum file disagree: copy both again from the same release, or set "
     "ollama_release_sha256 to the SHA-256 that you trust",
 }
 
 
 class Refused(Trouble):
-    """An archive that is not what was expected; what helps depends on who expected it."""
+    """An archive that differs from what was expected; the next step depends on where the expectation comes from."""
 
     def __init__(self, archive, got, want, witness):
         place = archive["source"] or archive["path"] or archive["url"]
@@ -134,7 +134,7 @@ def switch(link, target):
 
 
 def digest(file):
-    """Of an open file, from its start."""
+    """SHA-256 of an open file, from its start."""
     total = hashlib.sha256()
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     for block in iter(lambda: os.read(file.fileno(), CHUNK), b""):
@@ -163,7 +163,7 @@ def wanted_digest(archive):
 
 
 def given(archive, dest):
-    """An archive that lies on the host, open. One that somebody else could write into meanwhile is copied first."""
+    """An archive on the host, opened. One that another user could still write to is copied first."""
     path, name = archive["path"], archive_name(archive)
     try:
         file = tree.reading(path)
@@ -181,7 +181,7 @@ def given(archive, dest):
 
 
 def copied(file, dest):
-    """Without a name, so that it goes with who has it open."""
+    """Has no name, so that it disappears with the process that has it open."""
     with tree.directory(os.path.join(dest, INCOMING), make=0o700) as fd:
         copy = os.fdopen(os.open("copy", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=fd), "w+b")
         os.unlink("copy", dir_fd=fd)
@@ -191,7 +191,7 @@ def copied(file, dest):
 
 
 def downloaded(archive, part, dest, want):
-    """The open file and the bytes received; what an earlier run left of another file is thrown away."""
+    """The open file and the bytes received; discards what an earlier run left of another file."""
     resumed = os.path.exists(part)
     received = download(archive["url"], part, dest)
     file = tree.reading(part)
@@ -204,7 +204,7 @@ def downloaded(archive, part, dest, want):
 
 
 def obtain(archive, dest, version):
-    """The verified archive: the open file, its SHA-256, the witness and the bytes downloaded."""
+    """The verified archive: the open file, its SHA-256, the proof and the bytes downloaded."""
     want, witness = wanted_digest(archive)
     part = os.path.join(dest, ".%s-%s.part" % (version, archive_name(archive)))
     file, received = (given(archive, dest), 0) if archive["path"] else downloaded(archive, part, dest, want)
@@ -216,10 +216,10 @@ def obtain(archive, dest, version):
 
 
 def install(params, directory):
-    """Unpacks every archive beside `directory`, proves it with the marker and renames it into place."""
+    """Unpacks every archive next to `directory`, writes the marker and renames it into place."""
     dest, version = params["dest"], params["version"]
     if os.path.lexists(directory) and not read_marker(directory):
-        raise Trouble("%s: is there, but not written by reaper_ops; move it away" % directory)
+        raise Trouble("%s: exists, but was not written by reaper_ops; move it away" % directory)
     temporary = os.path.realpath(os.path.join(dest, ".%s.tmp-%d" % (version, os.getpid())))
     with contextlib.ExitStack() as stack:
         parts = []
@@ -231,7 +231,7 @@ def install(params, directory):
             unpack(parts[at][0], archive["path"] or archive_name(archive), temporary)
         audit_links(temporary)
         if not os.access(os.path.join(temporary, "bin", "ollama"), os.X_OK):
-            raise Trouble("%s: the archives hold no program bin/ollama; check the list of archives" % version)
+            raise Trouble("%s: the archives contain no program bin/ollama; check the list of archives" % version)
         write_marker(temporary, params, parts)
     retire(dest, version)
     os.rename(temporary, directory)
@@ -255,7 +255,7 @@ def prunable(params, current, previous):
 
 
 def previous_version(params, before):
-    """What the link named before, or else the version that was in use most recently."""
+    """What the link pointed to before, otherwise the version that was in use most recently."""
     if before not in (None, params["version"]):
         return before
     return next((name for name in versions(params["dest"]) if name != params["version"]), None)
@@ -348,7 +348,7 @@ def main():
         module.fail_json(msg=str(trouble), next_step=getattr(trouble, "next_step", ""))
     except OSError as error:
         place = error.filename or params["dest"]
-        module.fail_json(msg="%s: %s; see the free space and permissions there" % (place, error.strerror))
+        module.fail_json(msg="%s: %s; check free space and permissions there" % (place, error.strerror))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Gets every wanted blob once, checks it, and is the seed of a swarm: a tracker for these blobs alone, and aria2."""
+"""Downloads every wanted blob once, verifies it, and seeds a swarm: a tracker for these blobs only, and aria2."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tree impo
 
 DOCUMENTATION = r"""
 module: ollama_seed
-short_description: Be the seed of a swarm of models
+short_description: Seed a swarm of models
 description:
-  - Blobs are downloaded once from the registry or the site mirror, resumable, and their SHA-256 is checked. Then
-    a tracker and aria2 run until C(ended), or until no host has needed anything for five minutes.
-  - Small blobs and manifests are in the answer; they travel with the tasks of the hosts.
+  - Downloads blobs once from the registry or the site mirror (resumable) and verifies their SHA-256. Then a tracker
+    and aria2 run until C(ended), or until no host has needed anything for five minutes.
+  - Small blobs and manifests are part of the result; they are sent with the tasks of the hosts.
 options:
   state: {description: What to do., type: str, choices: [present, ended], default: present}
   models: {description: "By name: where manifest and blobs are (C(manifest), C(blob)).", type: dict, default: {}}
   locked: {description: Digest and blobs of models by name., type: dict, default: {}}
-  dir: {description: Where blobs are kept meanwhile., type: path, required: true}
+  dir: {description: Where blobs are kept during the swarm., type: path, required: true}
   address: {description: Address of this machine in the hosts' network., type: str, default: ""}
   port: {description: Port of the tracker., type: int, default: 6969}
-  purge: {description: "With C(ended): the blobs go too.", type: bool, default: false}
+  purge: {description: "With C(ended): remove the blobs too.", type: bool, default: false}
   owner: {description: Who runs this., type: str, default: ""}
   proxy: {description: Proxy to the registry., type: str, default: ""}
-  limit_rate: {description: Most bytes per second from registry or mirror; 0 for no limit., type: str, default: "0"}
+  limit_rate: {description: Maximum bytes per second from registry or mirror; 0 for no limit., type: str, default: "0"}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
   heartbeat: {description: File that the caller touches; the download ends when it grows old., type: path}
   abandoned: {description: Seconds after which that file is old., type: int, default: 120}
   retries: {description: Further attempts for each blob., type: int, default: 4}
-  stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
-  min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
+  stall_timeout: {description: Seconds without new bytes before a new attempt., type: int, default: 75}
+  min_free: {description: Bytes of disk space that must stay free., type: int, default: 1073741824}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The mirror seeds
+- name: Seed from the mirror
   reaper_ops.ollama.ollama_seed:
     dir: /var/lib/reaper_mirror/swarm
     address: 192.0.2.10
@@ -74,8 +74,8 @@ swarm: {description: "Models, torrents and small blobs, for ollama_swarm.", type
 """
 SMALL = 64 << 10
 PAUSE, PATIENCE, SETTLE = 0.25, 15, 0.8
-TAKEN = "the tracker does not start at %s:%d: %s; see what has that port, or name another address by --seed-address"
-MOVED = "the tag has moved: `reaper-ops models update` lets the lock follow"
+TAKEN = "the tracker does not start at %s:%d: %s; check what uses that port, or give another --seed-address"
+MOVED = "the tag has moved: `reaper-ops models update` updates the lock"
 
 
 def tidy(directory, purge):
@@ -86,7 +86,7 @@ def tidy(directory, purge):
 
 
 class Stalled(Exception):
-    """No new byte for too long, or aria2 gave up."""
+    """No new bytes for too long, or aria2 gave up."""
 
 
 class Source:
@@ -101,9 +101,9 @@ class Source:
             with urllib.request.build_opener(self.proxy, Onward(stores)).open(request, timeout=TIMEOUT) as answer:
                 return received(answer, limit)
         except urllib.error.HTTPError as error:
-            raise Trouble("%s says %d %s" % (url, error.code, error.reason)) from None
+            raise Trouble("%s answers %d %s" % (url, error.code, error.reason)) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise Trouble("%s cannot be asked: %s" % (url, getattr(error, "reason", error))) from None
+            raise Trouble("%s does not answer: %s" % (url, getattr(error, "reason", error))) from None
 
 
 class Seed:
@@ -140,21 +140,21 @@ class Seed:
             try:
                 told[name] = self.model(name, where)
             except Trouble as trouble:
-                step = MOVED if "was locked" in str(trouble) else "run again: what was fetched is kept"
-                told[name] = {"error": "the seed could not get it: %s" % trouble, "next_step": step}
+                step = MOVED if "was locked" in str(trouble) else "run again: downloaded data is kept"
+                told[name] = {"error": "the seed could not download it: %s" % trouble, "next_step": step}
         if not self.torrents:
             end(self.dir)
             return {"models": told, "small": self.small, "torrents": {}}
         self.fleet_only()
         self.open([one for _, one in self.torrents.values()])
         gids = [self.client.add_torrent(data, self.dir, named(one)) for one, (data, _) in self.torrents.items()]
-        self.wait(gids, "reading what is sent", lambda row: row.get("seeder") == "true")
+        self.wait(gids, "hashing the blobs to seed", lambda row: row.get("seeder") == "true")
         self.keeper.delivered()
         torrents = {digest: base64.b64encode(data).decode() for digest, (data, _) in self.torrents.items()}
         return {"models": told, "small": self.small, "torrents": torrents, "address": self.params["address"]}
 
     def fleet_only(self):
-        """From now on it talks to hosts: what came from a registry may have come by another network."""
+        """From now on it serves hosts, which may be on another network than the registry."""
         end(self.dir)
         self.keeper = self.keeping(interface=self.params["address"])
         self.client = self.keeper.start()
@@ -164,7 +164,7 @@ class Seed:
         digest, promised = hashlib.sha256(data).hexdigest(), self.params["locked"].get(name)
         wanted = promised["digest"].rpartition(":")[2] if promised else digest
         if wanted != digest:
-            raise Trouble("%s is not what was locked: %s, not %s" % (where["manifest"], digest[:12], wanted[:12]))
+            raise Trouble("%s differs from the lock: %s, not %s" % (where["manifest"], digest[:12], wanted[:12]))
         sizes = blobs(where["manifest"], data)
         self.progress.model_starts(name, sizes, None)
         self.need_room(name, sizes)
@@ -202,7 +202,7 @@ class Seed:
         raise Trouble(error)
 
     def fetch(self, digest, size, url):
-        """Empty when the file has its length; what was fetched before an error stays for the next attempt."""
+        """Empty when the file is complete; data downloaded before an error stays for the next attempt."""
         path = self.at(digest)
         if os.path.exists(path) and os.path.getsize(path) == size and not os.path.exists(path + ".aria2"):
             return ""
@@ -228,12 +228,12 @@ class Seed:
             if count != before:
                 before, since = count, time.monotonic()
             elif time.monotonic() - since > self.params["stall_timeout"]:
-                raise Stalled("stalled: no new byte for %d s" % self.params["stall_timeout"])
+                raise Stalled("stalled: no new bytes for %d s" % self.params["stall_timeout"])
             self.progress.event({"status": status, "digest": of[0], "completed": count, "total": of[1]})
             time.sleep(PAUSE)
 
     def open(self, hashes):
-        """The tracker starts when the list of what it serves is whole."""
+        """Starts the tracker when the list of what it serves is complete."""
         write_atomic(self.whitelist, "".join(one + "\n" for one in hashes), 0o600)
         write_atomic(self.keeper.mark("also"), "", 0o600)
         place, until = (self.params["address"], self.params["port"]), time.monotonic() + PATIENCE
@@ -249,12 +249,13 @@ class Seed:
 
 
 def begun(params, here):
-    """One swarm at a time from one seed; an earlier one of the same owner was left behind."""
+    """Allows one swarm at a time per seed; ends an abandoned one of the same owner."""
     row = running(here)
     if row and row.get("owner") != params["owner"]:
         age = time.time() - row.get("since", 0)
         raise Trouble(
-            "%s: another swarm is seeded here, by %s for %d s; wait for its end" % (params["dir"], row["owner"], age)
+            "%s: %s has been seeding another swarm here for %d s; wait for it to end"
+            % (params["dir"], row["owner"], age)
         )
     end(here)
 
@@ -333,7 +334,7 @@ def main():
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename or module.params["dir"], error.strerror))
     except Stopped:
-        module.fail_json(msg="the controller is gone; what was downloaded stays, run again")
+        module.fail_json(msg="the controller is gone; run again, downloaded data is kept")
     module.exit_json(**found)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Brings the wanted models into the host's store out of a swarm of its neighbours, the manifest last."""
+"""Downloads the wanted models from a swarm of hosts into the host's store, the manifest last."""
 
 from __future__ import annotations
 
@@ -32,41 +32,41 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tree impo
 
 DOCUMENTATION = r"""
 module: ollama_swarm
-short_description: Bring models to a host out of a swarm
+short_description: Pull models through a swarm
 description:
-  - C(asked) says which models are lacking, C(present) brings them, C(ended) ends what the host still sends to others.
-  - Blobs are downloaded beside the store by aria2 from the peers that one tracker knows, and from no others. A blob
-    whose SHA-256 is right is linked into the store; the manifest follows when all are there.
-  - The host goes on sending to others after C(present), until C(ended) or until nobody needs anything for five minutes.
+  - C(asked) lists the missing models, C(present) downloads them, C(ended) stops sending to peers.
+  - aria2 downloads blobs next to the store, only from peers of the one tracker. A blob with the right SHA-256 is linked
+    into the store; the manifest follows when all blobs are there.
+  - After C(present), the host keeps sending until C(ended), or until no peer has needed anything for five minutes.
 options:
   state: {description: What to do., type: str, choices: [asked, present, ended], default: present}
   models: {description: Names with tags., type: list, elements: str, default: []}
   locked: {description: Digest and blobs (with their sizes) of models by name., type: dict, default: {}}
-  swarm: {description: "What ollama_seed answered: models, torrents and small blobs.", type: dict, default: {}}
+  swarm: {description: "The result of ollama_seed: models, torrents and small blobs.", type: dict, default: {}}
   url: {description: The host's own server., type: str, default: "http://127.0.0.1:11434"}
   models_dir: {description: The server's model store., type: path, required: true}
-  container: {description: Container of the server; its store is sought among its mounts., type: str, default: ""}
-  lock_file: {description: File that keeps a second pull away while this one runs., type: path}
+  container: {description: Container of the server; its store is looked up among its mounts., type: str, default: ""}
+  lock_file: {description: Lock file that blocks a second pull while this one runs., type: path}
   owner: {description: Who runs this., type: str, default: ""}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
-  record: {description: JSON file that keeps how the last pull of each model ended., type: path}
+  record: {description: JSON file that records how the last pull of each model ended., type: path}
   heartbeat: {description: File that the caller touches; the pull ends when it grows old., type: path}
   abandoned: {description: Seconds after which that file is old., type: int, default: 120}
   retries: {description: Further attempts for each model., type: int, default: 4}
-  stall_timeout: {description: Seconds without a new byte before a new attempt., type: int, default: 75}
-  min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
+  stall_timeout: {description: Seconds without new bytes before a new attempt., type: int, default: 75}
+  min_free: {description: Bytes of disk space that must stay free., type: int, default: 1073741824}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The models are there
+- name: Pull the models
   reaper_ops.ollama.ollama_swarm:
     models: ["llama3:8b"]
     models_dir: /var/lib/ollama/models
     swarm: "{{ hostvars['mirror'].seed.swarm }}"
 """
 RETURN = r"""
-lacking: {description: Models that are to be brought., type: list, elements: str, returned: when asked}
-installed: {description: Whether aria2 is there., type: bool, returned: when asked}
+lacking: {description: Missing models., type: list, elements: str, returned: when asked}
+installed: {description: Whether aria2 is installed., type: bool, returned: when asked}
 models:
   description: One row for each wanted model; name, changed, digest, bytes, attempts, error, next_step, notes.
   type: list
@@ -75,11 +75,11 @@ models:
 """
 PAUSE = 0.25
 STEPS = (
-    ("stalled", "see that this host reaches the tracker and ports 6881-6999 of the seed and its neighbours"),
+    ("stalled", "check that this host reaches the tracker and ports 6881-6999 of the seed and the other peers"),
     ("space", "free space in the model store, or set ollama_models_dir"),
-    ("mismatch", "the disk of this host or of the seed returns wrong bytes; see the kernel's log, then run again"),
+    ("mismatch", "the disk of this host or of the seed returns wrong bytes; check the kernel log, then run again"),
 )
-AGAIN = "run again: what was downloaded is kept"
+AGAIN = "run again: downloaded data is kept"
 
 
 def lacking(params, have):
@@ -92,11 +92,11 @@ def lacking(params, have):
 
 
 class Stalled(Exception):
-    """No new byte for too long, or aria2 gave a blob up."""
+    """No new bytes for too long, or aria2 gave up on a blob."""
 
 
 class Swarm:
-    """One host's part."""
+    """One host's part of a swarm."""
 
     def __init__(self, params, progress):
         self.params, self.progress, self.swarm = params, progress, params["swarm"]
@@ -107,7 +107,7 @@ class Swarm:
         self.keeper = Keeper(self.staging.path, params["owner"], user=user, tidy=self.staging.tidy, options=options)
 
     def bring(self, names):
-        """Rows of the models; what came is sent on to others from then on."""
+        """Rows of the models; what was downloaded is seeded from then on."""
         self.staging.make()
         with acting_as(self.staging.guest):
             end(self.staging.path)
@@ -161,7 +161,7 @@ class Swarm:
             raise Trouble(text % (name, *numbers))
 
     def attempts(self, digests, sizes, row):
-        """Downloads and proves the blobs; a blob that came damaged is mended from others, piece by piece."""
+        """Downloads and verifies the blobs; a damaged blob is repaired from peers, piece by piece."""
         row["attempts"] = 1
         left = list(digests)
         while left:
@@ -184,7 +184,7 @@ class Swarm:
             time.sleep(0 if mismatch else min(2 ** (row["attempts"] - 1), 60))
 
     def drop(self, digest, wholly):
-        """The next attempt reads what is there piece by piece; wholly: it shall begin anew."""
+        """The next attempt reads what is there piece by piece; wholly: it starts over."""
         if digest in self.gids:
             self.client.forget(self.gids.pop(digest))
         if wholly:
@@ -213,7 +213,7 @@ class Swarm:
             time.sleep(PAUSE)
 
     def show(self, rows, sizes):
-        """Blobs that are whole count as done; the others as one sum."""
+        """Complete blobs count as done; the others as one sum."""
         for digest, one in rows.items():
             if one.get("seeder") == "true":
                 self.progress.tally.done.add(digest)
@@ -223,15 +223,15 @@ class Swarm:
         self.progress.event({"status": "pulling from the swarm", "completed": completed, "total": total})
 
     def prove(self, digest, row):
-        """The pieces were checked by SHA-1 as they came; what counts is the SHA-256 of what lies on the disk."""
+        """Pieces were checked by SHA-1 on arrival; what counts is the SHA-256 of the bytes on disk."""
         self.progress.event({"status": "verifying sha256 digest"}, force=True)
         if self.staging.take(digest):
             return True
-        row["notes"].append("%s was damaged on this disk and was mended" % digest[:19])
+        row["notes"].append("%s was damaged on this disk and was repaired" % digest[:19])
         return False
 
     def name(self, name, data, row):
-        """What had the name before keeps another until its blobs can go."""
+        """The model that had the name keeps another name until its blobs can be removed."""
         self.progress.event({"status": "naming"}, force=True)
         url, old = self.params["url"], retired(name)
         if digest_of(name, listed(url)) is not None:
@@ -239,32 +239,32 @@ class Swarm:
         self.staging.put_manifest(name, data)
         row["digest"], wanted = digest_of(name, listed(url)) or "", hashlib.sha256(data).hexdigest()
         if row["digest"] != wanted:
-            row["error"] = "digest is %s, promised was %s" % (row["digest"][:12] or "not listed", wanted[:12])
-            row["next_step"] = "see that the server's store is %s" % self.params["models_dir"]
+            row["error"] = "the digest is %s, expected %s" % (row["digest"][:12] or "not listed", wanted[:12])
+            row["next_step"] = "check that the server's store is %s" % self.params["models_dir"]
             return
         row["changed"] = True
         row["notes"] += tidy(self.params, [name])
 
 
 def promised(name, told, locked):
-    """The manifest; this host believes the seed no more than the lock and the bytes say."""
+    """The manifest; this host trusts the seed only as far as the lock and the bytes confirm."""
     data = base64.b64decode(told["manifest"])
     found, lock = hashlib.sha256(data).hexdigest(), locked.get(name)
     wanted = lock["digest"].rpartition(":")[2] if lock else told["digest"]
     if found != wanted:
-        raise Trouble("the seed gives the manifest %s for %s, promised was %s" % (found[:12], name, wanted[:12]))
+        raise Trouble("the seed has the manifest %s for %s, expected %s" % (found[:12], name, wanted[:12]))
     return data
 
 
 def tidy(params, names):
-    """Names that only served a pull go, also those of one that was killed; two tags of a model share one."""
+    """Removes names that only served a pull, even a killed one; two tags of a model share one."""
     url, spare = params["url"], [retired(name) for name in names]
     try:
         for other in listed(url):
             if any(same_name(other, old) for old in spare) and not any(same_name(other, n) for n in params["models"]):
                 delete(url, other)
     except Trouble as trouble:
-        return ["a name is left for the next run to take away: %s" % trouble]
+        return ["a temporary name is left, and the next run removes it: %s" % trouble]
     return []
 
 
@@ -309,7 +309,7 @@ def ended(staging):
 
 
 def towards(swarm):
-    """The address of this host in the network of the seed: aria2 listens there and nowhere else."""
+    """This host's address in the network of the seed; aria2 listens only there."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((swarm["address"], 9))
         return probe.getsockname()[0]
@@ -358,7 +358,7 @@ def main():
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename or module.params["models_dir"], error.strerror), models=[])
     except Stopped:
-        module.fail_json(msg="the controller is gone; what was downloaded stays, run again", models=[])
+        module.fail_json(msg="the controller is gone; run again, downloaded data is kept", models=[])
     rows = found.get("models") or []
     found.setdefault("changed", any(row["changed"] for row in rows))
     failed = ["%s: %s; %s" % (row["name"], row["error"], row["next_step"]) for row in rows if row["error"]]

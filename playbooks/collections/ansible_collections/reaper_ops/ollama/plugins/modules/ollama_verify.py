@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Hashes the blobs of the host's model store again, which Ollama never does once they are there."""
+"""Hashes the blobs of the host's model store again, which Ollama itself never does."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ module: ollama_verify
 short_description: Compare the blobs of a model store with their names
 description:
   - Reads at idle I/O priority and the lowest CPU priority, as the owner of the store. Changes nothing.
-  - Each blob is read once, however many models have it. Blobs that no manifest names are read too, since a pull
-    would take them as they are.
+  - Reads each blob once, however many models share it. Also reads blobs that no manifest lists, since a pull would
+    accept them unchecked.
 options:
-  models: {description: Only the blobs of these models; all when empty., type: list, elements: str, default: []}
+  models: {description: Only the blobs of these models; the default is all., type: list, elements: str, default: []}
   models_dir: {description: The store, as the server names it., type: path, required: true}
-  container: {description: The container whose path O(models_dir) is., type: str}
+  container: {description: The container in which O(models_dir) is a path., type: str}
   progress_file: {description: Snapshot of the progress while the module runs., type: path}
   heartbeat: {description: File that the caller touches; the module ends when it grows old., type: path}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The blobs are what their names say
+- name: Verify the blobs
   reaper_ops.ollama.ollama_verify:
     models_dir: /var/lib/ollama/models
 """
 RETURN = r"""
 models:
-  description: One row for each model; name, digest of its manifest, bytes, seconds, blobs that are not well, error.
+  description: One row for each model; name, digest of its manifest, bytes, seconds, damaged or missing blobs, error.
   type: list
   elements: dict
   returned: always
 unnamed:
-  description: Blobs that no manifest names; digest, bytes, state, problem.
+  description: Blobs that no manifest lists; digest, bytes, state, problem.
   type: list
   elements: dict
   returned: always
@@ -57,13 +57,13 @@ UNNAMED = "(no model)"
 
 
 class Reader:
-    """Reads each blob once, and tells how far it is."""
+    """Reads each blob once and reports progress."""
 
     def __init__(self, store, progress):
         self.store, self.progress, self.known, self.bytes = store, progress, {}, 0
 
     def blob(self, digest, size):
-        """A row; from memory when another model has the blob too."""
+        """A row; cached when another model has the blob too."""
         if digest not in self.known:
             state, problem = examine(file_of(self.store, digest), digest, size, lambda at: self.tell(digest, at, size))
             self.known[digest] = {"digest": digest, "bytes": size or 0, "state": state, "problem": problem}
@@ -94,7 +94,7 @@ class Reader:
 def check(params):
     store = store_of(params["models_dir"], params["container"])
     if not os.path.isdir(store):
-        raise Trouble("%s: there is no model store; `reaper-ops models pull` makes it" % store)
+        raise Trouble("%s: no model store; `reaper-ops models pull` creates it" % store)
     progress = Progress(params)
     progress.event({"status": "starting"}, force=True)
     priority = behind_others()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""A directory that is there and belongs to whom it should, where its owner cannot lead root elsewhere."""
+"""Creates a directory with the right owner, in a way that its owner cannot redirect root elsewhere."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules imp
 
 DOCUMENTATION = r"""
 module: owned_directory
-short_description: Make a directory, or give one with its contents to a user
+short_description: Create a directory, or give one with its contents to a user
 description:
-  - Unlike ansible.builtin.file, no link is followed that somebody else than root can have laid, on the way to the
-    directory or in it, nothing that is mounted in it is entered, and no file that has a further name changes its owner.
-  - What is left as it was is in C(refused), with the reason.
+  - Unlike ansible.builtin.file, follows no link that a user other than root can have created, enters nothing that is
+    mounted in the directory, and changes the owner of no file that has another hard link.
+  - C(refused) lists what was left unchanged, with the reason.
 options:
-  path: {description: The directory; it is made when it is not there., type: path, required: true}
-  owner: {description: Name or number of the user; who runs this when not given., type: str, default: ""}
+  path: {description: The directory; created if missing., type: path, required: true}
+  owner: {description: Name or number of the user; the default is who runs this., type: str, default: ""}
   group: {description: Name or number of the group., type: str, default: ""}
   mode: {description: Octal mode of the directory itself., type: str, default: "0755"}
   private:
-    description: Nobody else may enter it or change what leads to it; what a killed run left in it is removed.
+    description: No other user may enter it or change what leads to it; removes what a killed run left in it.
     type: bool
     default: false
-  recurse: {description: Also all that is in it; modes stay., type: bool, default: false}
+  recurse: {description: Apply to all contents too; modes stay., type: bool, default: false}
   within:
-    description: Directories in one of which it must lie, after links; C(~USER) is the home of a user.
+    description: It must lie in one of these directories, after links are resolved; C(~USER) is a user's home.
     type: list
     elements: str
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The store is the server's
+- name: Give the store to the server
   reaper_ops.ollama.owned_directory: {path: /var/lib/ollama/models, owner: ollama, group: ollama}
 """
 RETURN = r"""
 path: {description: The directory without links., type: str, returned: always}
-given: {description: How many files and directories have another owner now., type: int, returned: always}
-refused: {description: What was left as it was and why., type: list, elements: str, returned: always}
+given: {description: How many files and directories changed owner., type: int, returned: always}
+refused: {description: What was left unchanged, and why., type: list, elements: str, returned: always}
 """
 SHOWN = 20
 
@@ -53,7 +53,7 @@ def number(text, known, what, otherwise):
     try:
         return known(text)
     except KeyError:
-        raise Trouble("%s: there is no such %s; `reaper-ops up` makes it" % (text, what)) from None
+        raise Trouble("%s: no such %s; `reaper-ops up` creates it" % (text, what)) from None
 
 
 def numbers(params):
@@ -62,16 +62,16 @@ def numbers(params):
 
 
 def may_give(info):
-    """Why not; empty when it may."""
+    """Why the owner must not change; empty when it may."""
     if not (tree.is_file(info) or tree.is_folder(info)):
         return "is neither a file nor a directory"
     if tree.is_file(info) and info.st_nlink > 1:
-        return "has %d names; one may lie elsewhere" % info.st_nlink
+        return "has %d hard links; one may lie elsewhere" % info.st_nlink
     return ""
 
 
 def give(above, name, path, to, check):
-    """(whether it changed owner, why not), judged and done on the opened descriptor."""
+    """(whether it changed owner, why not), decided and done on the opened descriptor."""
     try:
         fd = os.open(name, tree.PATH, dir_fd=above)
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def give(above, name, path, to, check):
 
 
 def contents(fd, path, to, check):
-    """(how many were given, what was refused) below a directory."""
+    """(how many changed owner, what was refused) below a directory."""
     given, left = 0, {}
     for above, name, _info, at in tree.below(fd, path, left):
         if at in left:
@@ -100,7 +100,7 @@ def contents(fd, path, to, check):
 
 
 def emptied(fd, path):
-    """Judged before anything is put there."""
+    """Decided before anything is put there."""
     where = tree.exposed(os.path.dirname(path))
     if where or os.fstat(fd).st_uid != os.geteuid():
         raise Trouble("%s: other users can change %s; it must be %s" % (path, where or "it", "root's alone"))
@@ -117,7 +117,7 @@ def missing(path):
 
 
 def itself(fd, to, mode, check):
-    """Whether owner or mode of the directory are others."""
+    """Whether owner or mode of the directory differ."""
     info = os.fstat(fd)
     if stat.S_IMODE(info.st_mode) == mode and (info.st_uid, info.st_gid) == to:
         return False
@@ -171,7 +171,7 @@ def main():
     except OSError as error:
         module.fail_json(msg="%s: %s" % (error.filename or module.params["path"], error.strerror))
     for line in answer["refused"]:
-        module.warn("left as it was: " + line)
+        module.warn("left unchanged: " + line)
     module.exit_json(**answer)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Says who holds apt and dpkg, and whether dpkg was interrupted."""
+"""Reports who holds the locks of apt and dpkg, and whether dpkg was interrupted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DOCUMENTATION = r"""
 module: package_lock
 short_description: Who holds the locks of apt and dpkg
 description:
-  - Looks once and changes nothing. The action plugin of the same name looks again and again until they are free or
-    O(timeout) is over, and tells who holds them.
+  - Checks once and changes nothing. The action plugin of the same name checks until the locks are free or O(timeout)
+    has passed, and reports who holds them.
 options:
   root: {description: Directory with the locks; for tests., type: path, default: /}
-  timeout: {description: How long to wait in all; read by the action plugin., type: float, default: 600}
+  timeout: {description: How long to wait in total; read by the action plugin., type: float, default: 600}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -26,7 +26,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 holder: {description: Program and pid; empty when the locks are free., type: str, returned: always}
-pid: {description: Of the holder; 0 when there is none or it is outside of this container., type: int, returned: always}
+pid: {description: Pid of the holder; 0 if none or outside this container., type: int, returned: always}
 interrupted: {description: Whether dpkg left work undone., type: bool, returned: always}
 """
 LOCKS = ("var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/lib/apt/lists/lock", "var/cache/apt/archives/lock")
@@ -35,7 +35,7 @@ RECORD = "hhlli"
 
 
 def holder_of(path):
-    """Pid of who holds the lock, 0 where he is outside of this container; None when nobody does."""
+    """Pid of the holder of the lock, 0 if it is outside this container; None when the lock is free."""
     try:
         with open(path, "r+b") as file:
             asked = struct.pack(RECORD, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -55,7 +55,7 @@ def name_of(pid):
     names = [os.path.basename(word) for word in words if word and not word.startswith("-")]
     while len(names) > 1 and names[0].startswith(("python", "perl", "sh", "bash", "dash")):
         names.pop(0)
-    return "%s (pid %d)" % (names[0] if names else "a program", pid) if pid else "a program outside of this container"
+    return "%s (pid %d)" % (names[0] if names else "a program", pid) if pid else "a program outside this container"
 
 
 def main():

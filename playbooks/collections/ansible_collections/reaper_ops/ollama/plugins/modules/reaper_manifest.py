@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Keeps the list of what reaper_ops owns on a host: first as intended, then as done."""
+"""Keeps the manifest of what reaper_ops owns on a host: first as intended, then as done."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ DOCUMENTATION = r"""
 module: reaper_manifest
 short_description: Record what reaper_ops owns on a host
 description:
-  - Merges entries into the manifest. What a new entry names and was there before is noted as C(existed), and
-    is never removed; so are the files of its C(models), in a note beside the manifest.
-  - While C(phase) is C(intended), packages that arrive as dependencies are noticed.
+  - Merges entries into the manifest. Anything that existed before its first entry is recorded as C(existed) and never
+    removed; so are the files in C(models), in a record next to the manifest.
+  - While C(phase) is C(intended), packages that arrive as dependencies are recorded.
 options:
   path: {description: The manifest., type: path, required: true}
   state: {description: Merge entries or only read., type: str, choices: [record, read], default: record}
@@ -42,7 +42,7 @@ options:
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: Note what comes
+- name: Record what will be owned
   reaper_ops.ollama.reaper_manifest:
     path: /var/lib/reaper_ops/manifest.json
     phase: intended
@@ -54,11 +54,11 @@ manifest: {description: The manifest after the merge., type: dict, returned: alw
 
 
 def checked(given):
-    """The entries with known kinds; `state` means the homes, as the manifest's own state has that name."""
+    """The entries with known kinds; `state` means homes, since the manifest's own state has that name."""
     entries = {"homes" if kind == "state" else kind: value for kind, value in given.items()}
     for kind, value in entries.items():
         if kind not in DICTS + LISTS:
-            raise Trouble("entries: %s is no kind of entry; use one of %s" % (kind, ", ".join(DICTS + LISTS)))
+            raise Trouble("entries: %s is not a kind of entry; use one of %s" % (kind, ", ".join(DICTS + LISTS)))
         if not isinstance(value, dict if kind in DICTS else list):
             raise Trouble("entries: %s must be a %s" % (kind, "dictionary" if kind in DICTS else "list"))
     return entries
@@ -91,7 +91,7 @@ def recorded(manifest, entries, phase):
 
 
 def former(manifest, after):
-    """Hashes that files may still have until this run is done, by path."""
+    """Hashes that files may still have until this run is complete, by path."""
     known = {path: list(hashes) for path, hashes in manifest.get("former", {}).items()}
     for path, digest in manifest.get("files", {}).items():
         if digest and after.get("files", {}).get(path) != digest and digest not in known.get(path, []):

@@ -43,10 +43,10 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_upstream 
 
 DOCUMENTATION = r"""
 module: reaper_read
-short_description: Read many things of a host in one pass, changing nothing
+short_description: Read many facts of a host in one pass without changing it
 description:
-  - Takes a list of asks and answers all of them in parallel, within one bound of time and one of size.
-  - An ask that cannot be answered has C(error) in its answer; the module itself does not fail for it.
+  - Takes a list of asks and answers all of them in parallel, within one time limit and one size limit.
+  - An ask that cannot be answered has C(error) in its answer; the module itself does not fail.
   - Passwords in URLs and values of variables named like secrets are replaced by C(***).
 options:
   asks:
@@ -70,10 +70,10 @@ options:
     elements: dict
     required: true
   root:
-    description: Directory with stand-ins, for rehearsals. A path that exists below it is read from there.
+    description: Directory with stand-ins, for rehearsals. A path that exists below it is read there.
     type: path
   budget:
-    description: Seconds after which what has not been read is reported as not read.
+    description: Time limit in seconds; whatever has not been read by then is reported as not read.
     type: float
     default: 10.0
 author: reaper_ops
@@ -131,7 +131,7 @@ def read_which(host, ask):
 
 
 def machine():
-    """Tells one machine from another without giving its id away, as machine-id(5) asks."""
+    """Identifies a machine without revealing its machine id, as machine-id(5) requires."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         with contextlib.suppress(OSError), open(path, "rb") as file:
             known = file.read(64).strip()
@@ -159,14 +159,14 @@ def read_identity(_host, _ask):
 
 
 def capabilities():
-    """The effective ones of this process, as bits."""
+    """The effective capabilities of this process, as bits."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         found = [line.split()[1] for line in file if line.startswith("CapEff:")]
     return int(found[0], 16) if found else None
 
 
 def own_namespace():
-    """Whether root here is root of a user namespace only, not of the machine."""
+    """Whether root here is only root of a user namespace, not of the machine."""
     try:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             return file.read().split() != ["0", "0", "4294967295"]
@@ -219,7 +219,7 @@ def urgency(ask):
 
 
 def answer_all(host, asks):
-    """Works the asks off with some threads, slow kinds first. A thread that hangs is left behind, not waited for."""
+    """Answers the asks in a few threads, slow kinds first. A thread that hangs is abandoned, not waited for."""
     answers, todo, done = {}, sorted(asks, key=urgency), threading.Condition()
     waiting = iter(todo)
 
@@ -250,12 +250,12 @@ def bounded(pairs):
         size = len(json.dumps(answer))
         fits = total + size <= MAX_TOTAL
         total += size if fits else 0
-        answers[name] = answer if fits else {"error": "more than 2 MiB in all; not sent"}
+        answers[name] = answer if fits else {"error": "more than 2 MiB in total; not sent"}
     return answers
 
 
 def answers(params):
-    """What the asks of `params` gave, within its budget."""
+    """The answers to the asks of `params`, within its budget."""
     host = Host(params["root"], time.monotonic() + params["budget"])
     return answer_all(host, params["asks"])
 

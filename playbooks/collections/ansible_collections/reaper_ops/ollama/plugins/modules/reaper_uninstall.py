@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Removes from a host exactly what the manifest lists and nobody changed since."""
+"""Removes from a host exactly what the manifest lists and nobody has changed since."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ DOCUMENTATION = r"""
 module: reaper_uninstall
 short_description: Remove what reaper_ops owns on a host
 description:
-  - Stops and removes what the manifest lists. What was there before, what was changed since, and what others
-    need by now is kept and reported. Models stay unless asked. A run that was killed is completed by the next.
+  - Stops and removes what the manifest lists. Keeps and reports what existed before, was changed since, or is now
+    needed by others. Models stay by default. The next run completes one that was killed.
 options:
   path: {description: The manifest., type: path, required: true}
   purge_models: {description: Remove the models too., type: bool, default: false}
   shown:
-    description: The manifest as it was shown and confirmed; nothing is removed where there is more by now.
+    description: The manifest as it was shown and confirmed; nothing is removed if it lists more by now.
     type: dict
-  force: {description: Also remove files that were changed since we wrote them., type: bool, default: false}
+  force: {description: Also remove files that were changed after we wrote them., type: bool, default: false}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: Nothing of ours stays but the models
+- name: Remove everything of ours except the models
   reaper_ops.ollama.reaper_uninstall: {path: /var/lib/reaper_ops/manifest.json}
 """
 RETURN = r"""
-removed: {description: What went., type: list, elements: str, returned: always}
-withheld: {description: What is in the manifest beyond I(shown)., type: list, elements: str, returned: always}
-manifest: {description: The manifest before., type: dict, returned: always}
-kept: {description: What stays and why., type: list, elements: str, returned: always}
+removed: {description: What was removed., type: list, elements: str, returned: always}
+withheld: {description: What the manifest lists beyond I(shown)., type: list, elements: str, returned: always}
+manifest: {description: The manifest before the removal., type: dict, returned: always}
+kept: {description: What stays, and why., type: list, elements: str, returned: always}
 """
 NOTHING = {"removed": [], "kept": [], "diff": {"before": "", "after": ""}}
 META = ("schema", "existed", "json_values")
 SHARED = "reaper_ops"
-"""Directories of this name hold what the server and the mirror have each for themselves; the last one takes it away."""
+"""Directories of this name hold files of the server and of the mirror; whichever is removed last removes them."""
 
 
 def finish(path, manifest, removal):
-    """The manifest goes with the last entry; what is left for a later run stays in it."""
+    """The manifest is removed with its last entry; what is left for a later run stays in it."""
     if removal.left:
         rest = {key: manifest[key] for key in META if key in manifest}
         for kind, names in removal.left.items():

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: repository_key
-short_description: a repository's signing key, checked by fingerprint
+short_description: Fetch a repository's signing key, checked by its fingerprint
 description:
   - Computes the version 4 fingerprint itself (RFC 4880, section 12.2), so no gpg is needed on the host.
   - Refuses a file with any other primary key in it.
 options:
-  url: {description: Where the key is., type: str, required: true}
-  path: {description: File for the armoured key., type: path, required: true}
+  url: {description: URL of the key., type: str, required: true}
+  path: {description: File for the ASCII-armored key., type: path, required: true}
   fingerprint: {description: The expected 40 hex digits., type: str, required: true}
 author: [reaper_ops]
 """
@@ -38,7 +38,7 @@ PUBLIC_KEY = 6
 
 
 def dearmor(data):
-    """Binary packets of an armoured or binary key; the CRC line and headers are dropped."""
+    """Binary packets of an armored or binary key; the CRC line and headers are dropped."""
     if b"-----BEGIN PGP" not in data:
         return data
     out = b""
@@ -100,7 +100,7 @@ def current(path):
 def download(module, url):
     response, info = fetch_url(module, url, timeout=30)
     if response is None or info["status"] != 200:
-        module.fail_json(msg="%s: %s; check the host's way to the internet or its proxy" % (url, info["msg"]))
+        module.fail_json(msg="%s: %s; check the host's internet access or its proxy" % (url, info["msg"]))
     return response.read()
 
 
@@ -135,8 +135,8 @@ def main():
         module.fail_json(msg="%s: not an OpenPGP key: %s" % (module.params["url"], error))
     if found != [wanted]:
         module.fail_json(
-            msg="%s: the key's fingerprint is %s, expected %s; nothing was installed. Somebody may be in the way, "
-            "or the key was changed: compare it with the vendor's page"
+            msg="%s: the key's fingerprint is %s, expected %s; nothing was installed. Someone may be intercepting, "
+            "or the key has changed: compare it with the vendor's page"
             % (module.params["url"], ", ".join(found) or "unknown", wanted)
         )
     write(path, data)

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Sees that what holds the server's port is the server that was started, and no other."""
+"""Checks that the process on the server's port is the server that was started, and no other."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_port impo
 
 DOCUMENTATION = r"""
 module: server_proof
-short_description: See that our own server has the port, and can start what runs a model
+short_description: Check that our own server has the port and can start a runner
 description:
-  - Looks who listens on the port. Fails when nobody of O(unit), O(container) or O(pid_file) does, and says who does;
-    also when our own server runs from another configuration than O(config), and when the program that the server
-    starts for each model cannot be started. Changes nothing.
+  - Checks who listens on the port. Fails, and names the listener, when it is none of O(unit), O(container) and
+    O(pid_file). Also fails when our own server runs from another configuration than O(config), or when the runner
+    cannot be started. Changes nothing.
 options:
   port: {description: The port of the server., type: int, required: true}
-  unit: {description: Unit of systemd that runs it., type: str}
+  unit: {description: systemd unit that runs it., type: str}
   container: {description: Container that runs it., type: str}
   pid_file: {description: File with the number of its process., type: path}
   config: {description: Its REAPER_OPS_CONFIG., type: str, required: true}
-  runner: {description: What the server starts for a model; empty where there is none., type: str, default: ""}
+  runner: {description: Program that the server starts for each model; empty if there is none., type: str, default: ""}
   user: {description: Who runs it., type: str, default: ""}
 author: [reaper_ops (@reaper-ops)]
 """
@@ -55,7 +55,7 @@ def who(row):
 
 
 def verdict(rows, params):
-    """Why the step has failed; empty when our own server has the port. A published port can have no socket."""
+    """Why the check failed; empty when our own server has the port. A published port can have no socket."""
     ours = [row for row in rows if is_ours(row, params)]
     name = params["unit"] or params["container"] or "our process"
     if not ours:
@@ -70,9 +70,9 @@ def verdict(rows, params):
 
 
 def cannot_start(path, user):
-    """Why the program cannot be started; whatever else it says of itself counts as started."""
+    """Why the program cannot be started; any other output counts as started."""
     if not os.path.exists(path):
-        return "%s is not there: no model can be loaded; the release is not whole" % path
+        return "%s is missing: no model can be loaded; the release is incomplete" % path
     env = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(path), LC_ALL="C.UTF-8")
     more = {"user": user, "extra_groups": []} if user and os.getuid() == 0 else {}
     try:

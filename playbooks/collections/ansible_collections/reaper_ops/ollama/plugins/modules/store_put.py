@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Puts models that were carried to the host into its model store: every blob by its hash, manifests last."""
+"""Puts models that were copied to the host into its model store: every blob by its hash, manifests last."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tree impo
 
 DOCUMENTATION = r"""
 module: store_put
-short_description: Put blobs that lie beside a model store into it
+short_description: Put copied blobs into a model store
 description:
-  - The action plugin of this name carries the bytes; this module says what is missing, and places it.
-  - A blob becomes a blob of the store only when its bytes hash to its name. A manifest is written when all blobs of
-    its model are there, byte for byte, so that the model has the same digest on every host.
+  - The action plugin of the same name copies the bytes; this module lists what is missing and stores it.
+  - A blob is stored only when its bytes hash to its name. A manifest is written, byte for byte, when all blobs of its
+    model are there, so that the model has the same digest on every host.
 options:
-  state: {description: What to do., type: str, default: placed, choices: [looked, placed]}
+  state: {description: List what is missing, or store it., type: str, default: placed, choices: [looked, placed]}
   models:
     description: name, manifest (base64), digest and blobs (sizes by digest) of each model.
     type: list
@@ -41,15 +41,15 @@ options:
     required: true
   pieces: {description: Path on the controller, offset and size by digest; for the plugin., type: dict, default: {}}
   models_dir: {description: The store, as the server names it., type: path, required: true}
-  container: {description: The container whose path O(models_dir) is., type: str}
-  record: {description: JSON file that keeps what we brought., type: path}
-  lock_file: {description: File that keeps a pull away while models are placed., type: path}
-  owner: {description: Who runs this; told to whom the lock file keeps away., type: str, default: ""}
-  min_free: {description: Bytes that must stay free., type: int, default: 1073741824}
+  container: {description: The container in which O(models_dir) is a path., type: str}
+  record: {description: JSON file that records the models we stored., type: path}
+  lock_file: {description: Lock file that blocks a pull while models are stored., type: path}
+  owner: {description: Who runs this; shown to anyone the lock file blocks., type: str, default: ""}
+  min_free: {description: Bytes of disk space that must stay free., type: int, default: 1073741824}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: The models of a bundle are there
+- name: Load the models of a bundle
   reaper_ops.ollama.store_put:
     models: "{{ wanted.models }}"
     models_dir: /var/lib/ollama/models
@@ -60,9 +60,9 @@ models:
   type: list
   elements: dict
   returned: when placed
-missing: {description: Sizes of blobs that the store lacks., type: dict, returned: when looked}
-have: {description: Bytes of them that were carried already., type: dict, returned: when looked}
-staging: {description: Where carried bytes lie until they are placed., type: str, returned: always}
+missing: {description: Sizes of blobs that the store does not have., type: dict, returned: when looked}
+have: {description: Bytes of them that were already copied., type: dict, returned: when looked}
+staging: {description: Where copied bytes lie until they are stored., type: str, returned: always}
 """
 ROOM = ".reaper_ops"
 FULL = "free space in the model store, or set ollama_models_dir"
@@ -70,7 +70,7 @@ FULL = "free space in the model store, or set ollama_models_dir"
 
 @contextlib.contextmanager
 def room(store, make=False):
-    """The directory of what was carried, held open, or None. Whoever else may write into the store, not there."""
+    """The staging directory, held open, or None. Even users who may write into the store may not write there."""
     path, held = os.path.join(store, ROOM), None
     with tree.directory(store) as top:
         with contextlib.suppress(FileExistsError):
@@ -82,7 +82,7 @@ def room(store, make=False):
     try:
         info = os.fstat(held) if held is not None else None
         if info and (info.st_uid != os.geteuid() or info.st_mode & 0o022):
-            raise Trouble("%s: somebody else can write there; take it away, then run again" % path)
+            raise Trouble("%s: another user can write there; remove it, then run again" % path)
         yield held
     finally:
         if held is not None:
@@ -94,7 +94,7 @@ def staged(digest):
 
 
 def lacking(store, models):
-    """Sizes of the blobs that are not there, or not whole."""
+    """Sizes of the blobs that are missing or incomplete."""
     sizes = {digest: size for row in models for digest, size in row["blobs"].items()}
     return {
         digest: size
@@ -120,7 +120,7 @@ def look(store, params):
 
 
 def carried(held, missing):
-    """Bytes that are there already; what nobody went on with for a week goes."""
+    """Bytes that were already copied; partial blobs untouched for a week are removed."""
     found, wanted = {}, {staged(digest): digest for digest in missing}
     for name in os.listdir(held) if held is not None else ():
         info = os.stat(name, dir_fd=held, follow_symlinks=False)
@@ -132,19 +132,19 @@ def carried(held, missing):
 
 
 def place_blob(store, held, digest):
-    """Empty when the blob is in the store now, else what is wrong with what was carried."""
+    """Empty when the blob is now in the store, otherwise what is wrong with the copy."""
     name, user = staged(digest), writer_of(store)
     try:
         file = None if held is None else tree.open_at(held, name, os.path.join(store, ROOM, name))
     except FileNotFoundError:
         file = None
     if file is None:
-        return "blob %s was not carried" % digest[:19]
+        return "blob %s was not copied" % digest[:19]
     try:
         found = hashed(os.dup(file), lambda _: None)
         if found != name:
             os.unlink(name, dir_fd=held)
-            return "blob %s came as other bytes (%s)" % (digest[:19], found[:12])
+            return "blob %s arrived damaged (SHA-256 %s)" % (digest[:19], found[:12])
         os.fchmod(file, 0o644)
         if user:
             os.fchown(file, *user)
@@ -157,10 +157,10 @@ def place_blob(store, held, digest):
 
 
 def place_manifest(store, row):
-    """Whether it was another one before, or none."""
+    """Whether there was another manifest before, or none."""
     data = base64.b64decode(row["manifest"])
     if "sha256:" + hashlib.sha256(data).hexdigest() != row["digest"]:
-        raise Trouble("%s: the manifest does not have its digest" % row["name"])
+        raise Trouble("%s: the manifest does not match its digest" % row["name"])
     target = place_of(store, row["name"])
     os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     before = None
@@ -173,7 +173,7 @@ def place_manifest(store, row):
 
 
 def place(store, params):
-    """Files are made as the owner of the store makes them, but for those that root has carried."""
+    """Files are created as the store's owner creates them, except those that root copied."""
     wrong, placed = {}, {}
     with acting_as(writer_of(store)):
         missing = lacking(store, params["models"])
@@ -191,19 +191,19 @@ def place(store, params):
 
 
 def named(store, row, wrong, placed):
-    """What became of a model; its manifest comes when all its blobs are there."""
+    """The outcome for one model; its manifest is written when all its blobs are there."""
     bad = [wrong[digest] for digest in row["blobs"] if digest in wrong]
     found = {"name": row["name"], "digest": row["digest"].rpartition(":")[2], "error": ", ".join(bad), "next_step": ""}
     found.update(changed=False, bytes=sum(placed.pop(digest, 0) for digest in row["blobs"]), attempts=1, notes=[])
     if bad:
-        found["next_step"] = "run again: what is whole is kept"
+        found["next_step"] = "run again: complete blobs are kept"
     else:
         found["changed"] = place_manifest(store, row)
     return found
 
 
 def keep(path, rows):
-    """What we brought is ours: `models prune` may take it away again."""
+    """Models that we stored are ours: `models prune` may remove them."""
     if not path or not os.path.isdir(os.path.dirname(path)):
         return
     before = read_json(path)
@@ -231,7 +231,7 @@ def main():
     try:
         store = store_of(params["models_dir"], params["container"])
         if not os.path.isdir(store):
-            raise Trouble("%s: there is no model store; `reaper-ops up` makes it" % store)
+            raise Trouble("%s: no model store; `reaper-ops up` creates it" % store)
         answer = {"staging": os.path.join(store, ROOM), "changed": False}
         if params["state"] == "looked":
             module.exit_json(**dict(answer, **look(store, params)))

@@ -21,7 +21,7 @@ description:
 options:
   store: {description: The model store., type: path, required: true}
   path: {description: The file; with C(*) at its end all files that begin so., type: path, required: true}
-  state: {description: What is wanted., type: str, required: true, choices: [quarantined, restored, discarded]}
+  state: {description: The wanted state., type: str, required: true, choices: [quarantined, restored, discarded]}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -42,12 +42,12 @@ class Refused(Exception):
 
 
 def places(store, path):
-    """The store without links, and the names that lead from it to the directory of the file."""
+    """The store with links resolved, and the path parts from it to the directory of the file."""
     store = tree.resolved(store)
     place = os.path.join(tree.resolved(os.path.dirname(path)), os.path.basename(path))
     parts = os.path.relpath(place, store).split(os.sep)
     if parts[0] not in ROOMS or len(parts) < 2 or parts[-1] in ("", ".", ".."):
-        raise Refused("%s: is no file of the model store %s" % (path, store))
+        raise Refused("%s: is not a file of the model store %s" % (path, store))
     return store, parts[:-1], parts[-1]
 
 
@@ -63,7 +63,7 @@ def step(params, check):
 
 
 def moved(top, store, ends, name, check):
-    """The names of what fits, moved from one directory to the other, or removed where there is no other."""
+    """Moves matching files from one directory to the other, or removes them if there is none; returns their names."""
     start, end = ends
     try:
         with tree.inside(top, start, store) as source:
@@ -89,7 +89,7 @@ def matching(source, name):
 def judge(source, name, path):
     info = tree.lstat(source, name)
     if info is None or not tree.is_file(info):
-        raise Refused("%s: is no regular file" % path)
+        raise Refused("%s: is not a regular file" % path)
 
 
 def carry(top, store, ends, names, check):
@@ -99,7 +99,7 @@ def carry(top, store, ends, names, check):
             for name in names if end[0] != QUARANTINE else ():
                 if tree.lstat(target, name):
                     path, old = os.path.join(store, *end, name), os.path.join(store, QUARANTINE, *end, name)
-                    raise Refused("%s: is there again; the old one stays in %s" % (path, old))
+                    raise Refused("%s: exists again; the old one stays in %s" % (path, old))
             for name in names if not check else ():
                 os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
     except FileNotFoundError:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""One swap file: made for its file system, switched on, resized without losing what is in it, kept by fstab."""
+"""One swap file: created for its file system, enabled, resized without losing its contents, kept in fstab."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ DOCUMENTATION = r"""
 module: swapfile
 short_description: Provide a swap file
 description:
-  - Makes the file as ext4, xfs, btrfs and others need it; refuses places that cannot carry swap. A resize
-    switches a second file on before the first goes off. A run that was killed is completed by the next.
+  - Creates the file as ext4, xfs, btrfs and others require; refuses file systems that cannot hold swap. A resize
+    enables a second file before it disables the first. The next run completes one that was killed.
 options:
   path: {description: The swap file., type: path, required: true}
   size: {description: Its size in bytes; rounded down to whole pages., type: int}
   state: {description: Whether the host swaps to it., type: str, choices: [present, absent], default: present}
   priority: {description: Priority of the swap; the kernel's choice when not given., type: int}
-  fstab: {description: Keep it over reboots., type: bool, default: true}
+  fstab: {description: Keep it across reboots., type: bool, default: true}
   fstab_file: {description: The table of file systems., type: path, default: /etc/fstab}
 author: [reaper_ops (@reaper-ops)]
 """
@@ -54,14 +54,14 @@ EXAMPLES = r"""
   reaper_ops.ollama.swapfile: {path: /swapfile, size: 8589934592}
 """
 RETURN = r"""
-steps: {description: What is or would be done., type: list, elements: str, returned: always}
+steps: {description: What was or would be done., type: list, elements: str, returned: always}
 size: {description: Bytes of the file., type: int, returned: present}
 """
 PREPARED = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def inspected(path, params):
-    """What must be done, in order; each step is a word that `DO` knows. Refuses what cannot be done."""
+    """What must be done, in order; each step is a key of `DO`. Refuses what is impossible."""
     size, now = params["size"], active(path)
     whole, bridge = signed(path, size), active(path + BRIDGE)
     steps = ["clean"] if litter(path) and not bridge else []
@@ -81,14 +81,14 @@ def inspected(path, params):
 
 
 def litter(path):
-    """What a killed run left and nothing uses."""
+    """Files that a killed run left and nothing uses."""
     names = (path + PART, path + BRIDGE, path + BRIDGE + PART)
     return [name for name in names if os.path.lexists(name) and active(name) is None]
 
 
 def check_place(path, size, steps):
     if os.path.islink(path) or (os.path.lexists(path) and not stat.S_ISREG(os.stat(path).st_mode)):
-        raise Trouble("%s: is there, but is no plain file; choose another swap_path" % path)
+        raise Trouble("%s: exists, but is not a regular file; choose another swap_path" % path)
     reason = refusal(path)
     if reason:
         raise Trouble(reason)
@@ -96,13 +96,13 @@ def check_place(path, size, steps):
     if where:
         raise Trouble("%s: other users can change %s; choose another swap_path" % (path, where))
     if {"make", "settle"} & set(steps) and os.path.exists(path) and not blank(path):
-        raise Trouble("%s: is there, but is no swap file; move it away or choose another swap_path" % path)
+        raise Trouble("%s: exists, but is not a swap file; move it away or choose another swap_path" % path)
     if {"make", "resize"} & set(steps) and not active(path + BRIDGE):
         require_space(path, size)
 
 
 def switch_on(path, params, allocated=True):
-    """Some file systems refuse an allocated file; then it is written out instead."""
+    """Some file systems refuse an allocated file; it is then written out instead."""
     words = [] if params["priority"] is None else ["-p", str(params["priority"])]
     try:
         command(["swapon", *words, path])
@@ -126,9 +126,9 @@ def resize(path, params):
 
 
 def settle(path, params):
-    """The bridge becomes the file: by its name when it is empty, else by a third file that takes over.
+    """The bridge becomes the file: by renaming when it is empty, otherwise through a third file that takes over.
 
-    The kernel renames no file that it swaps to, and a memory cgroup may have no room for what is in it.
+    The kernel does not rename an active swap file, and a memory cgroup may lack space for its contents.
     """
     if signed(path + BRIDGE, params["size"]) and active(path + BRIDGE)[1] == 0:
         rename(path)
@@ -201,7 +201,7 @@ def absent(params, check):
     wanted = fstab_with(path, "", table) if params["fstab"] else table
     there = any(os.path.lexists(name) or active(name) for name in names(path))
     if os.path.isfile(path) and active(path) is None and not blank(path):
-        raise Trouble("%s: is no swap file; it is left alone" % path)
+        raise Trouble("%s: is not a swap file and was not touched" % path)
     before = state_of(path, params)
     if not check:
         if wanted != table:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: unit_state
-short_description: enable, start or restart a systemd unit
+short_description: Enable, start or restart a systemd unit
 description:
-  - Has systemd read all files first. It says itself that it need not (C(NeedDaemonReload=no)) when a drop-in came in
-    a directory that did not exist when it last read them.
-  - In check mode a unit that does not exist yet counts as one that would be changed.
+  - Always reloads systemd first: C(NeedDaemonReload=no) is wrong when a drop-in was added in a directory that did not
+    exist at the last reload.
+  - In check mode, a unit that does not exist yet counts as changed.
 options:
   name: {description: Unit with its suffix., type: str, required: true}
-  state: {description: What is wanted., type: str, required: true, choices: [enabled, started, restarted]}
+  state: {description: The wanted state., type: str, required: true, choices: [enabled, started, restarted]}
 author: [reaper_ops]
 """
 EXAMPLES = r"""

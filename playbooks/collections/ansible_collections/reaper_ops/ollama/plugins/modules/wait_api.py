@@ -17,19 +17,19 @@ DOCUMENTATION = r"""
 module: wait_api
 short_description: Wait until a server answers
 description:
-  - Asks the server again and again until it answers with status 200 and the expected values, or O(seconds) are over.
-  - Ends early when one of O(units) has failed or keeps crashing, one of O(containers) has ended, or the process of
-    O(spec) is gone, and says what it wrote last.
-  - The action plugin of the same name calls it in short turns, tells the progress and keeps the whole deadline.
+  - Polls the server until it answers with status 200 and the expected values, or O(seconds) have passed.
+  - Stops early when one of O(units) has failed or keeps crashing, one of O(containers) has exited, or the process of
+    O(spec) is gone, and returns its last log line.
+  - The action plugin of the same name calls it in short runs, reports progress and keeps the overall deadline.
 options:
   url: {description: Address with path., type: str, required: true}
   expect: {description: Values that the JSON answer must have., type: dict, default: {}}
-  seconds: {description: How long to wait in this turn., type: float, default: 5}
-  timeout: {description: How long to wait in all; read by the action plugin., type: float, default: 120}
-  units: {description: Units of systemd that run it., type: list, elements: str, default: []}
+  seconds: {description: How long to wait in this run., type: float, default: 5}
+  timeout: {description: How long to wait in total; read by the action plugin., type: float, default: 120}
+  units: {description: systemd units that run it., type: list, elements: str, default: []}
   containers: {description: Containers that run it., type: list, elements: str, default: []}
   spec: {description: Specification of the process that runs it., type: path}
-  restarts: {description: Restarts seen before; read by the action plugin., type: dict, default: {}}
+  restarts: {description: Restarts counted before; read by the action plugin., type: dict, default: {}}
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
@@ -42,7 +42,7 @@ EXAMPLES = r"""
 RETURN = r"""
 answered: {description: Whether it answered as expected., type: bool, returned: always}
 last: {description: The last answer, in words., type: str, returned: always}
-dead: {description: Why it cannot answer any more., type: str, returned: always}
+dead: {description: Why it can no longer answer., type: str, returned: always}
 restarts: {description: Restarts of units and containers so far., type: dict, returned: always}
 """
 PAUSE = 0.5
@@ -50,7 +50,7 @@ LOOK_EVERY = 2.0
 ONE_REQUEST = 10.0
 MOST_BYTES = 1 << 16
 CRASHES = 3
-"""Restarts since the first look after which waiting longer does not help."""
+"""After this many restarts since the first check, waiting longer does not help."""
 TAIL = 5
 
 
@@ -76,7 +76,7 @@ def ask(url, expect, seconds):
 
 
 class Runners:
-    """What runs the server, and how to see that it does no more."""
+    """What runs the server, and how to detect that it has stopped."""
 
     def __init__(self, module):
         self.module, self.params = module, module.params
@@ -84,7 +84,7 @@ class Runners:
         self.restarts = dict(self.first)
 
     def dead(self):
-        """Why the server cannot come up any more; empty while it can."""
+        """Why the server can no longer start; empty while it can."""
         found = [self.unit(name) for name in self.params["units"]]
         found += [self.container(name) for name in self.params["containers"]]
         found += [self.process(self.params["spec"])] if self.params["spec"] else []
@@ -120,7 +120,7 @@ class Runners:
         if rc != 0 or len(words) != 3:
             return ""
         if words[0] in ("exited", "dead"):
-            return "container %s has ended with exit code %s%s" % (name, words[1], self.logs(docker, name))
+            return "container %s exited with exit code %s%s" % (name, words[1], self.logs(docker, name))
         if self.crashes(name, int(words[2])) >= CRASHES:
             return "container %s keeps crashing (exit code %s)%s" % (name, words[1], self.logs(docker, name))
         return ""
@@ -133,7 +133,7 @@ class Runners:
         spec = load(path)
         if spec is None or find(spec):
             return ""
-        return "the process has ended%s" % tail(log_tail(spec["log"]))
+        return "the process has exited%s" % tail(log_tail(spec["log"]))
 
 
 def tail(text):
