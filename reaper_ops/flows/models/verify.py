@@ -95,11 +95,11 @@ def _repaired(
     stores = tuple(
         contents.repaired(store, fresh.get(store.host)) if store.host in done else store for store in found.stores
     )
-    notes = tuple(f"{host}: {_repaired(store)}" for host, store in done.items() if host not in again.problems)
+    notes = tuple(f"{host}: {_outcome(store)}" for host, store in done.items() if host not in again.problems)
     return Verified(stores, {**found.problems, **again.problems, **failed}, notes)
 
 
-def _repaired(store: CheckedStore) -> str:
+def _outcome(store: CheckedStore) -> str:
     models = ", ".join(names.short(name) for name in store.to_repair)
     return f"fetched again what {models} lacked" if models else f"removed {len(store.damaged)} damaged blobs"
 
