@@ -21,7 +21,7 @@ ALLOWED = {
 }
 FILES = ("file", "copy", "template", "lineinfile", "blockinfile", "unarchive", "get_url", "synchronize", "replace")
 ROOTS_OWN = {
-    ("roles/gpu/tasks/main.yml", "{{ reaper.targets['gpu/modules'].path }}"),
+    ("roles/gpu/tasks/converge.yml", "{{ reaper.targets['gpu/modules'].path }}"),
     ("roles/mirror/tasks/up.yml", "{{ reaper.paths.conf }}"),
     ("roles/mirror/tasks/up.yml", "{{ item.path }}"),
     ("roles/ollama/tasks/docker.yml", "{{ reaper.paths.compose | dirname }}"),
@@ -35,8 +35,8 @@ ROOTS_OWN = {
     ("roles/ollama/tasks/systemd.yml", "{{ reaper.plan['ollama/former-settings'][0] }}"),
     ("roles/ollama/tasks/systemd.yml", "{{ reaper.targets['ollama/settings'].path }}"),
     ("roles/ollama/tasks/systemd.yml", "{{ reaper.targets['ollama/unit'].path }}"),
-    ("roles/swap/tasks/main.yml", "{{ reaper.targets['swap/sysctl'].path }}"),
-    ("roles/swap/tasks/main.yml", "{{ reaper.targets['swap/zram'].path }}"),
+    ("roles/swap/tasks/converge.yml", "{{ reaper.targets['swap/sysctl'].path }}"),
+    ("roles/swap/tasks/converge.yml", "{{ reaper.targets['swap/zram'].path }}"),
 }
 """Where Ansible's own modules write: below /etc, /usr and /opt, or in the home of a process that is never root's."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reaper_ops import assets
@@ -30,6 +30,8 @@ class Intent:
     context: Mapping[str, Any]
     files: tuple[Desired, ...]
     plan: Plan
+    server: bool = True
+    """Whether the server itself is part of it."""
 
     def for_roles(self) -> dict[str, Any]:
         """The variable `reaper` of the roles and templates."""
@@ -39,7 +41,7 @@ class Intent:
             "todo": list(self.plan.todo),
             "roles": list(dict.fromkeys(id_.split("/")[0] for id_ in self.plan.todo)),
             "plan": self.plan.targets(),
-            "owned": ownership.entries(self.settings, self.context, self.files, self.plan),
+            "owned": ownership.entries(self.settings, self.context, self.files, self.plan, server=self.server),
             "templates": str(assets.templates()),
             "family": system.family,
             "os_id": system.os_id,
@@ -53,6 +55,12 @@ class Intent:
             "runner": self.runner(),
             "sources": repositories.for_roles(system, self.context["arch"], self.context["gpu"]["form"]),
         }
+
+    def part(self, chosen: Collection[str]) -> Intent:
+        """What these roles or actions make of it; the rest of the host is neither changed nor recorded as ours."""
+        plan = self.plan.part(chosen)
+        files = tuple(file for file in self.files if file.id in plan.todo)
+        return replace(self, plan=plan, files=files, server=any(id_.startswith("ollama/") for id_ in plan.todo))
 
     def steps(self) -> Steps:
         """The actions as they are confirmed."""

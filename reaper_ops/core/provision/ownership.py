@@ -21,7 +21,9 @@ REPOSITORIES = {
 PACKAGES = ("baseline/packages", "swap/package", "docker/packages", "gpu/toolkit", "gpu/driver")
 
 
-def entries(settings: Settings, context: Mapping[str, Any], files: Sequence[Desired], plan: Plan) -> Entries:
+def entries(
+    settings: Settings, context: Mapping[str, Any], files: Sequence[Desired], plan: Plan, *, server: bool = True
+) -> Entries:
     """The manifest's entries that this plan adds; what was there before us is never among them."""
     todo, targets = set(plan.todo), plan.targets()
     found: Entries = {
@@ -31,7 +33,9 @@ def entries(settings: Settings, context: Mapping[str, Any], files: Sequence[Desi
     found["files"] |= {path: None for id_, paths in REPOSITORIES.items() if id_ in todo for path in paths}
     if "swap/file" in todo:
         found |= {"swap": [settings.swap_path], "fstab": [settings.swap_path]}
-    more = RUNTIMES[settings.ollama_runtime](settings, context, todo)
+    if "gpu/daemon" in todo:
+        found["json"] = {"/etc/docker/daemon.json": ["runtimes/nvidia", "features/cdi"]}
+    more = RUNTIMES[settings.ollama_runtime](settings, context, todo) if server else {}
     return {**found, **more, "files": {**found["files"], **more.get("files", {})}}
 
 
@@ -73,8 +77,6 @@ def _docker(settings: Settings, context: Mapping[str, Any], todo: set[str]) -> E
         "volumes": [compose["own_volume"]] if compose["own_volume"] else [],
         "directories": [paths["compose"].rsplit("/", 1)[0], *_models(settings, context, todo)],
     }
-    if "gpu/daemon" in todo:
-        found["json"] = {"/etc/docker/daemon.json": ["runtimes/nvidia", "features/cdi"]}
     if "ollama/adopt" in todo:
         found["containers"] = {compose["replaced"]: compose["replaces"]}
     return found

@@ -47,17 +47,22 @@ def _of(role: str) -> tuple[SettingRow, ...]:
     return tuple(row for row in catalogue.rows() if row.role == role)
 
 
+def _shared(role: str) -> tuple[SettingRow, ...]:
+    """What a role of another subject depends on too."""
+    return tuple(row for row in _of("baseline") if row.name == "ollama_runtime" and role not in ("baseline", "mirror"))
+
+
 def defaults(role: str) -> str:
     """The settings whose prefix is the role's name; roles of another name read them from the fact `reaper`."""
     rows = [row for row in catalogue.rows() if row.name.startswith(f"{role}_")]
     if not rows:
-        return f"---\n# {NOTE}.\n# This role has no variables of its own: it reads the variable `reaper`.\n{{}}\n"
+        return f"---\n# {NOTE}.\n# The settings of this role begin with ollama_; reaper_ops has their defaults.\n{{}}\n"
     lines = [f"# {row.help}\n{row.name}: {flow(row.default)}".rstrip() for row in rows]
     return "\n".join(["---", f"# {NOTE}.", *lines]) + "\n"
 
 
 def argument_specs(role: str) -> str:
-    options = {row.name: _option(row) for row in _of(role)}
+    options = {row.name: _option(row) for row in (*_shared(role), *_of(role))}
     return _document({"argument_specs": {"main": {"short_description": catalogue.PURPOSES[role], "options": options}}})
 
 
@@ -86,11 +91,27 @@ def meta(role: str) -> str:
     return _document({"galaxy_info": info, "dependencies": []})
 
 
+ALONE = """\
+In a play of your own:
+
+```yaml
+- hosts: gpu_hosts
+  become: true            # not where the server is a plain process
+  gather_facts: false
+  roles:
+    - role: reaper_ops.ollama.{role}
+```
+
+The role reads the host, applies what these settings ask of it, and records what it brings, so that `reaper-ops down`
+can remove it. It leaves the rest of the host alone, and refuses a host that `reaper-ops up` refuses. A task runs only
+when `reaper.todo` lists its id; the action plugin `{plugin}` computes `reaper`, with all the values that tasks take.
+"""
+
+
 def readme(role: str) -> str:
+    alone = ALONE.format(role=role, plugin="mirror_plan" if role == "mirror" else "ollama_plan")
     return (
-        f"<!-- {NOTE}. -->\n# {role}\n\n{catalogue.PURPOSES[role]}\n\n{table(_of(role))}\n\n"
-        "A task runs only when `reaper.todo` lists its id. The action plugin `ollama_plan` computes `reaper`, with\n"
-        "all the values that tasks take, from these settings and the facts of the host.\n"
+        f"<!-- {NOTE}. -->\n# {role}\n\n{catalogue.PURPOSES[role]}\n\n{table((*_shared(role), *_of(role)))}\n\n{alone}"
     )
 
 

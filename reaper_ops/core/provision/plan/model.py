@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.secrets import redact as redact
+
+RECORD = "manifest/record"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         return not self.actions
+
+    def part(self, chosen: Collection[str]) -> Plan:
+        """Only the actions of these ids or roles, and the record of what they bring."""
+        found = tuple(one for one in self.actions if {one.id, one.id.split("/")[0]} & {*chosen, "manifest"})
+        return replace(self, actions=found if any(one.id != RECORD for one in found) else ())
 
     def targets(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

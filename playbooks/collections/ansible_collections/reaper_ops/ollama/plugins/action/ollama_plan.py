@@ -21,7 +21,7 @@ try:
     from reaper_ops.core.inventory import settings
     from reaper_ops.core.inventory.hosts import CONNECTION
     from reaper_ops.core.mirror.site import Site
-    from reaper_ops.core.provision import choices, confirmed
+    from reaper_ops.core.provision import arguments, choices, confirmed
     from reaper_ops.core.provision import desired_state as wish
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
@@ -33,7 +33,7 @@ except ImportError as problem:
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"read_only", "allow_blockers", "evidence", "again"})
+    _VALID_ARGS = frozenset({"read_only", "allow_blockers", "evidence", "again", "roles"})
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             reached = {name: self._templar.template(task_vars[name]) for name in CONNECTION if name in task_vars}
             return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
         found = facts.parse(host, wanted, answers["answers"])
-        intent = wish.derive(wanted, found)
+        intent = self._part(wish.derive(wanted, found), task_vars)
         if self._task.args.get("allow_blockers"):
             return {**result, "changed": False, "reaper": intent.for_roles()}
         given = task_vars.get("reaper_confirmed")
@@ -70,6 +70,18 @@ class ActionModule(ActionBase):
         if withheld:
             role |= {"todo": [], "roles": []}
         return {**result, "changed": False, "reaper": role, "withheld": withheld}
+
+    def _part(self, intent, task_vars):
+        """Of a role that is used by itself, what it is about; of `--tags` and `--skip-tags`, the actions they name."""
+        roles, known = self._task.args.get("roles"), arguments.ARGUMENTS
+        tags = set(task_vars.get("ansible_run_tags", ())) - {"all"}
+        chosen = {id_ for id_ in known if {id_, id_.split("/")[0]} & tags}
+        if tags and not chosen and not roles:
+            raise AnsibleError(f"--tags {','.join(sorted(tags))} names no role and no action of `reaper-ops plan`")
+        part = intent if not roles else intent.part(roles)
+        part = part.part(chosen) if chosen else part
+        skipped = {id_ for id_ in known if {id_, id_.split("/")[0]} & set(task_vars.get("ansible_skip_tags", ()))}
+        return part.part(set(known) - skipped) if skipped else part
 
     def _beyond(self, given, intent):
         """What this plan contains beyond what was confirmed; a later one may use a choice, for roles still to come."""
