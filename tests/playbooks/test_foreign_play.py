@@ -1,4 +1,4 @@
-"""The collection in a play that is not ours, and `--tags`: run by Ansible itself, as a plain process of this machine."""
+"""The collection in a play that is not ours, and `--tags`: run by Ansible itself, as a plain process here."""
 
 from __future__ import annotations
 
