@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reaper_ops.core.doctor.paste import split
+from reaper_ops.core.doctor.paste import logs, split
 from reaper_ops.core.doctor.paste.block import Block
 from reaper_ops.core.doctor.paste.evidence import KERNEL, LOG, RING, PastedEvidence
 from reaper_ops.core.doctor.paste.http import exchanges_of as exchanges_of
@@ -60,6 +60,8 @@ def _part(part: str, text: str, own: str, into: PastedEvidence) -> None:
         kind = split.BY_NAME.get(block.kind)
         if kind is not None and kind.read(block, into) is not False:
             into.shown.append(Shown(part, block.first, block.last, block.kind, block.command))
+        elif kind is None and logs.overheard(block, into):
+            into.shown.append(Shown(part, block.first, block.last, "client error", block.command))
         elif own and not default:
             rest.append(block)
         elif block.command or block.fenced or block.value is not None:

@@ -50,7 +50,7 @@ def run(block: Block, into: PastedEvidence) -> bool:
 
 
 def _bare(word: str) -> str:
-    return word.replace('"', "").replace("'", "")
+    return word.replace('"', "").replace("'", "").strip("`")
 
 
 def options(words: list[str]) -> dict[str, list[str]]:
@@ -83,7 +83,7 @@ KINDS = (
     Kind(
         "docker run",
         run,
-        re.compile(r"(?:\$ )?(?:sudo )?(?:docker|podman|nerdctl) (?:container )?run "),
+        re.compile(r"[`$ ]{0,4}(?:sudo )?(?:docker|podman|nerdctl) (?:container )?run "),
         re.compile(
             r"\A {0,16}(?:-{1,2}[a-zA-Z][\w=-]{0,40}[ =]|-d "
             r"|[\w./-]{1,80}/[\w./-]{1,80}(?::[\w.-]{1,60})? {0,4}\\?$)"

@@ -42,6 +42,10 @@ AS_SET = frozenset(
     | {"GPU_DEVICE_ORDINAL", "HSA_OVERRIDE_GFX_VERSION", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
     | {"OLLAMA_LLM_LIBRARY", "OLLAMA_MODELS"}
 )
+TOLD = re.compile(
+    r"ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|Errno|Cannot connect to host|HTTPConnectionPool|curl: \(|dial tcp|x509: "
+)
+MOST = 500
 WRAPS = re.compile(r"(?:time=\S{8,40} )?level=|(?:WARN|INFO|ERROR|DEBUG) ")
 BROKEN = re.compile(r"\s{2,40}\S(?!.{0,40}level=)")
 SYSTEMD = re.compile(
@@ -131,6 +135,15 @@ def _runtime(block: Block, into: PastedEvidence) -> None:
         into.runtimes.append("docker")
     elif any(line.ident in {"systemd", "(ollama)"} for line in block.lines) or "journalctl" in block.command:
         into.runtimes.append("systemd")
+
+
+def overheard(block: Block, into: PastedEvidence) -> bool:
+    """Whether a person's own words, or output that nobody knows, quote an error of a client."""
+    before = len(into.errors)
+    for line in block.lines[:MOST]:
+        if TOLD.search(line.message[:500]):
+            into.error(clients.error(line.message), block, line)
+    return len(into.errors) > before
 
 
 def is_proxy_log(value: object) -> bool:

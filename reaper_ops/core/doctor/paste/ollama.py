@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
+from reaper_ops.core.doctor.paste import clients
 from reaper_ops.core.doctor.paste.block import Block, Kind
 from reaper_ops.core.doctor.paste.evidence import PastedEvidence
 
@@ -53,6 +55,9 @@ def version(block: Block, into: PastedEvidence) -> bool:
     found, client = VERSION.search(block.text), CLIENT.search(block.text)
     if found:
         _answer(into, "/api/version", {"version": found[1]})
+    for line in block.lines:
+        said = clients.error(line.message)
+        into.error(replace(said, by="ollama") if said else None, block, line)
     if client:
         into.add("binaries", f"/usr/local/bin/ollama\tollama version is {client[1]}")
     return bool(found or client)

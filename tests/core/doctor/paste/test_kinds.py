@@ -378,6 +378,22 @@ def test_what_clients_say(row: tuple[str, str, str, str, int | None]) -> None:
     assert (found.by, found.kind, found.host, found.port) == (by, kind, host, port)
 
 
+def test_an_error_inside_a_persons_own_words_is_heard() -> None:
+    text = "It fails:\n[TypeError: fetch failed] {\n  cause: [Error: connect ECONNREFUSED 127.0.0.1:11434] {\n"
+    (found,) = read(text).traces.client_errors
+    assert (found.by, found.kind, found.port, found.origin.line) == ("node", "refused", 11434, 3)
+
+
+def test_the_program_that_finds_no_server_is_a_client() -> None:
+    text = "$ ollama -v\nWarning: could not connect to a running Ollama instance\nWarning: client version is 0.11.4\n"
+    assert [(one.by, one.kind) for one in read(text).traces.client_errors] == [("ollama", "refused")]
+
+
+def test_a_command_in_backticks_is_read() -> None:
+    found = read("`sudo docker run -d -e OLLAMA_BASE_URL=http://127.0.0.1:11434 --name web open-webui:main`\n")
+    assert [(one.name, one.image) for one in found.traces.containers or ()] == [("web", "open-webui:main")]
+
+
 def test_the_log_of_a_server_is_no_clients_word() -> None:
     line = 'time=2026-03-02T10:00:00Z level=WARN source=x.go:1 msg="pull" error="Get \\"https://r\\": dial tcp: i/o timeout"\n'
     assert read(line).traces.client_errors == ()
