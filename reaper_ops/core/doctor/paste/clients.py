@@ -112,7 +112,7 @@ CLIENTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("requests", re.compile(r"requests\.exceptions|HTTPConnectionPool|HTTPSConnectionPool|urllib3")),
     ("browser", re.compile(r"net::ERR|CORS|Failed to fetch")),
     ("node", re.compile(r"ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOST|fetch failed|UND_ERR|Axios|socket hang up|node:")),
-    ("ollama", re.compile(r"Error: |ollama")),
+    ("ollama", re.compile(r"Error: |[Oo]llama")),
     ("go", re.compile(r"dial (?:tcp|udp)|(?:Get|Post|Head|Put) \\?\"")),
     ("wget", re.compile(r"wget|failed: ")),
 )

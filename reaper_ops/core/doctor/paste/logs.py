@@ -69,7 +69,7 @@ def server(block: Block, into: PastedEvidence) -> bool:
     others = _others(block)
     for line in _whole(block.lines):
         foreign = (line.owner or line.ident) in others
-        if foreign or line.message.startswith(("Error", "error: ")):
+        if foreign or line.message.startswith(("Error", "error: ", "Warning: ")):
             into.error(clients.error(line.message), block, line)
         if line.ident == "kernel":
             into.say(KERNEL, line)
