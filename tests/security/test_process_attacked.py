@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from security.conftest import Ground, library
+from security.conftest import PLAYBOOKS, Ground, library, snapshot
+from subject import free_port
+
+from reaper_ops.cli.program import run
 
 PROCESS = library("ollama_process")
 STATES = ("started", "restarted", "stopped")
@@ -65,3 +71,81 @@ def test_root_s_own_place_is_as_before(ground: Ground, place: str) -> None:
     path = spec(top / "own")
     with pytest.raises(PROCESS.Trouble, match="cannot be started: No such file"):
         act(path, "started")
+
+
+LAID = {
+    "reaper_ops": "",
+    "releases": "",
+    "conf": "",
+    "current": "",
+    "env.json": "shadow",
+    "manifest.json": "shadow",
+    "ollama.log": "new",
+}
+REFUSED = "can change {home} (mode 0755); run it as that user: `ansible_become: true` and `ansible_become_user: "
+
+
+def inventory(ground: Ground, **more: Any) -> str:
+    """A server and a mirror of root in the other user's home, who has laid links where we write first."""
+    for name, target in LAID.items():
+        ground.link(f"ai/{name}", ground.victim / target)
+    shared = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    place = str(ground.home / "ai")
+    host = {**shared, "ollama_runtime": "process", "ollama_home": place, "ollama_port": free_port()}
+    mirror = {**shared, "ollama_managed": False, "mirror_runtime": "process", "mirror_dir": place}
+    path = ground.victim.parent / "hosts.json"
+    path.write_text(
+        json.dumps({"all": {"hosts": {"a": {**host, **more}, "m": {**mirror, "mirror_port": free_port()}}}})
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["plan", "-l", "a"], ["up", "--yes", "-l", "a"], ["models", "mirror", "up", "--yes", "-l", "m"]],
+    ids=lambda words: words[-4] if words[0] == "models" else words[0],
+)
+def test_such_a_home_is_refused_before_anything_is_done(
+    ground: Ground, words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "controller"))
+    path = inventory(ground)
+    before = snapshot(ground.home)
+    assert run([*words, "-i", path]) != 0
+    told = " ".join("".join(capfd.readouterr()).split())
+    assert REFUSED.format(home=ground.home) in told, told
+    assert snapshot(ground.home) == before
+
+
+def test_ansible_alone_refuses_it_too(ground: Ground, tmp_path: Path) -> None:
+    path = inventory(ground)
+    before = snapshot(ground.home)
+    argv = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, "-l", "a", PLAYBOOKS / "site.yml"]
+    environ = {**os.environ, "HOME": str(tmp_path / "controller")}
+    done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=PLAYBOOKS.parent, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert REFUSED.format(home=ground.home) in done.stdout.replace('\\"', '"')
+    assert snapshot(ground.home) == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "place", "mend"),
+    [(0o777, "ai", "`sudo chmod go-w "), (0o1777, "ai", "(mode 1777); set ollama_home to"), (0o755, "ai", "")],
+)
+def test_a_directory_of_root_that_others_can_write(
+    ground: Ground,
+    mode: int,
+    place: str,
+    mend: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "controller"))
+    top = tmp_path / "shared"
+    top.mkdir()
+    top.chmod(mode)
+    run(["plan", "-i", inventory(ground, ollama_home=str(top / place)), "-l", "a"])
+    told = " ".join("".join(capfd.readouterr()).split())
+    assert mend in told, told
+    assert ("root would run what is in" in told) is bool(mend), told

@@ -62,6 +62,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         listening=listening.parse(settings, given),
         unit_files=unit.parse_files(given),
         models_place=place.parse(given),
+        exposed=place.parse_exposed(given),
         container=docker.parse_container(given),
         foreign=holders.parse_foreign(given),
         volumes=holders.parse_volumes(given),

@@ -233,6 +233,8 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Facts:
+    """exposed: where another user can change the home of a server that root runs as a process."""
+
     host: str
     system: System
     memory: Memory | None = None
@@ -246,6 +248,7 @@ class Facts:
     listening: tuple[Holder, ...] | None = None
     unit_files: tuple[UnitFile, ...] = ()
     models_place: Place | None = None
+    exposed: PlacePart | None = None
     container: Container | None = None
     foreign: Foreign | None = None
     volumes: tuple[Held, ...] | None = None

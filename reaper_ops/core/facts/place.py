@@ -1,10 +1,11 @@
-"""The place of the models as the inventory names it: the way to it, what is in it, and who may what there."""
+"""Directories that the inventory names: the way to them, what is in them, and who may do what there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from reaper_ops.core.facts import default_paths
 from reaper_ops.core.facts.answers import Answers, Ask, mapping, text, whole
 from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.facts.running import server
@@ -12,6 +13,8 @@ from reaper_ops.core.inventory.settings import Settings
 
 
 def asks(settings: Settings) -> list[Ask]:
+    if settings.ollama_runtime == "process":
+        return [{"id": "exposed", "kind": "exposed", "path": default_paths.home(settings)}]
     if not settings.ollama_models_dir or settings.ollama_runtime != "systemd":
         return []
     return [
@@ -41,6 +44,11 @@ def parse(answers: Answers) -> Place | None:
         denied=tuple(str(one) for one in denied) if isinstance(denied, list) else None,
         root_may_write=row.get("root_may_write") is not False,
     )
+
+
+def parse_exposed(answers: Answers) -> PlacePart | None:
+    """Where another user than the one who runs the server as a process can change what its home holds."""
+    return _step(mapping(answers.get("exposed").get("where")))
 
 
 def _step(row: Mapping[str, Any]) -> PlacePart | None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper_ops import assets
+from reaper_ops.core.facts import place
 from reaper_ops.core.facts.answers import Answers, Ask, as_json
+from reaper_ops.core.facts.model import PlacePart
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.mirror import desired_state as wish
 from reaper_ops.core.mirror import reach
@@ -18,6 +20,7 @@ from reaper_ops.core.mirror.desired_state import MirrorState
 from reaper_ops.core.mirror.reach import Peer
 from reaper_ops.core.provision import confirmed
 from reaper_ops.core.provision.confirmed import Confirmed, ConfirmedStep
+from reaper_ops.core.provision.plan import rights
 from reaper_ops.core.provision.plan.model import Action
 
 _NAMESERVER = re.compile(r"^nameserver\s+([0-9a-fA-F.:]+)\s*$", re.MULTILINE)
@@ -38,6 +41,7 @@ class Found:
     has_user: bool
     debian: bool
     has_manifest: bool
+    exposed: PlacePart | None = None
 
 
 def asks(settings: Settings, others: Iterable[Peer] = ()) -> list[Ask]:
@@ -54,6 +58,8 @@ def asks(settings: Settings, others: Iterable[Peer] = ()) -> list[Ask]:
         {"id": "manifest", "kind": "file", "path": places["manifest"]},
         *reach.asks(settings, others),
     ]
+    if settings.mirror_runtime == "process":
+        found.append({"id": "exposed", "kind": "exposed", "path": places["data"]})
     found += [{"id": path, "kind": "file", "path": places[path]} for _, _, path, _ in rows]
     if settings.mirror_runtime == "systemd":
         query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package}\\n", *wish.PACKAGES, "nginx*"]
@@ -86,6 +92,7 @@ def read(settings: Settings, raw: Mapping[str, Any]) -> Found:
         has_user=bool(user.get("exists")),
         debian=answers.content("debian") is not None,
         has_manifest=answers.content("manifest") is not None,
+        exposed=place.parse_exposed(answers),
     )
 
 
@@ -112,7 +119,7 @@ def _hash(answers: Answers) -> str:
 def blockers(settings: Settings, found: Found) -> tuple[str, ...]:
     if settings.mirror_runtime == "systemd" and not found.debian:
         return ("mirror_runtime: systemd needs Debian's packages nginx and docker-registry; use docker on this host",)
-    return ()
+    return tuple(rights.exposed(found.exposed, wish.paths(settings, found.home)["data"], "mirror_dir"))
 
 
 def actions(settings: Settings, found: Found, mirror: MirrorState) -> tuple[Action, ...]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import stat
+
+from reaper_ops.core.facts.model import PlacePart
 from reaper_ops.core.provision.plan.model import PlanInput
 
 NEEDED = {0: "CAP_CHOWN", 1: "CAP_DAC_OVERRIDE", 3: "CAP_FOWNER", 6: "CAP_SETGID", 7: "CAP_SETUID"}
@@ -10,7 +14,7 @@ NEEDED = {0: "CAP_CHOWN", 1: "CAP_DAC_OVERRIDE", 3: "CAP_FOWNER", 6: "CAP_SETGID
 def blockers(case: PlanInput) -> list[str]:
     s, system = case.settings, case.facts.system
     if s.ollama_runtime == "process":
-        return _readonly(case)
+        return [*exposed(case.facts.exposed, case.wish.context["home"], "ollama_home"), *_readonly(case)]
     if system.uid not in {0, None}:
         return [
             f"root is needed for ollama_runtime: {s.ollama_runtime}; set `ansible_become: true` or add `--become`, "
@@ -21,6 +25,22 @@ def blockers(case: PlanInput) -> list[str]:
         where = f"this container ({system.container})" if system.container else "this host"
         return [f"root of {where} lacks {', '.join(lacking)}; give it these rights, or use ollama_runtime: process"]
     return _readonly(case)
+
+
+def exposed(where: PlacePart | None, place: str, setting: str) -> list[str]:
+    """Whoever can change a directory decides what root writes and runs there."""
+    if where is None:
+        return []
+    who, mend = "other users", f"`sudo chmod go-w {shlex.quote(where.path)}`, or "
+    if where.uid:
+        who = where.owner
+        mend = f"run it as that user: `ansible_become: true` and `ansible_become_user: {who}`, or "
+    elif int(where.mode, 8) & stat.S_ISVTX:
+        mend = ""
+    return [
+        f"root would run what is in {place}, and {who} can change {where.path} (mode {where.mode}); {mend}"
+        f"set {setting} to a directory that only root can change"
+    ]
 
 
 def _readonly(case: PlanInput) -> list[str]:

@@ -5,6 +5,7 @@ import pwd
 import stat
 import sys
 
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_command import run_command
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_stores import TRY, owner
 
@@ -40,15 +41,31 @@ def steps_to(path):
             info = os.stat(place)
         except OSError:
             return
-        mode = "%04o" % stat.S_IMODE(info.st_mode)
-        yield {
-            "path": place,
-            "mode": mode,
-            "uid": info.st_uid,
-            "gid": info.st_gid,
-            "owner": name_of(info.st_uid),
-            "directory": stat.S_ISDIR(info.st_mode),
-        }
+        yield described(place, info)
+
+
+def read_exposed(_host, ask):
+    """Where on the way to a directory, or in it, another user can lead this one elsewhere; None where nobody can."""
+    path = os.path.abspath(os.path.expanduser(ask["path"]))
+    try:
+        there = tree.resolved(path)
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        where = tree.exposed(there)
+    except tree.Refused as error:
+        where = error.filename
+    return {"path": path, "where": described(where, os.lstat(where)) if where else None}
+
+
+def described(path, info):
+    return {
+        "path": path,
+        "mode": "%04o" % stat.S_IMODE(info.st_mode),
+        "uid": info.st_uid,
+        "gid": info.st_gid,
+        "owner": name_of(info.st_uid),
+        "directory": stat.S_ISDIR(info.st_mode),
+    }
 
 
 def name_of(uid):

@@ -23,7 +23,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_paths imp
     read_glob,
     read_statvfs,
 )
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_place import read_place
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_place import read_exposed, read_place
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_port import read_port
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_stores import (
     read_access,
@@ -62,7 +62,7 @@ options:
       - C(server) takes what C(process) takes, and C(what), C(limits) or C(cgroup).
       - C(stores) and C(access) take C(path), C(others), C(server), C(user); C(binaries) takes C(name), C(places).
       - C(port) takes C(port), C(bind), C(server); C(unit_files) takes C(unit).
-      - C(place) takes C(path), C(server), C(user).
+      - C(place) takes C(path), C(server), C(user); C(exposed) takes C(path).
       - C(drift) takes C(path), our manifest; C(resolve) takes C(names).
       - C(upstream) takes C(base_url), C(models), C(path), C(server), C(version).
       - Each may take C(after), seconds to wait before it is read; the others are read meanwhile.
@@ -197,6 +197,7 @@ KINDS = {
     "binaries": read_binaries,
     "drift": read_drift,
     "place": read_place,
+    "exposed": read_exposed,
     "port": read_port,
     "unit_files": read_unit_files,
 }
