@@ -64,9 +64,10 @@ def _run(argv: list[str]) -> int:
         for one in getattr(error, "errors", (error,)):
             click.echo(f"error: {_sentence(one)}", err=True)
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it leaves without secrets
         if os.environ.get("REAPER_OPS_DEBUG"):
-            raise
+            click.echo(traceback.format_exc(), err=True)
+            return CommandError.exit_code
         return _unexpected(error)
 
 

@@ -82,3 +82,25 @@ def test_interim_answers_without_end_are_ended(module: Any) -> None:
         read = type(module)("reaper_read")
         [exchange] = read(asks=[{**ask, "base_url": url}])["answers"]["api"]["exchanges"]
     assert (exchange["error"], exchange["status"]) == ("timeout", None)
+
+
+LACKS = "the server said success, but 127.0.0.1:9/library/a:1 is not in its list"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], LACKS),
+        ([{"name": "127.0.0.1:9/library/other:1", "digest": "a" * 64}], LACKS),
+        ([{"name": "127.0.0.1:9/library/a:1", "digest": "b" * 64}], "digest is bbbbbbbbbbbb, the manifest that was"),
+    ],
+)
+def test_success_is_no_proof_without_the_model(module: Callable[..., Any], rows: list[Any], words: str) -> None:
+    name = "127.0.0.1:9/library/a:1"
+    locked = {name: {"digest": "sha256:" + "a" * 64, "blobs": {"sha256:" + "c" * 64: 100}}}
+    answers = {**pulling('{"status":"success"}'), "/api/tags": {"models": rows}}
+    with http_server(answers) as server:
+        found = module(url=server.url, models=[name], locked=locked, retries=0)
+    [row] = found["models"]
+    assert found["failed"]
+    assert words in row["error"], row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import http.server
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from servers import http_server
 
 PROGRAM = b"#!/bin/sh\necho ollama\n"
 
@@ -227,6 +229,33 @@ def test_missing_release_names_the_settings(module: Any, server: Server, dest: P
     said = module.fails(version="9.0.0", archives=[archive], dest=str(dest))
     assert "404" in said
     assert "ollama_release_url" in said
+
+
+def test_a_password_in_the_url_goes_to_that_host_alone_and_is_not_told(module: Any, dest: Path) -> None:
+    data, seen = gzip.compress(base()), []
+
+    def answered(handler: Any, status: int, *headers: tuple[str, str], body: bytes = b"") -> None:
+        seen.append((handler.path, handler.headers.get("Authorization")))
+        handler.send_response(status)
+        for header in (("Content-Length", str(len(body))), *headers):
+            handler.send_header(*header)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    with http_server({"/a.tgz": lambda handler: answered(handler, 200, body=data)}) as behind:
+        onward = ("Location", f"{behind.url}/a.tgz")
+        with http_server({"/a.tgz": lambda handler: answered(handler, 302, onward)}) as front:
+            url = front.url.replace("//", "//me:secret%40word@") + "/a.tgz"
+            digest = hashlib.sha256(data).hexdigest()
+            proxy = {"no_proxy": "127.0.0.1", "http_proxy": "http://127.0.0.1:9"}
+            found = module(version="1", archives=[{"url": url, "sha256": digest}], dest=str(dest), env=proxy)
+            missing = url.replace("a.tgz", "b.tgz")
+            failed = module(version="2", archives=[{"url": missing, "sha256": digest}], dest=str(dest), env=proxy)
+    encoded = base64.b64encode(b"me:secret@word").decode()
+    assert seen == [("/a.tgz", f"Basic {encoded}"), ("/a.tgz", None)]
+    assert found["changed"], found
+    assert "the server says 404" in failed["msg"], failed
+    assert "secret" not in json.dumps([found, failed])
 
 
 def test_archive_on_the_host_needs_no_network(module: Any, tmp_path: Path, dest: Path) -> None:

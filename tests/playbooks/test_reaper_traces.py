@@ -77,6 +77,15 @@ def test_a_process_that_looks_like_ollama_and_none_of_the_reader_itself(tmp_path
     assert not [row for row in found.values() if " -ES -" in row.command and row.parent == os.getpid()]
 
 
+def test_the_shell_that_started_the_reader_is_no_large_process() -> None:
+    shell = ["sh", "-c", f"{reader.command(sys.executable)}; exit $?", "starter-of-the-reader"]
+    program = reader.program([{"id": "a", "kind": "processes", "largest": 100_000}], "")
+    done = subprocess.run(shell, input=program, capture_output=True, text=True, check=True)
+    answer = (reader.answers(done.stdout) or {})["a"]["stdout"]
+    assert f"\n{os.getpid()} " in answer
+    assert "starter-of-the-reader" not in answer
+
+
 def test_limits_and_cgroup_of_a_server(tmp_path: Path) -> None:
     (tmp_path / "pid").write_text(f"{os.getpid()}\n")
     where = {"kind": "server", "pid_file": str(tmp_path / "pid")}

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from security.conftest import PLAYBOOKS, Ground, library, snapshot
+from security.conftest import Ground, library, snapshot
 from subject import free_port
 
 from reaper_ops.cli.program import run
 
+ROOT = Path(__file__).resolve().parents[2]
 PROCESS = library("ollama_process")
 STATES = ("started", "restarted", "stopped")
 
@@ -120,9 +121,9 @@ def test_such_a_home_is_refused_before_anything_is_done(
 def test_ansible_alone_refuses_it_too(ground: Ground, tmp_path: Path) -> None:
     path = inventory(ground)
     before = snapshot(ground.home)
-    argv = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, "-l", "a", PLAYBOOKS / "site.yml"]
+    argv = [Path(sys.executable).with_name("ansible-playbook"), "-i", path, "-l", "a", ROOT / "playbooks/site.yml"]
     environ = {**os.environ, "HOME": str(tmp_path / "controller")}
-    done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=PLAYBOOKS.parent, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert REFUSED.format(home=ground.home) in done.stdout.replace('\\"', '"')
     assert snapshot(ground.home) == before

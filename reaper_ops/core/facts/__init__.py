@@ -61,8 +61,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         process=process.parse(given),
         listening=listening.parse(settings, given),
         unit_files=unit.parse_files(given),
-        models_place=place.parse(given),
-        exposed=place.parse_exposed(given),
+        **_places(given),
         container=docker.parse_container(given),
         foreign=holders.parse_foreign(given),
         volumes=holders.parse_volumes(given),
@@ -85,3 +84,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         unread={**evidence.unread(given), **given.unread()},
         traces=tracing.parse(given) if tracing.ASKED_AT in answers else None,
     )
+
+
+def _places(given: Answers) -> dict[str, Any]:
+    return {"models_place": place.parse(given), "exposed": place.parse_exposed(given)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from reaper_ops.core.facts.exchange import Exchange as Exchange
 from reaper_ops.core.facts.foreign import Foreign, Held
 from reaper_ops.core.facts.gpu_chain import Gpu
-from reaper_ops.core.facts.model_store import Place
+from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.facts.traces import Traces
 
 

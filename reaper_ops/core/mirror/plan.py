@@ -12,7 +12,7 @@ from typing import Any
 from reaper_ops import assets
 from reaper_ops.core.facts import place
 from reaper_ops.core.facts.answers import Answers, Ask, as_json
-from reaper_ops.core.facts.model import PlacePart
+from reaper_ops.core.facts.model_store import PlacePart
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.mirror import desired_state as wish
 from reaper_ops.core.mirror import reach

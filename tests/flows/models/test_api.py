@@ -220,3 +220,17 @@ def test_a_defect_in_the_work_of_one_host_is_its_own(tmp_path, registry, monkeyp
     assert list(problems) == ["one"]
     assert "a defect of reaper_ops" in problems["one"]
     assert done["two"].error == ""
+
+
+@pytest.mark.parametrize("script", [WELL[-1:], WELL], ids=["without a byte", "with every byte"])
+def test_success_is_no_proof_without_the_model(tmp_path, registry, script):
+    class Liar(Ollama):
+        def pull(self, handler, name):
+            super().pull(handler, name)
+            self.models.clear()
+
+    with http_server(Liar(script, script).answers) as server:
+        done, _, events = deliver(tmp_path, registry, {"one": server})
+    assert done["one"].error == f"the server said success, but {registry}/library/m:1 is not in its list"
+    assert done["one"].next_step == "check the server's log"
+    assert [event["event"] for event in events][-1] == "failed"

@@ -192,6 +192,13 @@ class SettingsFields(MirrorSettings):
             raise ValueError(f"{value!r} moves; name a version tag or a digest, such as ollama/ollama:0.32.14")
         return value
 
+    @field_validator("ollama_base_url")
+    @classmethod
+    def _is_bare(cls, value: str | None) -> str | None:
+        if value is not None and ("@" in urlsplit(value).netloc or "?" in value or "#" in value):
+            raise ValueError(f"{value!r} has a user, query or fragment; write http://HOST:11434")
+        return value
+
     @field_validator("ollama_base_url", "ollama_https_proxy")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:

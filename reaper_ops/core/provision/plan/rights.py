@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import stat
 
-from reaper_ops.core.facts.model import PlacePart
+from reaper_ops.core.facts.model_store import PlacePart
 from reaper_ops.core.provision.plan.model import PlanInput
 
 NEEDED = {0: "CAP_CHOWN", 1: "CAP_DAC_OVERRIDE", 3: "CAP_FOWNER", 6: "CAP_SETGID", 7: "CAP_SETUID"}

@@ -13,6 +13,7 @@ try:
     from reaper_ops.core.inventory import settings
     from reaper_ops.core.mirror import plan, reach
     from reaper_ops.core.provision import confirmed
+    from reaper_ops.core.secrets import redact
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(
@@ -34,12 +35,21 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset({"allow_blockers"})
 
     def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        host = task_vars["inventory_hostname"]
+        """Without secrets where it failed; else, with all that roles need, it is not for `ansible-playbook -v`."""
+        found = self._judged(super().run(tmp, task_vars), task_vars)
+        if found.get("failed"):
+            return {**found, **{name: redact(str(found[name])) for name in ("msg",) if name in found}}
+        return {**found, "_ansible_verbose_override": True}
+
+    def _desired(self, host, task_vars):
         ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
         ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
         variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
-        wanted, errors = settings.parse(host, variables)
+        return settings.parse(host, variables)
+
+    def _judged(self, result, task_vars):
+        host = task_vars["inventory_hostname"]
+        wanted, errors = self._desired(host, task_vars)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
         if wanted.mirror_runtime == "none":
@@ -63,9 +73,12 @@ class ActionModule(ActionBase):
         if role["blockers"] and not self._task.args.get("allow_blockers"):
             return {**result, "failed": True, "msg": "; ".join(role["blockers"])}
         now, given = plan.confirm(wanted, answers["answers"]), task_vars.get("reaper_confirmed")
+        return {**result, **self._compared(host, role, now, given)}
+
+    def _compared(self, host, role, now, given):
         try:
             beyond = [] if given is None else confirmed.parse(host, given.get(host, {})).differences(now)
         except ReaperError as error:
-            return {**result, "failed": True, "msg": f"reaper_confirmed: {error}"}
+            return {"failed": True, "msg": f"reaper_confirmed: {error}"}
         row = {"reaper": role, "actions": role["actions"], "confirm": now.as_json(), "withheld": list(beyond)}
-        return {**result, "changed": False, **row}
+        return {"changed": False, **row}

@@ -23,6 +23,7 @@ try:
     from reaper_ops.core.mirror.site import Site
     from reaper_ops.core.provision import arguments, choices, confirmed
     from reaper_ops.core.provision import desired_state as wish
+    from reaper_ops.core.secrets import redact
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
     raise AnsibleError(
@@ -36,11 +37,19 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset({"read_only", "allow_blockers", "evidence", "again", "roles"})
 
     def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        host = task_vars["inventory_hostname"]
+        """Without secrets where it failed; else, with all that roles need, it is not for `ansible-playbook -v`."""
+        found = self._judged(super().run(tmp, task_vars), task_vars)
+        if found.get("failed"):
+            return {**found, **{name: redact(str(found[name])) for name in ("msg",) if name in found}}
+        return {**found, "_ansible_verbose_override": True}
+
+    def _variables(self, task_vars):
         ours = {name: value for name, value in task_vars.items() if name.startswith(settings.PREFIXES)}
         ours["reaper_ignore"] = self._templar.template(task_vars.get("reaper_ignore", []))
-        variables = {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
+        return {name: self._templar.template(value) for name, value in settings.relevant(ours).items()}
+
+    def _judged(self, result, task_vars):
+        host, variables = task_vars["inventory_hostname"], self._variables(task_vars)
         wanted, errors = settings.parse(host, variables)
         if wanted is None:
             return {**result, "failed": True, "msg": "; ".join(str(error) for error in errors)}
@@ -66,9 +75,7 @@ class ActionModule(ActionBase):
             withheld = [] if given is None else self._beyond(confirmed.parse(host, given.get(host, {})), intent)
         except ReaperError as error:
             return {**result, "failed": True, "msg": f"reaper_confirmed: {error}"}
-        role = intent.for_roles()
-        if withheld:
-            role |= {"todo": [], "roles": []}
+        role = intent.for_roles() | ({"todo": [], "roles": []} if withheld else {})
         return {**result, "changed": False, "reaper": role, "withheld": withheld}
 
     def _part(self, intent, task_vars):

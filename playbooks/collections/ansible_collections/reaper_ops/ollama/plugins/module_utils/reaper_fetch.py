@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import http.client
 import os
 import shutil
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
@@ -28,10 +30,16 @@ def require_space(dest, needed, what):
 
 
 def fetch(url, offset=0):
-    headers = {"User-Agent": "reaper_ops"}
+    """User and password of the URL go to its host alone, not to where it redirects."""
+    parts = urllib.parse.urlsplit(url)
+    login, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=place).geturl(), headers={"User-Agent": "reaper_ops"})
+    if login:
+        encoded = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
+        request.add_unredirected_header("Authorization", "Basic " + encoded)
     if offset:
-        headers["Range"] = "bytes=%d-" % offset
-    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        request.add_header("Range", "bytes=%d-" % offset)
+    return urllib.request.urlopen(request, timeout=TIMEOUT)
 
 
 def receive(url, part, dest):

@@ -156,7 +156,8 @@ def prove(name, params, expected, row, locked):
     """Compares the server's digest with the expected one; looks up again an unlocked tag that moved meanwhile."""
     row["digest"] = digest_of(name, (yield from listed(params["url"]))) or ""
     if not row["digest"]:
-        row.update(error="%s was pulled but is not listed" % name, next_step="check the server's log")
+        row["error"] = "the server said success, but %s is not in its list" % name
+        row["next_step"] = "check the server's log"
     elif expected and row["digest"] != expected:
         again = None if locked else (yield from ask(name, {"notes": []}))[0]
         if again != row["digest"]:

@@ -38,6 +38,12 @@ SECRETS = tuple(
 )
 
 
+def logins(texts):
+    """`USER:PASSWORD` and tokens of URLs, for Ansible to hide wherever a module's answer has them."""
+    found = (text.partition("://")[2].partition("/")[0].rpartition("@")[0] for text in texts if text)
+    return {login for login in found if ":" in login or len(login) > 7}
+
+
 def redact(text):
     for pattern, replacement in SECRETS:
         text = pattern.sub(replacement, text)

@@ -17,6 +17,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_host impo
 PATIENCE = 3.0
 LISTEN = "0A"
 SERVERS = re.compile(r"ollama|llama[-_. ]|llama$", re.IGNORECASE)
+STARTERS = re.compile(r"(?:ba|da|z|k)?sh$|sudo$|su$|doas$|runuser$|timeout$")
 LARGEST = 12
 MAX_PROCESSES = 200
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -86,11 +87,11 @@ def name_of(pid):
 def read_processes(_host, ask):
     """Ollama's processes, those that wait for a disk, and the largest, in the columns of
     `ps -eo pid,ppid,user,etimes,state,wchan,rss,cgroup,args`."""
-    mine, rows = {os.getpid()}, []
+    mine, above, rows = {os.getpid()}, started_by(), []
     for row in filter(None, map(process_of, pids())):
         if row["pid"] in mine or row["parent"] in mine:
             mine.add(row["pid"])
-        else:
+        elif row["pid"] not in above:
             rows.append(row)
     largest = sorted(rows, key=lambda row: -row["rss"])[: int(ask.get("largest", LARGEST))]
     ours = [row for row in rows if SERVERS.search(row["command"]) or row["state"] == "D"]
@@ -98,6 +99,16 @@ def read_processes(_host, ask):
     lines = ["PID PPID USER ELAPSED S WCHAN RSS CGROUP COMMAND"]
     lines += [line_of(chosen[pid]) for pid in sorted(chosen)]
     return said("\n".join(lines) + "\n")
+
+
+def started_by():
+    """Shells and sudo by which this one was started."""
+    found, pid = set(), os.getppid()
+    while pid > 1 and pid not in found and STARTERS.match(name_of(pid)):
+        found.add(pid)
+        stat = beside("/proc/%d/stat" % pid, {}) or ""
+        pid = int((stat.rpartition(")")[2].split() or ["", "0"])[1])
+    return found
 
 
 def process_of(pid):

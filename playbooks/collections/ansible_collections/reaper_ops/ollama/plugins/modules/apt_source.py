@@ -51,7 +51,9 @@ def trouble(argv):
         return "%s did not finish within %d s" % (argv[0], SECONDS)
     lines = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
     said = [line for line in lines if line.startswith(("E:", "W: Failed to fetch", "W: GPG error"))]
-    return "; ".join(said[:3]) or ("" if done.returncode == 0 else "exit code %d" % done.returncode)
+    return "; ".join(list(dict.fromkeys(said))[:3]) or (
+        "" if done.returncode == 0 else "exit code %d" % done.returncode
+    )
 
 
 def proof(path, options):

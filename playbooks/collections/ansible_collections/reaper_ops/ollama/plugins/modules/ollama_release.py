@@ -37,6 +37,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_releases 
     stale,
     versions,
 )
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import logins
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_unpack import audit_links, unpack
 
 DOCUMENTATION = r"""
@@ -84,8 +85,6 @@ pruned: {description: Versions removed., type: list, elements: str, returned: al
 bytes: {description: Bytes downloaded., type: int, returned: always}
 """
 WITNESSES = ("table", "user", "release-file")
-
-
 STEPS = {
     "user": "compare ollama_release_sha256 with the checksum that Ollama publishes for %(name)s: if the setting is "
     "wrong, correct it; if it is right, the archive is damaged or foreign: copy it again to %(place)s",
@@ -336,6 +335,7 @@ SPEC = {
 def main():
     module = AnsibleModule(SPEC, supports_check_mode=True)
     params = module.params
+    module.no_log_values |= logins([params["proxy"], *(url for row in params["archives"] for url in row.values())])
     os.umask(0o022)
     if params["proxy"]:
         os.environ.update(dict.fromkeys(("http_proxy", "https_proxy"), params["proxy"]))
