@@ -28,7 +28,7 @@ _EXIT = re.compile(
 )
 _STEP = re.compile(r"Failed at step (?P<name>[A-Z_]{3,40}) spawning (?P<program>[^:]{1,300}): (?P<why>[^\n]{1,160})")
 _UNIT = re.compile(r"(?<!\S)(?P<unit>[\w@.\\-]{1,200}\.service)\b")
-OF_SHELL = {126: "program-not-executable", 127: "gpu-library-missing"}
+OF_SHELL = {126: "program-not-executable", 127: "shared-library-missing"}
 OTHER_UNIT = re.compile(r"ollama|llama", re.I)
 
 
@@ -111,7 +111,13 @@ def _systemd(source: str, line: str) -> Iterator[Said]:
     if code in systemd_exit.STEPS and (found["name"] or "code=exited" in line):
         yield _not_started(code, source, line, "", "")
     elif code in systemd_exit.SHELL:
-        yield Said(OF_SHELL[code], f"exit status {code}: {systemd_exit.SHELL[code]}", line, source)
+        runner = code == 127 and "rocess exited" not in line
+        yield Said(
+            "gpu-library-missing" if runner else OF_SHELL[code],
+            f"exit status {code}: {systemd_exit.SHELL[code]}",
+            line,
+            source,
+        )
 
 
 def _not_started(code: int, source: str, line: str, program: str, why: str) -> Said:

@@ -35,5 +35,5 @@ def of(rows: list[Said], severity: Severity | None = None) -> Finding:
 
 def named(finding: Finding, id_: str, title: str, severity: Severity) -> Finding:
     """With the id and weight of its rule, and the title of its page where the line has no words of its own."""
-    summary = finding.summary or title[:1].lower() + title[1:].rstrip(".")
+    summary = finding.summary or (title if title[1:2].isupper() else title[:1].lower() + title[1:]).rstrip(".")
     return replace(finding, id=id_, summary=summary, severity=finding.severity or severity)

@@ -21,7 +21,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {"discovery-gave-up": gpu_steps.DISCOVER
 UNFIT = frozenset(
     {
         *("resumed", "gpu-arch-unsupported", "gpu-discovery-failed", "models-dir-permission", "models-dir-readonly"),
-        *("pull-no-key", "pull-attempt", "runner-killed", "runner-gone-killed", "unit-killed", "unit-oom"),
+        *("pull-no-key", "pull-attempt", "cuda-uvm", "runner-killed", "runner-gone-killed", "unit-killed", "unit-oom"),
     }
 )
 """Signatures that say too little by themselves, or that a reader of whole courses judges."""

@@ -64,8 +64,8 @@ def _failed_requests(case: HostEvidence) -> list[tuple[str, str]]:
     for source, line in lines(case):
         found = _REQUEST.search(line) if source == SERVER else None
         if found:
-            last[found["path"]] = (found["status"][0] == "5", line)
-    if any(not bad for bad, _ in last.values()) or loaded_last(case):
+            last[found["path"]] = (found["status"][0] == "5" and found["status"] != "503", line)
+    if loaded_last(case):
         return []
     return [(SERVER, line) for bad, line in last.values() if bad]
 

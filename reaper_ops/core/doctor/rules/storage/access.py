@@ -75,7 +75,7 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
         return _walled(case, path, (shown, *said), confidence)
     silent = case.traces.denied is not None or case.state is State.HEALTHY
     if hit is not None and hit.signature.id == "models-dir-permission" and not silent:
-        return _walled(case, hit.groups.get("path", case.models_dir), said, Confidence.LIKELY)
+        return _walled(case, _blocking(case, hit), said, Confidence.LIKELY)
     if reason is not None and case.traces.denied is None:
         return _walled(case, reason.groups.get("path", case.models_dir), said, Confidence.CERTAIN)
     return None
@@ -83,6 +83,17 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
 
 def _told(reason: reasons.Reason | None) -> tuple[Evidence, ...]:
     return (reason.evidence,) if reason else ()
+
+
+def _blocking(case: HostEvidence, hit: Hit) -> str:
+    """A directory that could not be made is not there: what blocks is the one above it."""
+    path = hit.groups.get("path", case.models_dir)
+    above = path.rpartition("/")[0]
+    return above if f"mkdir {path}:" in hit.line and above and not store.below(path, _ours(case)) else path
+
+
+def _ours(case: HostEvidence) -> str:
+    return store.expanded(case, case.models_dir)
 
 
 def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confidence: Confidence) -> Finding:
