@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import logging
+from enum import IntEnum
 
 DEFECTS = logging.getLogger("reaper_ops.defects")
 """Where each of them was, with its traceback."""
 DEFECTS.addHandler(logging.NullHandler())
+
+
+class ExitCode(IntEnum):
+    """What the program ends with; its help and README say the same."""
+
+    HEALTHY = 0
+    BROKEN = 1
+    INPUT = 2
+    ERROR = 3
+    WARNING = 4
+    UNKNOWN = 5
+
+    @classmethod
+    def of(cls, status: str) -> ExitCode:
+        """Of `healthy`, `error`, `warning` or `unknown`, as reports have it."""
+        return cls[status.upper()]
+
+    @classmethod
+    def worst(cls, *, errors: object = False, unknown: object = False, warnings: object = False) -> ExitCode:
+        """Of what there is any of."""
+        return cls.ERROR if errors else cls.UNKNOWN if unknown else cls.WARNING if warnings else cls.HEALTHY
 
 
 class ReaperError(Exception):
@@ -15,7 +37,7 @@ class ReaperError(Exception):
     place: where, as ``gpu3/ollama_port``; problem: one sentence; hint: the next step.
     """
 
-    exit_code = 2
+    exit_code: ExitCode = ExitCode.INPUT
 
     def __init__(self, place: str, problem: str, hint: str = "") -> None:
         super().__init__(place, problem, hint)
@@ -42,7 +64,7 @@ class ReaperErrors(ReaperError):
 class CommandError(ReaperError):
     """The run itself broke: a command died, a tool is missing. Exit code 1."""
 
-    exit_code = 1
+    exit_code = ExitCode.BROKEN
 
 
 def defect(host: str, error: Exception) -> str:

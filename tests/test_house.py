@@ -32,7 +32,6 @@ LARGER = {
     "plugins/module_utils/reaper_tree.py": 450,
     "plugins/module_utils/reaper_unpack.py:unpack_member": 32,
     "plugins/module_utils/reaper_upstream.py:fetch": 32,
-    "reaper_ops/adapters/ansible.py": 327,
     "reaper_ops/adapters/web.py:open": 32,
     "reaper_ops/core/doctor/rules/out_of_memory/kills.py": 304,
     "reaper_ops/core/doctor/rules/out_of_memory/sizes.py": 347,

@@ -6,15 +6,18 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reaper_ops import assets
 from reaper_ops.adapters import entering, keepalive, login, process, remote_tmp, utf8
 from reaper_ops.adapters import inventory_files as beside
+from reaper_ops.adapters.ansible_run import Event as Event
+from reaper_ops.adapters.ansible_run import Run as Run
+from reaper_ops.adapters.ansible_run import collected
 from reaper_ops.adapters.source import EXTRA, secrets
 from reaper_ops.adapters.source import Source as Source
 from reaper_ops.core.inventory import complaint
@@ -22,7 +25,6 @@ from reaper_ops.core.inventory import hosts as core_inventory
 from reaper_ops.core.inventory.hosts import Inventory
 from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
 
-Event = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
 Known = Mapping[str, Mapping[str, Any]]
 
@@ -34,42 +36,6 @@ WORDS = f"import json, os, sys; f = os.environ.pop('{EXTRA}', ''); sys.argv[2:2]
 FINDS = f"sys.path.append({str(assets.collections())!r})"
 PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; {WORDS}; {FINDS}; import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One playbook run: results per host in order, and which hosts could not be reached or failed.
-
-    broken: host and id of each action that was not finished; steps: what a module says to do about its failure.
-    """
-
-    results: tuple[Event, ...]
-    unreachable: Mapping[str, str] = field(default_factory=dict)
-    failed: Mapping[str, str] = field(default_factory=dict)
-    broken: frozenset[tuple[str, str]] = frozenset()
-    steps: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def withheld(self) -> dict[str, tuple[str, ...]]:
-        """By host: what was not done, because the host was no more as it was shown."""
-        return {e["host"]: tuple(e["result"]["withheld"]) for e in self.results if e.get("result", {}).get("withheld")}
-
-    def renewed(self, hosts: Sequence[str], later: Run) -> Run:
-        """With what a later run says of these hosts."""
-
-        def kept(texts: Mapping[str, str]) -> dict[str, str]:
-            return {host: text for host, text in texts.items() if host not in hosts}
-
-        return Run(
-            tuple(event for event in self.results if event["host"] not in hosts) + later.results,
-            {**kept(self.unreachable), **later.unreachable},
-            {**kept(self.failed), **later.failed},
-            frozenset(one for one in self.broken if one[0] not in hosts) | later.broken,
-            {**kept(self.steps), **later.steps},
-        )
-
-    def of(self, host: str) -> tuple[Event, ...]:
-        return tuple(event for event in self.results if event["host"] == host)
 
 
 def _environment() -> dict[str, str]:
@@ -233,7 +199,7 @@ class Playing:
                     on_event(event)
 
         result = self.program.finish(take)
-        run = _collect(events)
+        run = collected(events)
         if not any(event["event"] == "stats" for event in events):
             raise CommandError(f"ansible playbook {self.name}", complaint.sentence(result.stderr + result.stdout), "")
         answered = entering.answered(events, on_event)
@@ -305,23 +271,3 @@ def _event(line: str) -> Event | None:
     except ValueError:
         return None
     return event
-
-
-def _collect(events: list[Event]) -> Run:
-    results = tuple(event for event in events if event["event"] in {"ok", "changed", "skipped", "failed"})
-    broken = [e for e in events if e["event"] == "failed" and not e.get("ignored")]
-    lost = [e for e in events if e["event"] == "unreachable"]
-    return Run(
-        results,
-        {e["host"]: _message(e) for e in lost},
-        {e["host"]: _message(e) for e in broken},
-        frozenset((e["host"], e.get("id") or e["task"]) for e in (*broken, *lost)),
-        {e["host"]: str(e["result"]["next_step"]) for e in (*broken, *lost) if e.get("result", {}).get("next_step")},
-    )
-
-
-def _message(event: Event) -> str:
-    text = complaint.of_result(event.get("result", {}))
-    if event.get("result", {}).get("entered") is False:
-        return text
-    return f"{event['task']}: {text}" if event.get("task") and event["event"] == "failed" else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def source_options(function: Command, *, required: bool = True, short_forks: boo
     for option in (*_entering(short_forks), *_choosing(required)):
         function = option(function)
     return function
+
+
+def with_source(function: Command) -> Command:
+    """The same options; the command gets what they come to as `source`."""
+
+    @wraps(function)
+    def command(**options: Any) -> Any:
+        source = source_from(options)
+        return function(source=source, **options)
+
+    return source_options(command)
 
 
 def _entering(short_forks: bool) -> tuple[Command, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from reaper_ops.cli.options import source_from, source_options
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.options import with_source
 from reaper_ops.errors import ReaperError
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ def command() -> None:
 
 
 @command.command("up")
-@source_options
+@with_source
 @click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
 @click.option("-y", "--yes", is_flag=True, help="apply without asking (for machines)")
 @click.option("--check", is_flag=True, help="show the plan and stop")
 @click.option("--no-diff", is_flag=True, help="leave out the differences of files")
-def up(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int:
+def up(output: str, yes: bool, check: bool, no_diff: bool, source: Source) -> int:
     """Converge the mirror: show the plan, ask, apply it."""
     from reaper_ops.flows.mirror import mirror
     from reaper_ops.formats.mirror import mirror as formats
@@ -44,7 +45,7 @@ def up(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int
         return not check and (yes or _asked("apply this?"))
 
     with choose(output) as progress:
-        work = mirror.up(source_from(kwargs), confirm, on_event=progress)
+        work = mirror.up(source, confirm, on_event=progress)
     if output == "json":
         click.echo(formats.work_json(work))
     elif work.applied or not any(work.todo.values()):
@@ -54,7 +55,7 @@ def up(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int
 
 
 @command.command("status")
-@source_options
+@with_source
 @click.option(
     "-o",
     "--output",
@@ -62,27 +63,27 @@ def up(output: str, yes: bool, check: bool, no_diff: bool, **kwargs: Any) -> int
     default="text",
     help="form of the answer",
 )
-def status(output: str, **kwargs: Any) -> int:
+def status(output: str, source: Source) -> int:
     """Say how the mirror does: what answers, what is in the cache, what came in and went out."""
     from reaper_ops.flows.mirror import mirror
     from reaper_ops.formats.mirror.mirror import FORMATS
     from reaper_ops.formats.progress import choose
 
     with choose("json" if output != "text" else output) as progress:
-        found = mirror.ask(source_from(kwargs), on_event=progress if output == "text" else None)
+        found = mirror.ask(source, on_event=progress if output == "text" else None)
     click.echo(FORMATS[output](found))
     return max((one.exit_code for one in found), key=(0, 4, 5, 3).index)
 
 
 @command.command("gc")
-@source_options
+@with_source
 @click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
 @click.option(
     "--lock", "lockfile", type=click.Path(dir_okay=False), help="keep only blobs of the models in this models.lock"
 )
 @click.option("--verify", is_flag=True, help="hash every whole blob, and drop what is wrong")
 @click.option("-y", "--yes", is_flag=True, help="remove; without it the answer says what would go")
-def gc(output: str, lockfile: str | None, verify: bool, yes: bool, **kwargs: Any) -> int:
+def gc(output: str, lockfile: str | None, verify: bool, yes: bool, source: Source) -> int:
     """Tidy the cache: drop blobs that the lock does not name, and those whose bytes are wrong."""
     from reaper_ops.flows.mirror import mirror
     from reaper_ops.formats.mirror import mirror as formats
@@ -92,7 +93,7 @@ def gc(output: str, lockfile: str | None, verify: bool, yes: bool, **kwargs: Any
         raise ReaperError("models mirror gc", "neither --lock nor --verify", "say what is to be dropped by one of them")
     keep = _digests(lockfile) if lockfile else None
     with choose(output) as progress:
-        work = mirror.gc(source_from(kwargs), keep, verify=verify, dry=not yes, on_event=progress)
+        work = mirror.gc(source, keep, verify=verify, dry=not yes, on_event=progress)
     click.echo(formats.work_json(work) if output == "json" else formats.gc_text(work))
     return work.exit_code
 
@@ -107,18 +108,17 @@ def _digests(path: str) -> frozenset[str]:
 
 
 @command.command("down")
-@source_options
+@with_source
 @click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
 @click.option("-y", "--yes", is_flag=True, help="remove without asking (for machines)")
 @click.option("--check", is_flag=True, help="say what would be removed and stop")
 @click.option("--purge-own", is_flag=True, help="delete own models too; nobody else has them")
-def down(output: str, yes: bool, check: bool, purge_own: bool, **kwargs: Any) -> int:
+def down(output: str, yes: bool, check: bool, purge_own: bool, source: Source) -> int:
     """Remove the mirror: what we installed, and the cache. Own models stay unless asked."""
     from reaper_ops.flows.mirror import mirror
     from reaper_ops.formats.mirror import mirror as formats
     from reaper_ops.formats.progress import choose
 
-    source = source_from(kwargs)
     with choose(output) as progress:
         work = mirror.down(source, purge=purge_own, dry=True, on_event=progress)
         progress.pause()

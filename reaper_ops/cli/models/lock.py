@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from reaper_ops.adapters import lockfile
-from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.options import lock_option, output_option, with_source
 
 
 @click.command("lock")
-@source_options
+@with_source
 @lock_option
 @output_option
 @click.option("--check", is_flag=True, help="write nothing; exit code 3 when the lock would change or a tag has moved")
-def command(lock_path: str | None, output: str, check: bool, **kwargs: Any) -> int:
+def command(lock_path: str | None, output: str, check: bool, source: Source) -> int:
     """Note what each wanted name is at its registry, and which tags have moved. Contacts no host.
 
     Entries that are there stay as they are; `models update` moves them.
@@ -23,7 +22,6 @@ def command(lock_path: str | None, output: str, check: bool, **kwargs: Any) -> i
     from reaper_ops.flows.models import lock as models_lock
     from reaper_ops.formats.models.lock import FORMATS
 
-    source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     found = models_lock.lock(source, path, write=not check)
     click.echo(FORMATS[output](found, str(path), not check and path.exists()))

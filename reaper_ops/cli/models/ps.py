@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from reaper_ops.cli.options import output_option, source_from, source_options
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.options import output_option, with_source
 from reaper_ops.formats.visible import one_line
 
 
 @click.command("ps")
-@source_options
+@with_source
 @output_option
-def command(output: str, **kwargs: Any) -> int:
+def command(output: str, source: Source) -> int:
     """Show which models are in memory, where, and until when. Changes nothing."""
     from reaper_ops.flows.models import look as models_look
     from reaper_ops.formats.models import table as model_table
 
-    found = models_look.look(source_from(kwargs))
+    found = models_look.look(source)
     problems = {**found.problems, **{one.host: one.problem for one in found.holdings if one.problem}}
     click.echo(model_table.ps(found.holdings, problems, output))
     for host, problem in problems.items():

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from reaper_ops.adapters import lockfile
 from reaper_ops.adapters.ansible import Source
-from reaper_ops.cli.options import lock_option, option_without_effect, output_option, source_from, source_options
+from reaper_ops.cli.options import lock_option, option_without_effect, output_option, with_source
 from reaper_ops.core.models.order import PullOptions
 from reaper_ops.core.models.outcome import Interrupted, ModelsOutcome
 from reaper_ops.core.models.push import ThisMachine
@@ -23,7 +22,7 @@ from reaper_ops.errors import ReaperError
 
 
 @click.command("pull")
-@source_options
+@with_source
 @lock_option
 @output_option
 @click.option(
@@ -77,7 +76,7 @@ def command(
     retries: int,
     stall_timeout: int,
     models: tuple[str, ...],
-    **kwargs: Any,
+    source: Source,
 ) -> int:
     """Bring the wanted models (or each MODEL of them) to every host, as the lock has them.
 
@@ -93,7 +92,6 @@ def command(
     here = ThisMachine(push_address, push_port, _rate(push_rate))
     patience = {"reaper_at_once": at_once, "reaper_retries": retries, "reaper_stall_timeout": stall_timeout}
     options = PullOptions(named(strategy), models, via, seed_address, here, patience)
-    source = source_from(kwargs)
     return _pull(source, lockfile.place(source, lock_path), options, output, limit_rate, wait_window)
 
 

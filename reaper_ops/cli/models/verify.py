@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from reaper_ops.adapters import lockfile
-from reaper_ops.cli.options import lock_option, output_option, source_from, source_options
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.cli.options import lock_option, output_option, with_source
 
 
 @click.command("verify")
-@source_options
+@with_source
 @lock_option
 @output_option
 @click.option("--repair", is_flag=True, help="fetch damaged and missing blobs again")
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
-def command(lock_path: str | None, output: str, repair: bool, models: tuple[str, ...], **kwargs: Any) -> int:
+def command(lock_path: str | None, output: str, repair: bool, models: tuple[str, ...], source: Source) -> int:
     """Hash the blobs of all models (or of each MODEL) again, on every host at once, behind all other work there.
 
     Ollama never looks again at a blob that is on disk. Without --repair nothing is changed.
@@ -25,7 +24,6 @@ def command(lock_path: str | None, output: str, repair: bool, models: tuple[str,
     from reaper_ops.formats.models.contents import FORMATS
     from reaper_ops.formats.models.pull_progress import choose
 
-    source = source_from(kwargs)
     path = lockfile.place(source, lock_path)
     with choose(output) as progress:
         found = models_verify.verify(source, path, models, repair=repair, on_event=progress)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from reaper_ops.core.doctor.finding import Finding, Severity, Step
 from reaper_ops.core.health.report import WARNINGS, Evidence, State
 from reaper_ops.core.isolation import NEXT_STEP
+from reaper_ops.errors import ExitCode
 
 SCHEMA = "reaper-ops/diagnosis/1"
 
@@ -89,6 +90,6 @@ class FleetDiagnosis:
         return "warning" if found - {None} else "healthy"
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """0 healthy, 3 a finding is an error, 4 only warnings, 5 too little could be checked."""
-        return {"healthy": 0, "error": 3, "warning": 4, "unknown": 5}[self.status]
+        return ExitCode.of(self.status)

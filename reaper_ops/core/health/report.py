@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reaper_ops.core.isolation import NEXT_STEP
+from reaper_ops.errors import ExitCode
 
 
 class State(StrEnum):
@@ -102,9 +103,9 @@ class Report:
         return "warning" if len(judged) < len(self.hosts) or any(s in WARNINGS for s in states) else "healthy"
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """0 healthy, 3 a finding is an error, 4 only warnings, 5 too little could be checked."""
-        return {"healthy": 0, "error": 3, "warning": 4, "unknown": 5}[self.status]
+        return ExitCode.of(self.status)
 
 
 @dataclass(frozen=True)

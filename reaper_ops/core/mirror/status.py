@@ -9,6 +9,7 @@ from typing import Any
 
 from reaper_ops.core.facts.answers import mapping, number, whole
 from reaper_ops.core.values import human_bytes
+from reaper_ops.errors import ExitCode
 
 ERROR, WARNING = "error", "warning"
 ACTIVE = re.compile(r"^Active connections: (\d+)", re.MULTILINE)
@@ -49,10 +50,10 @@ class Status:
         return errors[0] if errors else self.findings[0].id if self.findings else "healthy"
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         if self.problem:
-            return 5
-        return 3 if any(f.severity == ERROR for f in self.findings) else 4 if self.findings else 0
+            return ExitCode.UNKNOWN
+        return ExitCode.worst(errors=any(f.severity == ERROR for f in self.findings), warnings=self.findings)
 
     @property
     def saved(self) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reaper_ops.core.provision.plan.model import Action
+from reaper_ops.errors import ExitCode
 
 Actions = Mapping[str, tuple[Action, ...]]
 
@@ -25,5 +26,5 @@ class Work:
     withheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def exit_code(self) -> int:
-        return 3 if self.problems else 4 if self.withheld else 0
+    def exit_code(self) -> ExitCode:
+        return ExitCode.worst(errors=self.problems, warnings=self.withheld)

@@ -10,6 +10,7 @@ from reaper_ops.core.facts.answers import decimal, whole
 from reaper_ops.core.models import names
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.pull_steps import is_lease
+from reaper_ops.errors import ExitCode
 
 State = Literal["ok", "unlocked", "drift", "damaged", "absent"]
 DAMAGED = frozenset({"damaged", "short"})
@@ -75,9 +76,9 @@ class Verified:
     notes: tuple[str, ...] = ()
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         bad = any(one.state not in {"ok", "unlocked"} for store in self.stores for one in store.models)
-        return 3 if bad or self.problems or any(store.damaged for store in self.stores) else 0
+        return ExitCode.worst(errors=bad or self.problems or any(store.damaged for store in self.stores))
 
 
 def judge(host: str, told: Mapping[str, Any], wanted: Iterable[str], lock: Lock) -> CheckedStore:

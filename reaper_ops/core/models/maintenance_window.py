@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
-from reaper_ops.errors import ReaperError
+from reaper_ops.errors import ExitCode, ReaperError
 
 PLACE = "--wait-window"
 _FORM = re.compile(r"^([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)\Z")
@@ -15,7 +15,7 @@ _FORM = re.compile(r"^([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)\Z")
 class Closed(ReaperError):
     """The window ended before the work did; all that came stays. Exit code 4."""
 
-    exit_code = 4
+    exit_code = ExitCode.WARNING
 
 
 @dataclass(frozen=True)

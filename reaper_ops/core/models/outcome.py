@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from reaper_ops.core import typed
 from reaper_ops.core.facts.answers import decimal
 from reaper_ops.core.models.traffic import Traffic
+from reaper_ops.errors import ExitCode
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class ModelsOutcome:
         return tuple(one for one in self.done if one.error)
 
     @property
-    def exit_code(self) -> int:
-        return 3 if self.failed or self.problems else 0
+    def exit_code(self) -> ExitCode:
+        return ExitCode.worst(errors=self.failed or self.problems)
 
 
 def in_order(found: ModelsOutcome, hosts: Iterable[str]) -> ModelsOutcome:

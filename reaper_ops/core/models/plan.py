@@ -12,6 +12,7 @@ from reaper_ops.core.models.lock import Lock, Locked
 from reaper_ops.core.models.memory_headroom import Excess, MemoryHeadroom
 from reaper_ops.core.models.model_inventory import Holding
 from reaper_ops.core.models.strategy import AS_CONFIGURED, Strategy
+from reaper_ops.errors import ExitCode
 
 State = Literal["there", "fetch", "replace", "unlocked"]
 Via = Literal["wan", "lan"]
@@ -74,8 +75,8 @@ class FleetPlan:
     note: str = ""
 
     @property
-    def exit_code(self) -> int:
-        return 3 if any(one.problem or one.too_full for one in self.hosts) else 0
+    def exit_code(self) -> ExitCode:
+        return ExitCode.worst(errors=any(one.problem or one.too_full for one in self.hosts))
 
 
 def plan(

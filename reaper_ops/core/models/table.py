@@ -9,6 +9,7 @@ from typing import Literal
 from reaper_ops.core.models import names
 from reaper_ops.core.models.lock import Lock
 from reaper_ops.core.models.model_inventory import Holding
+from reaper_ops.errors import ExitCode
 
 State = Literal["ok", "unlocked", "drift", "missing", "extra", "unknown"]
 BAD = frozenset({"drift", "missing"})
@@ -42,9 +43,9 @@ class Table:
     problems: Mapping[str, str]
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         bad = any(cell.state in BAD for line in self.lines for cell in line.cells.values())
-        return 3 if bad or self.problems else 0
+        return ExitCode.worst(errors=bad or self.problems)
 
 
 def table(holdings: Iterable[Holding], lock: Lock, problems: Mapping[str, str]) -> Table:

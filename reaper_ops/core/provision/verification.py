@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reaper_ops.errors import ExitCode
+
 PASSED, FAILED, SKIPPED, UNKNOWN = "passed", "failed", "skipped", "unknown"
 SCHEMA = "reaper-ops/verification/1"
 
@@ -37,5 +39,5 @@ class Verification:
         return "unknown" if UNKNOWN in outcomes or unchecked else "healthy"
 
     @property
-    def exit_code(self) -> int:
-        return {"healthy": 0, "error": 3, "unknown": 5}[self.status]
+    def exit_code(self) -> ExitCode:
+        return ExitCode.of(self.status)

@@ -9,12 +9,13 @@ from dataclasses import replace
 from reaper_ops.adapters import ansible, sweep
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import shell, url
+from reaper_ops.core.doctor.reading import needs_reading
 from reaper_ops.core.doctor.rules.state import judge
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.answers import mapping
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.health import probe as core
-from reaper_ops.core.health.report import HostReport, Report, State
+from reaper_ops.core.health.report import HostReport, Report
 from reaper_ops.core.inventory.hosts import Host, Inventory
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.isolation import NEXT_STEP, alone
@@ -78,23 +79,10 @@ def _url(host: Host) -> str:
 
 
 def _read(inventory: Inventory, heard: Heard, known: Gathered, gather: Gather, deep: bool) -> Gathered:
-    wanted = [host.name for host in inventory.hosts if _needs_reading(host, heard.get(host.name), deep)]
+    wanted = [host.name for host in inventory.hosts if needs_reading(host, heard.get(host.name), deep=deep)]
     missing = [name for name in wanted if name not in known.facts and name not in known.problems]
     more = gather(missing)
     return known.joined(more)
-
-
-def _needs_reading(host: Host, heard: tuple[Exchange, ...] | None, deep: bool) -> bool:
-    if heard is None:
-        return True
-    if not host.settings.ollama_managed:
-        return False
-    return deep or host.is_local or not _is_healthy(host, heard)
-
-
-def _is_healthy(host: Host, heard: tuple[Exchange, ...]) -> bool:
-    """What cannot be judged is read too; the judgement itself then says why."""
-    return alone(host.name, lambda: _judge(host, heard).state is State.HEALTHY, lambda said: False)
 
 
 def _on_hosts(

@@ -8,6 +8,7 @@ from typing import Any
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
+from reaper_ops.errors import ExitCode
 from reaper_ops.flows.inventory.gather import survey
 
 Manifests = Mapping[str, Mapping[str, object]]
@@ -29,8 +30,8 @@ class Removed:
     withheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def exit_code(self) -> int:
-        return 3 if self.problems else 4 if self.withheld else 0
+    def exit_code(self) -> ExitCode:
+        return ExitCode.worst(errors=self.problems, warnings=self.withheld)
 
 
 def down(

@@ -15,6 +15,7 @@ from reaper_ops.core.provision.choices import PlanChoice
 from reaper_ops.core.provision.confirmed import Confirmed
 from reaper_ops.core.provision.plan import Plan
 from reaper_ops.core.provision.plan.download import Download
+from reaper_ops.errors import ExitCode
 from reaper_ops.flows.inventory.gather import Gathered, survey
 from reaper_ops.flows.mirror import site as site_mirror
 
@@ -49,13 +50,10 @@ class Planned:
         return tuple(p.host for p in self.plans if p.actions and not p.blockers and p.host not in self.refused)
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """3 when a host is blocked, 5 when one could not be read, 4 for warnings, else 0."""
-        if any(plan.blockers for plan in self.plans):
-            return 3
-        if self.problems:
-            return 5
-        return 4 if any(plan.warnings for plan in self.plans) else 0
+        blocked, warned = any(plan.blockers for plan in self.plans), any(plan.warnings for plan in self.plans)
+        return ExitCode.worst(errors=blocked, unknown=self.problems, warnings=warned)
 
 
 def plan(source: Source, on_event: OnEvent | None = None) -> Planned:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Run, Source
 from reaper_ops.adapters.pull_lock import owner
-from reaper_ops.core.health.report import Evidence, HostReport, Report, State
+from reaper_ops.core.health.report import HostReport, Report, State
+from reaper_ops.core.provision import applied
 from reaper_ops.core.provision.plan_file import PlanFile
 from reaper_ops.flows.health import probe
 from reaper_ops.flows.inventory.gather import Gathered, gather
@@ -17,8 +18,6 @@ from reaper_ops.flows.provision import plan_file as filing
 from reaper_ops.flows.provision.plan import Planned
 
 Confirm = Callable[[Planned], bool]
-MEND = "see the problem above; once it is fixed, `reaper-ops up` goes on where it stopped"
-LOST = "bring the host back (power, network); then `reaper-ops up` goes on where it stopped"
 
 
 @dataclass(frozen=True)
@@ -86,33 +85,19 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     return Report("up", (*noted, *absent), judged.time)
 
 
-def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:
-    """Hosts whose release was checked against a file of the same origin only."""
-    note = "the release was checked against its own checksum file: that proves integrity, not origin"
-    return {e["host"]: (note,) for e in run.results if e.get("result", {}).get("verified_by") == "release-file"}
-
-
 def _with(host: HostReport, blocked: Mapping[str, str], run: Run | None, gathered: Gathered) -> HostReport:
-    """The state with what went wrong on the way, and a next step that is not to do the same again."""
     name = host.host
     if name in blocked:
-        return replace(host, problem=f"was not touched: {blocked[name]}")
+        return applied.not_touched(host, blocked[name])
     if run is None:
         return host
     if name in gathered.lost and host.state is not State.HEALTHY:
-        return _lost(host, run, gathered)
-    if name not in run.failed and name not in run.unreachable:
-        return host
-    problem = run.failed.get(name) or f"could not be reached: {run.unreachable[name]}"
-    step = run.steps.get(name)
-    problem = problem.removesuffix(f"; {step}")
-    repeats = not host.next_step or "reaper-ops up" in host.next_step
-    return replace(host, problem=problem, next_step=step or (MEND if repeats else host.next_step))
+        during = next((id_ for broken, id_ in sorted(run.broken) if broken == name), "")
+        return applied.lost(host, during, gathered.problems.get(name, ""))
+    return applied.ended(host, run.failed.get(name, ""), run.unreachable.get(name, ""), run.steps.get(name, ""))
 
 
-def _lost(host: HostReport, run: Run, gathered: Gathered) -> HostReport:
-    """A host that died on the way: nothing is known of it but that."""
-    during = next((id_ for name, id_ in sorted(run.broken) if name == host.host), "")
-    summary = f"was lost during {during}" if during else "was lost after its changes"
-    said = Evidence("ssh", gathered.problems.get(host.host, ""))
-    return HostReport(host.host, State.UNREACHABLE, summary, (said,), None, LOST, url=host.url)
+def integrity_only(run: Run) -> dict[str, tuple[str, ...]]:
+    """Hosts whose release was checked against a file of the same origin only."""
+    found = [e["host"] for e in run.results if e.get("result", {}).get("verified_by") == "release-file"]
+    return dict.fromkeys(found, (applied.INTEGRITY_ONLY,))

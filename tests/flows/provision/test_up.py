@@ -12,6 +12,7 @@ from reaper_ops.core.facts.model import Exchange, Facts, System
 from reaper_ops.core.health.report import HostReport, Report, State
 from reaper_ops.core.inventory import hosts as inventory
 from reaper_ops.core.inventory.hosts import Inventory
+from reaper_ops.core.provision import applied
 from reaper_ops.core.provision.plan import Action, Plan
 from reaper_ops.flows.inventory.gather import Gathered
 from reaper_ops.flows.provision import up
@@ -119,7 +120,7 @@ def test_the_reason_is_the_one_of_the_item_or_the_program(result: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("judged", "step"),
-    [("give it more memory", "give it more memory"), ("reaper-ops up -i x -l a", up.MEND), ("", up.MEND)],
+    [("give it more memory", "give it more memory"), ("reaper-ops up -i x -l a", applied.MEND), ("", applied.MEND)],
 )
 def test_the_judge_names_the_next_step_unless_it_is_the_same_failure_again(
     monkeypatch: pytest.MonkeyPatch, judged: str, step: str
