@@ -160,7 +160,7 @@ def test_an_event_of_a_host_that_was_not_entered_says_why() -> None:
         "result": {"msg": "Task failed: Missing sudo password"},
         "login": {"host": "gpu1", "user": "maria", "port": "", "key": "", "args": ""},
     }
-    run = ansible._collect([login.in_words(event)])
+    run = ansible.collected([login.in_words(event)])
     step = "add `-K` to be asked once, or `--become-password-file FILE`"
     assert run.failed == {"gpu1": f"sudo wants a password, and none was given; {step}"}
     assert run.steps == {"gpu1": step}

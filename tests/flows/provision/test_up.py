@@ -31,7 +31,7 @@ DIED = {"event": "unreachable", "host": "a", "task": "Install", "id": "baseline/
 
 
 def run(*events: Event) -> Run:
-    return ansible._collect(list(events))
+    return ansible.collected(list(events))
 
 
 def hosts() -> Inventory:
