@@ -19,7 +19,7 @@ LARGER = {
     "plugins/modules/end_process.py:main": 36,
     "plugins/modules/ollama_pull.py:main": 43,
     "plugins/modules/ollama_release.py": 355,
-    "plugins/modules/ollama_seed.py": 341,
+    "plugins/modules/ollama_seed.py": 342,
     "plugins/modules/ollama_seed.py:main": 31,
     "plugins/modules/ollama_swarm.py": 371,
     "plugins/modules/ollama_swarm.py:main": 36,

@@ -145,7 +145,7 @@ def evaluate(source: Source, hosts: tuple[str, ...]) -> dict[str, Evaluated]:
 
 
 def _evaluation_problem(host: str, message: str) -> tuple[str, str, str]:
-    setting, _, problem = message.removeprefix("Evaluate: ").partition(": ")
+    setting, _, problem = message.removeprefix("Evaluate the host's settings: ").partition(": ")
     hint = complaint.VAULT_HINT if "crypt" in problem else "fix the template"
     return f"{host}/{setting}", complaint.plain(problem.removeprefix("Error rendering template: ")), hint
 

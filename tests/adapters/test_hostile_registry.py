@@ -115,7 +115,7 @@ ODD = {
     "a private host": (http(b"", b"Location: http://10.0.0.1/x", status=b"301 x"), "which is another host"),
     "a file": (http(b"", b"Location: file:///etc/passwd", status=b"302 x"), "which is not an HTTP URL"),
     "credentials": (http(b"", b"Location: http://a:b@127.0.0.1/x", status=b"302 x"), "which contains credentials"),
-    "a broken place": (http(b"", b"Location: http://[::bad/x", status=b"302 x"), "gives no whole answer|no address"),
+    "a broken place": (http(b"", b"Location: http://[::bad/x", status=b"302 x"), "sends no complete answer|no address"),
     "itself for ever": (http(b"", b"Location: " + PATH.encode(), status=b"302 x"), "sends us on more than 5 times"),
     "http of 1991": (b"hello", "sends no complete answer"),
     "chunks that are none": (

@@ -202,7 +202,7 @@ CASES: Cases = {
     "models lock": models("models.lock.lock", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
     "models update": models("models.lock.update", lambda: given(made("reaper_ops.core.models.lock_update.Locking"))),
     "models plan": models("models.look.planned", lambda: given(made("reaper_ops.core.models.plan.FleetPlan"))),
-    "models pull": models("models.change.pull", lambda: given(outcome("pull"))),
+    "models pull": models("models.pull.pull", lambda: given(outcome("pull"))),
     "models verify": models("models.verify.verify", lambda: given(made("reaper_ops.core.models.contents.Verified"))),
     "models bundle create": models("models.bundle.create", lambda: given(made(F + "models.bundle.Made")), "PAGE"),
     "models bundle load": models("models.bundle.load", lambda: given(outcome("load")), "PAGE"),

@@ -174,7 +174,7 @@ def test_failure_names_the_next_step(module: Any, docker: Docker, text: str, ste
 
 def test_container_that_ends_at_once_is_a_failure(module: Any, docker: Docker) -> None:
     docker.set(fate="exited")
-    assert "ollama ended at once" in module.fails(**docker.args())
+    assert "ollama exited at once" in module.fails(**docker.args())
 
 
 def test_check_mode_before_docker_is_there(module: Any, docker: Docker) -> None:

@@ -92,7 +92,10 @@ LACKS = "the server said success, but 127.0.0.1:9/library/a:1 is not in its list
     [
         ([], LACKS),
         ([{"name": "127.0.0.1:9/library/other:1", "digest": "a" * 64}], LACKS),
-        ([{"name": "127.0.0.1:9/library/a:1", "digest": "b" * 64}], "digest is bbbbbbbbbbbb, the manifest that was"),
+        (
+            [{"name": "127.0.0.1:9/library/a:1", "digest": "b" * 64}],
+            "digest is bbbbbbbbbbbb, the requested manifest",
+        ),
     ],
 )
 def test_success_is_no_proof_without_the_model(module: Callable[..., Any], rows: list[Any], words: str) -> None:

@@ -112,7 +112,7 @@ def test_clearing_leaves_own_models(module, paths, tmp_path):
 
 
 def test_relative_paths_are_refused(module, paths):
-    assert "cache is no absolute path" in module.fails(paths={**paths, "cache": "cache"})
+    assert "cache is not an absolute path" in module.fails(paths={**paths, "cache": "cache"})
 
 
 @settings(max_examples=40)

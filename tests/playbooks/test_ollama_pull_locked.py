@@ -208,7 +208,7 @@ def test_a_second_controller_is_told_who_holds_the_host(
         fcntl.flock(held, fcntl.LOCK_EX)
         said = module.fails(**given)
     assert "another pull is running on this host, by ada@control1 for 9" in said
-    assert "process 4711); wait for its end" in said
+    assert "process 4711); wait for it to end" in said
     assert listed(server) == {}
     assert module(**given)["changed"]
     assert lock.read_text() == ""

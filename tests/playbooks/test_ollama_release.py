@@ -254,7 +254,7 @@ def test_a_password_in_the_url_goes_to_that_host_alone_and_is_not_told(module: A
     encoded = base64.b64encode(b"me:secret@word").decode()
     assert seen == [("/a.tgz", f"Basic {encoded}"), ("/a.tgz", None)]
     assert found["changed"], found
-    assert "the server says 404" in failed["msg"], failed
+    assert "the server answers 404" in failed["msg"], failed
     assert "secret" not in json.dumps([found, failed])
 
 

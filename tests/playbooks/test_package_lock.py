@@ -69,7 +69,7 @@ def waited(monkeypatch: pytest.MonkeyPatch, looks: list[dict[str, Any]]) -> tupl
     action = cls.__new__(cls)
     action._task = type("Task", (), {"args": {}})()
     answers = iter(looks)
-    action._execute_module = lambda **_words: {"interrupted": False, **next(answers)}
+    action._execute_module = lambda *_words, **_more: {"interrupted": False, **next(answers)}
     return action.run(task_vars={"inventory_hostname": "gpu1"}), told
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SITE = Path(__file__).resolve().parents[2] / "playbooks" / "site.yml"
-SAID = "computes what to do as it goes"
+SAID = "applies what it computes on the way"
 
 
 @pytest.mark.parametrize(("words", "said"), [([], True), (["-e", json.dumps({"reaper_confirmed": {}})], False)])

@@ -36,7 +36,7 @@ def test_what_root_left_in_the_store_becomes_the_users(ground: Ground) -> None:
 
 def test_a_hard_link_to_a_file_of_root_keeps_its_owner(ground: Ground) -> None:
     os.link(ground.victim / "shadow", ground.store / "blobs/sha256-dd")
-    assert "has 2 names" in give(ground, ground.store)["refused"][0]
+    assert "has 2 hard links" in give(ground, ground.store)["refused"][0]
 
 
 def test_a_fifo_neither_hangs_nor_changes_hands(ground: Ground) -> None:
@@ -58,7 +58,7 @@ def test_a_fifo_neither_hangs_nor_changes_hands(ground: Ground) -> None:
     ],
 )
 def test_a_path_of_a_log_line_must_lie_in_what_is_ours(ground: Ground, path: str) -> None:
-    with pytest.raises(OWNED.tree.Refused, match=r"outside of|no plain absolute path"):
+    with pytest.raises(OWNED.tree.Refused, match=r"lies outside|is not a plain absolute path"):
         give(ground, path.format(home=ground.home, store=ground.store, victim=ground.victim))
 
 

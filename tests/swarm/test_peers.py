@@ -143,10 +143,10 @@ def test_pieces_that_lie_are_never_listed_and_a_second_controller_is_told(hosts,
     assert not (fleet.store(1) / "blobs" / wrong.name).exists()
     locked = {NAME: {"digest": "sha256:" + "0" * 64, "blobs": {}}}
     told = answer(fleet.pull(1, swarm, locked=locked))["models"][0]
-    assert f"the seed has the manifest {fleet.digest[:12]} for {NAME}, promised was 000000000000" in told["error"]
+    assert f"the seed has the manifest {fleet.digest[:12]} for {NAME}, expected 000000000000" in told["error"]
     assert fleet.listed(1) == {}
     second = fleet.seed(owner="somebody@else")
-    assert "has been seeding another swarm here, by test for" in second["msg"]
+    assert "test has been seeding another swarm here for" in second["msg"]
     lock = tmp_path / "pull.lock"
     held = {"owner": "somebody@else", "since": int(time.time()) - 60, "pid": 1}
     with lock.open("w") as file:

@@ -16,7 +16,7 @@ from reaper_ops.formats.visible import one_line
 
 NOTHING = "  remove only the record of what was intended; nothing of it is there"
 
-GIVEN_BACK = {"unit that was taken over ": "unit ", "replacement of container ": "container "}
+GIVEN_BACK = {"adopted unit ": "unit ", "replacement of container ": "container "}
 """What the module calls removed, since our hold on it goes; a person reads what becomes of it."""
 
 

@@ -37,7 +37,7 @@ def parse(answers: Answers) -> tuple[tuple[NvidiaGpu, ...] | None, str | None]:
     if command is None or command.missing:
         return None, None
     if command.timed_out:
-        return None, "nvidia-smi did not end in time"
+        return None, "nvidia-smi did not finish in time"
     if command.rc == 0:
         return rows(command.out), None
     lines = [line.strip() for line in (command.out + "\n" + command.err).splitlines() if line.strip()]

@@ -71,5 +71,5 @@ def test_a_repair_that_cannot_fetch_puts_the_bytes_back_and_fails(two, capfd):
     (two.registry.root / "manifests/library/tiny/latest").unlink()
     code, found = answer(capfd, "-i", two.inventory, "-l", "one", "--repair", "-e", "reaper_retries=0")
     assert code == 3
-    assert "the damaged blobs lie where they were" in found["problems"]["one"]
+    assert "the damaged blobs were restored" in found["problems"]["one"]
     assert bad.read_bytes() == damaged

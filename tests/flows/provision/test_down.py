@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reaper_ops import assets
 from reaper_ops.adapters.ansible import Run, Source
 from reaper_ops.cli.provision import down as cli
 from reaper_ops.core.facts.model import Facts, System
@@ -84,7 +84,7 @@ def test_a_host_that_cannot_say_what_is_there_is_not_touched(monkeypatch: pytest
 
 def test_what_was_taken_over_is_given_back_and_not_removed() -> None:
     """In the module's own words, which are read here as text: it runs on the host."""
-    words = (Path(__file__).parents[3] / "playbooks/module_utils/reaper_removal.py").read_text()
+    words = assets.collection("plugins/module_utils/reaper_removal.py").read_text()
     assert all(f'"{kind.strip()}",' in words for kind in cli.GIVEN_BACK)
     found = cli._foreseen({"a": {"removed": ["adopted unit ollama.service", "unit x.service"], "kept": []}})
     assert found.splitlines() == ["a:", "  give back unit ollama.service, as it was", "  remove unit x.service"]

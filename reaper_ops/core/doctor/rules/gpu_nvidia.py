@@ -25,7 +25,7 @@ SMI_ERRORS = (
     (r"blocked by the operating system", "wsl2-gpu", "update WSL and the Windows driver: `wsl --update`"),
     (r"No devices were found|Unable to determine the device handle|fallen off", "gpu-xid-fault", "see Xid lines"),
     (r"not a valid field", "nvidia-driver-too-old", "upgrade the driver to 570 or newer"),
-    (r"did not end in time", "gpu-xid-fault", "see `dmesg` for NVRM lines; a hung driver needs a reboot"),
+    (r"did not (?:end|finish) in time", "gpu-xid-fault", "see `dmesg` for NVRM lines; a hung driver needs a reboot"),
     (r"Unknown Error", "nvml-unknown-container", "restart the container; CDI avoids it for good"),
 )
 

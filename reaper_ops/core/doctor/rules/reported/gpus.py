@@ -123,6 +123,9 @@ def _on_jetson(found: Finding | None) -> Finding | None:
 def vulkan_driver_fault(case: HostEvidence) -> Finding | None:
     """The Vulkan driver does not start, or loses the device while a model computes.
 
+    The driver is older than what the server asks of it, is missing for this card, or has a defect that the load brings
+    out. The server then falls back to the CPU, or its runner ends.
+
     Signals:
     - `VK_ERROR_DEVICE_LOST`, `ErrorIncompatibleDriver`, `ErrorInitializationFailed`
 
