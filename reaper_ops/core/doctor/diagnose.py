@@ -31,6 +31,8 @@ HYGIENE = frozenset(
     }
 )
 """True, and seldom the cause of a failure: they stand beneath a fault."""
+AT_WORK = frozenset({State.HEALTHY, State.DEGRADED})
+"""States without a failure to explain: there a grave finding comes first, hygiene or not."""
 UNASKED = Verdict(State.DEGRADED, "the API was not asked")
 
 
@@ -80,7 +82,7 @@ def ranked(findings: Sequence[Finding], state: State | None) -> list[Finding]:
         roots,
         key=lambda f: (
             not _explains(f.id, state),
-            f.id in HYGIENE,
+            f.id in HYGIENE and not (state in AT_WORK and f.severity is Severity.ERROR),
             f.severity is not Severity.ERROR,
             CONFIDENCE.index(f.confidence),
             ORDER[f.id],

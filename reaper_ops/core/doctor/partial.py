@@ -25,6 +25,8 @@ OF_LOADS = frozenset(
     }
 )
 """A later load that succeeded makes these a thing of the past."""
+KILLS = frozenset({"kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom"})
+"""The kernel's log is the whole machine's: where unit or process are known, the rules say whose kill it was."""
 
 
 def completed(
@@ -47,13 +49,17 @@ def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, R
     for row in said(case):
         if row.cause in rules and row.cause not in covered:
             by_cause.setdefault(row.cause, []).append(row)
-    past = OF_LOADS if loaded_last(case) else frozenset()
+    past = (OF_LOADS if loaded_last(case) else frozenset()) | (KILLS if _known_server(case) else frozenset())
     kept = {cause: rows for cause, rows in by_cause.items() if cause not in past}
     doubtful = {cause for cause, rows in kept.items() if all(row.confidence is Confidence.POSSIBLE for row in rows)}
     if len(doubtful) < len(kept) or any(finding.severity is Severity.ERROR for finding in findings):
         kept = {cause: rows for cause, rows in kept.items() if cause not in doubtful}
     explained = set().union(*(reach(cause) for cause in kept)) if kept else set()
     return [_named(made.of(rows), rules[cause]) for cause, rows in kept.items() if cause not in explained]
+
+
+def _known_server(case: HostEvidence) -> bool:
+    return case.facts is not None and (case.facts.unit is not None or case.facts.process is not None)
 
 
 def _named(finding: Finding, rule: Rule) -> Finding:
