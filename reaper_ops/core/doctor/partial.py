@@ -25,8 +25,10 @@ OF_LOADS = frozenset(
     }
 )
 """A later load that succeeded makes these a thing of the past."""
-KILLS = frozenset({"kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom"})
-"""The kernel's log is the whole machine's: where unit or process are known, the rules say whose kill it was."""
+OF_A_KNOWN_SERVER = frozenset(
+    {"kernel-oom-kill", "container-memory-limit-oom", "systemd-memorymax-oom", "service-crash-looping"}
+)
+"""Where unit or process are known, the rules say whose kill the kernel logged, and whether the starts still fail."""
 
 
 def completed(
@@ -49,7 +51,9 @@ def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, R
     for row in said(case):
         if row.cause in rules and row.cause not in covered:
             by_cause.setdefault(row.cause, []).append(row)
-    past = (OF_LOADS if loaded_last(case) else frozenset()) | (KILLS if _known_server(case) else frozenset())
+    past = (OF_LOADS if loaded_last(case) else frozenset()) | (
+        OF_A_KNOWN_SERVER if _server_is_known(case) else frozenset()
+    )
     kept = {cause: rows for cause, rows in by_cause.items() if cause not in past}
     doubtful = {cause for cause, rows in kept.items() if all(row.confidence is Confidence.POSSIBLE for row in rows)}
     if len(doubtful) < len(kept) or any(finding.severity is Severity.ERROR for finding in findings):
@@ -58,7 +62,7 @@ def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, R
     return [_named(made.of(rows), rules[cause]) for cause, rows in kept.items() if cause not in explained]
 
 
-def _known_server(case: HostEvidence) -> bool:
+def _server_is_known(case: HostEvidence) -> bool:
     return case.facts is not None and (case.facts.unit is not None or case.facts.process is not None)
 
 
