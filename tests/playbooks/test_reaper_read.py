@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ending import ends
 
 from reaper_ops import assets
 from reaper_ops.adapters import reader
@@ -151,9 +152,8 @@ def test_secrets_stay_on_the_host(read: Read, tmp_path: Path, text: str, safe: s
 def test_secrets_are_replaced_in_linear_time(read: Read, tmp_path: Path) -> None:
     for part in ("a", "-", "a.", "://", "://a:", "token", "bearer ", '"token":', " "):
         (tmp_path / "f").write_text(part * (200_000 // len(part)))
-        began = time.process_time()
-        read(kind="file", path=str(tmp_path / "f"))
-        assert time.process_time() - began < 3
+        with ends():
+            read(kind="file", path=str(tmp_path / "f"))
 
 
 def test_glob_matches_content_and_reads_beside(read: Read, tmp_path: Path) -> None:

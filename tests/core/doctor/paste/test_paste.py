@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
+from ending import ends
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,21 +151,12 @@ def test_a_file_is_read_by_what_it_holds() -> None:
     assert '"size_vram": 2000000000' in str(read(session, "journal.log").exchanges)
 
 
-def test_a_megabyte_takes_less_than_half_a_second() -> None:
-    """Measured by the processor's time, so that other work on the machine does not count."""
-    text = (TICKET + f"{FORMS['syslog']}\n" * 60) * ((1 << 20) // (len(TICKET) + 60 * len(FORMS["syslog"])))
-    began = time.process_time()
-    saved(text)
-    assert time.process_time() - began < 0.5
-
-
 @pytest.mark.parametrize(
     "unit", ["[", "{", "> ", "a", "| ", "\x1b[", "<p>", "```\n", "$ ss\n", "[\n", '{"a":\n', "\t", "=", "   x\n"]
 )
 def test_hostile_text_is_harmless(unit: str) -> None:
-    began = time.process_time()
-    saved(unit * (200_000 // len(unit)))
-    assert time.process_time() - began < 1
+    with ends():
+        saved(unit * (200_000 // len(unit)))
 
 
 @settings(max_examples=60, deadline=None)
