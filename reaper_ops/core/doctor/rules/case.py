@@ -39,7 +39,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class HostEvidence:
-    """One host: the wish, what its API answered, what is known of the host itself. source: `-i hosts.yml`."""
+    """One host: its settings, what its API answered, and the facts of the host. source: `-i hosts.yml`."""
 
     settings: Settings
     seen: Observation
@@ -63,8 +63,8 @@ class HostEvidence:
         """The state of the probe; only in a diagnosis."""
         return self.verdicts[0].state if self.verdicts else State.HEALTHY
 
-    def blamed(self, cause: str) -> Verdict | None:
-        """What the probe's rules said with this cause; only in a diagnosis."""
+    def verdict_of(self, cause: str) -> Verdict | None:
+        """The verdict of the probe with this cause; only in a diagnosis."""
         return next((verdict for verdict in self.verdicts if verdict.cause == cause), None)
 
     @cached_property
@@ -90,7 +90,7 @@ class HostEvidence:
 
     @property
     def models_dir(self) -> str:
-        """The store, as the server's own environment or else the wish says."""
+        """The store, as the server's own environment says, otherwise the settings."""
         inside = places.DOCKER_MODELS if self.settings.ollama_runtime == "docker" else ""
         return self.environ.get("OLLAMA_MODELS") or places.models(self.settings) or inside
 
@@ -105,7 +105,7 @@ class HostEvidence:
 
     @cached_property
     def failed_pulls(self) -> tuple[pulllog.Failure, ...]:
-        """Downloads of which the server's log says that they failed, and not that they began anew."""
+        """Downloads that failed according to the server's log, and did not start again."""
         return pulllog.read(self.facts.journal if self.facts else None)
 
     @cached_property
@@ -143,7 +143,7 @@ class HostEvidence:
         return shell.word_or(self.settings.ollama_home or "", "~/.local/share/reaper_ops/ollama")
 
     def restart(self) -> str:
-        """What makes a server start anew; `up` leaves one alone that runs as wished."""
+        """The command that restarts the server; `up` does not restart one that runs as configured."""
         if self.settings.ollama_runtime == "process":
             found = {"pid": str(self.facts.process.pid)} if self.facts and self.facts.process else {}
             return f"{self.on_host('kill {pid}', **found)}; then {self.ours()}"

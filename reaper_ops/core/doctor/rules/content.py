@@ -62,13 +62,13 @@ def cpu_fallback(case: HostEvidence) -> Verdict | None:
 
 
 def broken_chain(case: HostEvidence) -> Verdict | None:
-    """The first broken link between the PCI slot and the model; a fault only where the wish names a GPU."""
+    """The first broken link between the PCI slot and the model; a fault only where a GPU is desired."""
     link = gpu_chain.first_broken_link(case.settings, case.facts) if case.facts else None
     if link is None or not (case.settings.gpu_require or case.settings.gpu_vendor in {"nvidia", "amd"}):
         return None
     return Verdict(
         State.CPU_FALLBACK,
-        f"a GPU is wished, and its chain is broken at {link.link}: {link.missing}",
+        f"a GPU is desired, and its chain is broken at {link.link}: {link.missing}",
         (Evidence(f"GPU chain, {link.link}", link.seen),),
         link.id,
         link.next_step,

@@ -22,7 +22,7 @@ def host_path(case: HostEvidence) -> str:
 
 
 def of_store(case: HostEvidence) -> Disk | None:
-    """By the store's path, as it is written in the wish or in the server's environment."""
+    """By the store's path, as the settings or the server's environment name it."""
     wanted = {store.expanded(case, case.models_dir), host_path(case)}
     disks = case.facts.disks if case.facts else {}
     return next((disk for name, disk in disks.items() if store.expanded(case, name) in wanted), None)

@@ -20,7 +20,7 @@ CHAINS: dict[str, tuple[Check, ...]] = {
 
 
 def vendor(settings: Settings, facts: Facts) -> str:
-    """Which chain is walked: the wish, else what the host shows; ``none`` where no GPU is wished or there."""
+    """Which chain is walked: as configured, otherwise what the host has; ``none`` without a GPU, desired or present."""
     if settings.gpu_vendor != "auto":
         return settings.gpu_vendor
     seen = facts.gpu.vendor()

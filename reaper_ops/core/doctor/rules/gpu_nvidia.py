@@ -54,7 +54,7 @@ def module(settings: Settings, facts: Facts) -> Link | None:
     cards = ", ".join(f"{card.slot} held by {card.driver or 'no driver'}" for card in gpu.pci if card.vendor == "10de")
     missing = "the kernel module nvidia"
     if "vfio-pci" in held:
-        step = "the card is set aside for a virtual machine; remove it from vfio-pci's ids and reboot"
+        step = "the card is reserved for a virtual machine; remove it from vfio-pci's ids and reboot"
         return Link("nvidia-driver-missing", "module", cards, missing, step)
     if "nouveau" in gpu.modules or "nouveau" in held:
         step = "blacklist nouveau, rebuild the initramfs, install NVIDIA's driver and reboot"

@@ -1,4 +1,4 @@
-"""What the server's log says of downloads: those that failed and were not begun anew since."""
+"""Downloads in the server's log: those that failed and have not started again since."""
 
 from __future__ import annotations
 

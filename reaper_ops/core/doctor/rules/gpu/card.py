@@ -172,7 +172,7 @@ def cpu_illegal_instruction(case: HostEvidence) -> Finding | None:
     """
     traps = [hit for hit in proof.kernel_lines(case, "cpu-trap") if proof.since_start(case, hit)]
     logged = proof.log_line(case, "runner-sigill")
-    answered = case.blamed("cpu-illegal-instruction")
+    answered = case.verdict_of("cpu-illegal-instruction")
     if not traps and logged is None and answered is None:
         return None
     evidence = [proof.as_evidence(hit, "kernel log") for hit in traps[-1:]] + (

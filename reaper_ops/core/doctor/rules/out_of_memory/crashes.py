@@ -80,7 +80,7 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/9330
     - https://github.com/ollama/ollama/issues/6541
     """
-    verdict = case.blamed(ID)
+    verdict = case.verdict_of(ID)
     if oom_kill(case) is not None or any(v.state is State.OUT_OF_MEMORY for v in case.verdicts):
         return None
     if verdict is not None:

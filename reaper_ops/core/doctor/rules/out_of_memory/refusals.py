@@ -18,7 +18,7 @@ IN_MEMORY = frozenset({KERNEL, CONTAINER, UNIT, "oompolicy-stops-service", "ram-
 
 def _refusal(case: HostEvidence) -> tuple[Verdict, int | None, int | None] | None:
     """The verdict, and what was needed and free, in bytes."""
-    verdict = case.blamed("ram-preflight-refused")
+    verdict = case.verdict_of("ram-preflight-refused")
     if verdict is None:
         return None
     for shown in verdict.evidence:
@@ -150,7 +150,7 @@ def overcommit_or_ulimit(case: HostEvidence) -> Finding | None:
     - proc(5), /proc/sys/vm/overcommit_memory
     """
     limits = case.traces.limits or {}
-    refused = case.blamed("context-oversized")
+    refused = case.verdict_of("context-oversized")
     space = limits.get(ADDRESS_SPACE, "unlimited")
     if refused is not None and case.traces.overcommit == 2:
         evidence = (*refused.evidence, Evidence("/proc/sys/vm/overcommit_memory", "2"))

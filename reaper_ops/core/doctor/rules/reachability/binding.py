@@ -31,7 +31,7 @@ def listening_loopback_only(case: HostEvidence) -> Finding | None:
     refused = port.failed(case, "refused")
     if refused is None or not port.remote(case) or port.stranger(case) is not None:
         return None
-    verdict, found = case.blamed("listening-loopback-only"), port.reach(case)
+    verdict, found = case.verdict_of("listening-loopback-only"), port.reach(case)
     if found not in {"loopback", ""} or (verdict is None and found != "loopback"):
         return None
     environ = case.environ.get("OLLAMA_HOST") if case.settings.ollama_runtime != "docker" else None

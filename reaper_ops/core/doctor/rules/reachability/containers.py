@@ -114,7 +114,7 @@ def container_port_not_published(case: HostEvidence) -> Finding | None:
     if facts.container.state != "running":
         return None
     if box is None:
-        verdict = case.blamed("container-port-not-published")
+        verdict = case.verdict_of("container-port-not-published")
         return Finding(verdict.summary, verdict.evidence, Confidence.POSSIBLE) if verdict else None
     wanted = case.settings.ollama_port
     if box.network == "host" or any(p.host_port == wanted for p in box.ports):

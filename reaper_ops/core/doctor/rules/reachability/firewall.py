@@ -67,7 +67,7 @@ def firewall_reject(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/8759
     - errno by kind of rule, measured in a network namespace
     """
-    verdict, rule = case.blamed("firewall-reject"), _rule(case, "firewall-rejects")
+    verdict, rule = case.verdict_of("firewall-reject"), _rule(case, "firewall-rejects")
     local, steps = _answer(case), _steps(case, rule)
     sure = Confidence.CERTAIN if rule else Confidence.LIKELY
     whose = "the host's own firewall" if rule else "a firewall"

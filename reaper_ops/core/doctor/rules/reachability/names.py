@@ -29,7 +29,7 @@ def dns_failure(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/424
     - https://github.com/wandb/openui/issues/181
     """
-    verdict, failed = case.blamed("dns-failure"), case.seen.failed
+    verdict, failed = case.verdict_of("dns-failure"), case.seen.failed
     if verdict is None or failed is None:
         return None
     silent = failed.errno in {-3, 3} or "[Errno -3]" in failed.detail
@@ -62,7 +62,7 @@ def ipv6_localhost(case: HostEvidence) -> Finding | None:
         return None
     answered = [e for e in case.traces.asked.get("ipv4", ()) if e.status == 200]
     four = bool(answered) or any("." in listener.address for listener in port.holders(case))
-    verdict = case.blamed("ipv6-localhost")
+    verdict = case.verdict_of("ipv6-localhost")
     if not four and verdict is None:
         return None
     over_four = Evidence("on the host itself", f"127.0.0.1 answers HTTP {answered[0].status}") if answered else None

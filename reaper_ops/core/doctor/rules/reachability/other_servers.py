@@ -43,7 +43,7 @@ def wrong_service_on_port(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama-ui/ollama-ui/issues/38
     - `GET /` of Ollama is the 17 bytes `Ollama is running`
     """
-    verdict = case.blamed("wrong-service-on-port")
+    verdict = case.verdict_of("wrong-service-on-port")
     if verdict is None:
         return None
     text = " ".join(f"{e.body} {e.detail} {' '.join(e.headers.values())}" for e in case.seen.exchanges).lower()
@@ -73,7 +73,7 @@ def scheme_mismatch(case: HostEvidence) -> Finding | None:
     Sources:
     - https://github.com/ollama/ollama/issues/11295
     """
-    verdict = case.blamed("scheme-mismatch")
+    verdict = case.verdict_of("scheme-mismatch")
     written = port.target(case)
     if verdict is None or written is None:
         return None

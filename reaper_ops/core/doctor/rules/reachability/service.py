@@ -114,7 +114,7 @@ def _loops(case: HostEvidence) -> bool:
 
 def _down(case: HostEvidence, cause: str) -> Verdict | None:
     """What the host reports about its service, also where the probe got something other than a refusal."""
-    verdict = case.blamed(cause)
+    verdict = case.verdict_of(cause)
     if verdict is None and case.state in SILENT:
         found = service.down(case)
         verdict = found if found is not None and found.cause == cause else None

@@ -72,7 +72,7 @@ def starting_up(case: HostEvidence) -> Finding | None:
     - server.Serve and discover/runner.go of Ollama
     - recorded: start-slow-discovery, in which all queued probes were answered after 18 s
     """
-    verdict, age = case.blamed("starting-up"), port.age(case)
+    verdict, age = case.verdict_of("starting-up"), port.age(case)
     if verdict is None or _too_old(case):
         return None
     sure = Confidence.CERTAIN if case.log.starting else Confidence.LIKELY if age is not None else Confidence.POSSIBLE
@@ -102,9 +102,9 @@ def server_hung(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/1863
     - https://github.com/ollama/ollama/issues/4545
     """
-    verdict, age = case.blamed("server-hung"), port.age(case)
-    if verdict is None and case.blamed("starting-up") and _too_old(case):
-        verdict = case.blamed("starting-up")
+    verdict, age = case.verdict_of("server-hung"), port.age(case)
+    if verdict is None and case.verdict_of("starting-up") and _too_old(case):
+        verdict = case.verdict_of("starting-up")
     if verdict is None or port.paused(case):
         return None
     stuck, blocked = _stuck(case), _blocked(case)

@@ -31,7 +31,7 @@ def partial_cpu_offload(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/8393
     - https://github.com/ollama/ollama/issues/6008
     """
-    verdict = case.blamed("partial-cpu-offload")
+    verdict = case.verdict_of("partial-cpu-offload")
     if verdict is None:
         return None
     row = next(r for r in case.seen.loaded or () if r.size and r.size_vram and r.size_vram < r.size)
@@ -78,7 +78,7 @@ def gpu_not_used(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/17290
     - https://github.com/ollama/ollama/issues/16415
     """
-    verdict = case.blamed("gpu-not-used")
+    verdict = case.verdict_of("gpu-not-used")
     return Finding(verdict.summary, verdict.evidence) if verdict else None
 
 

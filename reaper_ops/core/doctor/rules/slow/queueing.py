@@ -93,7 +93,7 @@ def queue_full_503(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/4124
     - https://github.com/ollama/ollama/pull/4144
     """
-    verdict = case.blamed("queue-full-503")
+    verdict = case.verdict_of("queue-full-503")
     if verdict is not None:
         return Finding(verdict.summary, verdict.evidence, severity=Severity.ERROR)
     full = [row for row in run(case).served[-RECENT:] if row.status == 503]

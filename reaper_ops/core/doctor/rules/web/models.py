@@ -48,7 +48,7 @@ def model_not_found(case: HostEvidence) -> Finding | None:
     - server/routes.go of Ollama
     - https://github.com/ollama/ollama/issues/2132
     """
-    verdict = case.blamed("model-not-found")
+    verdict = case.verdict_of("model-not-found")
     missing = _missing(case)
     if verdict is None or not missing or port_conflicts.usurper(case) is not None:
         return None

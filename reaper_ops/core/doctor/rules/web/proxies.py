@@ -52,7 +52,7 @@ def host_header_403(case: HostEvidence) -> Finding | None:
     - server/routes.go of Ollama, allowedHostsMiddleware
     - docs/faq.mdx of Ollama
     """
-    verdict = case.blamed("host-header-403")
+    verdict = case.verdict_of("host-header-403")
     bound = case.environ.get("OLLAMA_HOST", "")
     if verdict is None or (bound and not bound.removeprefix("http://").startswith(LOOPBACK)):
         return None
@@ -120,7 +120,7 @@ def proxy_502(case: HostEvidence) -> Finding | None:
     - https://github.com/BerriAI/litellm/issues/8510
     - docs/api/errors.mdx of Ollama
     """
-    verdict = case.blamed("proxy-502")
+    verdict = case.verdict_of("proxy-502")
     if verdict is None or any(error_text(e) for e in case.seen.exchanges if e.status == 502):
         return None
     shown = (*verdict.evidence, *_shown(case))
@@ -154,7 +154,7 @@ def proxy_504_timeout(case: HostEvidence) -> Finding | None:
     - docs/faq.mdx of Ollama, preloading
     - https://github.com/ollama/ollama/issues/7408
     """
-    verdict = case.blamed("proxy-504-timeout")
+    verdict = case.verdict_of("proxy-504-timeout")
     late = [e for e in case.seen.exchanges if e.status in LATE and not error_text(e)]
     if verdict is None and not late:
         return None
@@ -184,7 +184,7 @@ def proxy_400_404_path(case: HostEvidence) -> Finding | None:
     - https://github.com/ollama/ollama/issues/6712
     - https://github.com/ollama/ollama/issues/5811
     """
-    verdict = case.blamed("proxy-400-404-path")
+    verdict = case.verdict_of("proxy-400-404-path")
     if verdict is not None:
         return Finding(verdict.summary, (*verdict.evidence, *_shown(case)))
     failed = case.seen.failed
