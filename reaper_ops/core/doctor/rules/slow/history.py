@@ -220,7 +220,7 @@ def _soon(before: LoggedLoad, load: LoggedLoad, within: float | None) -> bool:
 
 
 def kept(text: str | None) -> float | None:
-    """Seconds that an idle model stays loaded, from a keep-alive; None means forever. A bare number is seconds, as for Ollama."""
+    """Seconds that an idle model stays loaded; None means forever. A bare number is seconds, as for Ollama."""
     value = (text or "5m").strip()
     if value.startswith("-"):
         return None
