@@ -24,7 +24,7 @@ def phases(source: Source) -> Marks:
         listing = reading.listing()
         done("Ansible loads itself, our core and the inventory")
         from reaper_ops.core import facts
-        from reaper_ops.core.provision import desired_state as wish
+        from reaper_ops.core.provision import desired_state
         from reaper_ops.flows.health import probe
         from reaper_ops.flows.inventory.gather import Gathered
 
@@ -37,7 +37,7 @@ def phases(source: Source) -> Marks:
     found = {host: facts.parse(host, inventory.by_name[host].settings, one["answers"]) for host, one in answers.items()}
     done("facts are parsed")
     for host, one in found.items():
-        wish.derive(inventory.by_name[host].settings, one)
+        desired_state.derive(inventory.by_name[host].settings, one)
     done("plans are made")
     probe.probe(source, inventory, known=Gathered(found))
     done("servers are probed and judged")

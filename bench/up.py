@@ -81,12 +81,21 @@ def bring_up(fleet: Any) -> None:
 
 def programs(fleet: Any, directory: Path, pyinfra: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Argv and environment of each; the yardsticks get the very files that `up` has written."""
-    rows = [wish(fleet, directory, host) for host in fleet.hosts()]
+    rows = [desired(fleet, directory, host) for host in fleet.hosts()]
     listed = directory / "fleet.json"
     listed.write_text(json.dumps(rows))
-    wishes = directory / "wishes.json"
-    wishes.write_text(json.dumps({"all": {"hosts": {row["name"]: {"wish": row["wish"]} for row in rows}}}))
-    playbook = ["playbook", "-i", str(fleet.inventory), "-i", str(wishes), "-l", LIMIT, str(YARDSTICK / "playbook.yml")]
+    desired = directory / "desired.json"
+    desired.write_text(json.dumps({"all": {"hosts": {row["name"]: {"desired": row["desired"]} for row in rows}}}))
+    playbook = [
+        "playbook",
+        "-i",
+        str(fleet.inventory),
+        "-i",
+        str(desired),
+        "-l",
+        LIMIT,
+        str(YARDSTICK / "playbook.yml"),
+    ]
     deploy = [str(YARDSTICK / name) for name in ("inventory.py", "deploy.py")]
     return {
         "ours": (ours(fleet.inventory, "up", "--yes"), {}),
@@ -95,7 +104,7 @@ def programs(fleet: Any, directory: Path, pyinfra: Path) -> dict[str, tuple[list
     }
 
 
-def wish(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
+def desired(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
     from reaper_ops.lab.ollama import VERSION
 
     written = directory / "rendered"
@@ -113,7 +122,7 @@ def wish(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
         "ssh_user": "root",
         "ssh_key": str(host.keys.user),
         "ssh_known_hosts_file": str(host.keys.known_hosts),
-        "wish": {
+        "desired": {
             "runtime": runtime,
             "version": VERSION,
             "link": there(host, "readlink /opt/ollama/current || true"),
@@ -132,7 +141,7 @@ def place(path: Path, root: Path) -> str:
 
 
 def there(host: Any, command: str) -> str:
-    """One line of a command on the host: the yardsticks wish for what `up` made, to the letter."""
+    """One line of a command on the host: the yardsticks want what `up` made, to the letter."""
     return str(host.ssh(command).stdout.strip())
 
 

@@ -45,7 +45,7 @@ CAUSE = Cause(
         id="context-oversized",
     ),
     (Finding("the kernel killed llama-server", (), id="kernel-oom-kill"),),
-    (Step("bring the host to its wish", "reaper-ops up -l gpu2", Automate.ASK, "apply"),),
+    (Step("converge the host", "reaper-ops up -l gpu2", Automate.ASK, "apply"),),
     "reaper-ops probe -l gpu2",
 )
 

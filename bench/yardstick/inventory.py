@@ -1,4 +1,4 @@
-"""pyinfra's view of the fleet: the file named by BENCH_FLEET lists hosts with their connection and wish."""
+"""pyinfra's view of the fleet: the file named by BENCH_FLEET lists hosts with their connection and desired state."""
 
 import json
 import os

@@ -10,43 +10,43 @@ from reaper_ops.verify.expected import Expected, model_path
 from reaper_ops.verify.server import CheckedServer
 
 
-def check_listens_where_wished(host: Any, wish: Expected) -> None:
+def check_listens_where_expected(host: Any, expected: Expected) -> None:
     """The port is open on the configured address and on no other."""
     sockets = [text.removeprefix("tcp://") for text in host.socket.get_listening_sockets() if text.startswith("tcp://")]
-    found = {address for address, _, port in (text.rpartition(":") for text in sockets) if port == _port(wish)}
-    if not wish["ollama_bind"].startswith("127."):
-        assert found, f"nothing listens on port {_port(wish)}"
-        assert found <= wish.addresses, f"it listens on {', '.join(sorted(found))}"
+    found = {address for address, _, port in (text.rpartition(":") for text in sockets) if port == _port(expected)}
+    if not expected["ollama_bind"].startswith("127."):
+        assert found, f"nothing listens on port {_port(expected)}"
+        assert found <= expected.addresses, f"it listens on {', '.join(sorted(found))}"
         return
-    assert wish["ollama_bind"] in found, f"nothing listens on {wish['ollama_bind']}:{_port(wish)}"
+    assert expected["ollama_bind"] in found, f"nothing listens on {expected['ollama_bind']}:{_port(expected)}"
     outside = sorted(address for address in found if not address.startswith("127."))
     assert not outside, f"it also listens on {', '.join(outside)}"
 
 
-def _port(wish: Expected) -> str:
-    return str(wish["ollama_port"])
+def _port(expected: Expected) -> str:
+    return str(expected["ollama_port"])
 
 
-def check_version(server: CheckedServer, wish: Expected) -> None:
+def check_version(server: CheckedServer, expected: Expected) -> None:
     """The API answers with the configured version."""
     found = server.api("/api/version")["version"]
-    assert found == wish["ollama_version"], f"it answers {found}, configured is {wish['ollama_version']}"
+    assert found == expected["ollama_version"], f"it answers {found}, configured is {expected['ollama_version']}"
 
 
 @MODELS
-def check_models_are_there(server: CheckedServer, wish: Expected) -> None:
+def check_models_are_there(server: CheckedServer, expected: Expected) -> None:
     """Every configured model is listed."""
     found = {model["name"] for model in server.api("/api/tags")["models"]}
-    missing = [name for name in wish.models if name not in found]
+    missing = [name for name in expected.models if name not in found]
     assert not missing, f"not there: {', '.join(missing)}"
 
 
 @MODELS
-def check_models_are_whole(host: Any, server: CheckedServer, wish: Expected) -> None:
+def check_models_are_whole(host: Any, server: CheckedServer, expected: Expected) -> None:
     """Every configured model is on disk: the manifest has the digest that the API names, each layer its size."""
     digests = {model["name"]: model["digest"] for model in server.api("/api/tags")["models"]}
     store = server.store()
-    for name in wish.models:
+    for name in expected.models:
         manifest = f"{store}/{model_path(name)}"
         done = host.run("sha256sum %s", manifest)
         assert done.rc == 0, f"{name}: there is no manifest {manifest}"

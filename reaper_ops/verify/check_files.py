@@ -21,21 +21,21 @@ def owned_by_root(host: Any, modes: tuple[str, ...], *paths: str) -> None:
 
 
 @SYSTEMD
-def check_binary(host: Any, wish: Expected) -> None:
+def check_binary(host: Any, expected: Expected) -> None:
     """The binary is the configured version's, and only root can replace it."""
     target = host.check_output("readlink -f /opt/ollama/current/bin/ollama").strip()
-    assert target == f"/opt/ollama/{wish['ollama_version']}/bin/ollama", f"it leads to {target}"
-    owned_by_root(host, ("755",), target, f"/opt/ollama/{wish['ollama_version']}", "/opt/ollama")
+    assert target == f"/opt/ollama/{expected['ollama_version']}/bin/ollama", f"it leads to {target}"
+    owned_by_root(host, ("755",), target, f"/opt/ollama/{expected['ollama_version']}", "/opt/ollama")
 
 
 @SYSTEMD
-def check_process_runs_the_binary(host: Any, server: CheckedServer, wish: Expected) -> None:
+def check_process_runs_the_binary(host: Any, server: CheckedServer, expected: Expected) -> None:
     """The running server is the configured version's, not one from before an upgrade."""
     number = server.pid()
     assert number, "the server does not run"
     words = host.check_output("tr '\\0' ' ' < /proc/%s/cmdline", str(number)).split()
     found = {host.check_output("readlink -f %s", word).strip() for word in words[:2] if word.startswith("/")}
-    assert f"/opt/ollama/{wish['ollama_version']}/bin/ollama" in found, f"it runs {' '.join(words)}"
+    assert f"/opt/ollama/{expected['ollama_version']}/bin/ollama" in found, f"it runs {' '.join(words)}"
 
 
 @OWN_UNIT
@@ -57,11 +57,11 @@ def check_compose_file(host: Any) -> None:
 
 
 @PROCESS
-def check_process_files(host: Any, server: CheckedServer, wish: Expected) -> None:
+def check_process_files(host: Any, server: CheckedServer, expected: Expected) -> None:
     """The server's files belong to the user who logs in; its settings are for that user alone."""
     home, me = server.home(), host.user()
     settings = host.file(f"{home}/env.json")
     assert settings.exists, f"there is no {home}/env.json"
     assert (settings.uid, settings.mode) == (me.uid, 0o600), f"env.json: {settings.user}, mode {settings.mode:04o}"
     target = host.check_output("readlink -f %s/current", home).strip()
-    assert target.endswith(f"/releases/{wish['ollama_version']}"), f"{home}/current leads to {target}"
+    assert target.endswith(f"/releases/{expected['ollama_version']}"), f"{home}/current leads to {target}"

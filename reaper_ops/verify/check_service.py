@@ -43,12 +43,12 @@ def check_process_is_not_root(host: Any, server: CheckedServer) -> None:
 
 
 @DOCKER
-def check_container_runs(server: CheckedServer, wish: Expected) -> None:
+def check_container_runs(server: CheckedServer, expected: Expected) -> None:
     """The container runs the configured image and comes back after a reboot."""
     found = server.container()
     assert found["State"]["Running"], f"it is {found['State']['Status']}"
     image = found["Config"]["Image"]
-    assert image.removeprefix("docker.io/") == wish.image.removeprefix("docker.io/"), f"it runs {image}"
+    assert image.removeprefix("docker.io/") == expected.image.removeprefix("docker.io/"), f"it runs {image}"
     policy = found["HostConfig"]["RestartPolicy"]["Name"]
     assert policy in {"unless-stopped", "always"}, f"its restart policy is {policy!r}"
 
@@ -74,25 +74,25 @@ def check_process_runs(host: Any, server: CheckedServer) -> None:
     assert done.stdout.strip() == str(host.user().uid), f"process {number} belongs to user {done.stdout.strip()}"
 
 
-def check_environment(server: CheckedServer, wish: Expected) -> None:
+def check_environment(server: CheckedServer, expected: Expected) -> None:
     """The running server has the configured settings."""
     found = server.environment()
     wrong = {
         name: found.get(name, "not set")
-        for name, value in wish.environment.items()
+        for name, value in expected.environment.items()
         if name not in found or not same(value, found[name])
     }
-    assert not wrong, f"differs: {wrong}; configured: { ({name: wish.environment[name] for name in wrong}) }"
+    assert not wrong, f"differs: {wrong}; configured: { ({name: expected.environment[name] for name in wrong}) }"
 
 
 @MEMORY_LIMIT
-def check_memory_limit(server: CheckedServer, wish: Expected) -> None:
+def check_memory_limit(server: CheckedServer, expected: Expected) -> None:
     """The memory limit is in force."""
-    if wish.runtime == "docker":
+    if expected.runtime == "docker":
         found = int(server.container()["HostConfig"]["Memory"])
-    elif wish.runtime == "systemd":
+    elif expected.runtime == "systemd":
         text = server.show("MemoryMax")["MemoryMax"]
         found = int(text) if text.isdigit() else 0
     else:
         pytest.skip("a plain process has no memory limit of its own")
-    assert abs(found - wish["ollama_memory_max"]) < 1 << 20, f"the limit is {found or 'none'}"
+    assert abs(found - expected["ollama_memory_max"]) < 1 << 20, f"the limit is {found or 'none'}"

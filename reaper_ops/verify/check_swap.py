@@ -17,12 +17,12 @@ def active(host: Any) -> dict[str, int]:
 
 
 @SWAP_FILE
-def check_swap_file(host: Any, wish: Expected) -> None:
+def check_swap_file(host: Any, expected: Expected) -> None:
     """The swap file is in use, of the configured size, readable by root alone, and in fstab."""
-    path = wish["swap_path"]
+    path = expected["swap_path"]
     found = active(host)
     assert path in found, f"{path} is not in use; in use: {', '.join(found) or 'nothing'}"
-    assert abs(found[path] - wish["swap_size"]) <= SLACK, f"{path} has {found[path]} bytes"
+    assert abs(found[path] - expected["swap_size"]) <= SLACK, f"{path} has {found[path]} bytes"
     file = host.file(path)
     assert (file.uid, file.mode) == (0, 0o600), f"{path}: {file.user}, mode {file.mode:04o}"
     lines = [line.split() for line in host.file("/etc/fstab").content_string.splitlines()]
@@ -30,18 +30,18 @@ def check_swap_file(host: Any, wish: Expected) -> None:
 
 
 @SWAP_ZRAM
-def check_zram(host: Any, wish: Expected) -> None:
+def check_zram(host: Any, expected: Expected) -> None:
     """Compressed swap in memory is in use, of the configured size, and configured for the next boot."""
     found = active(host)
     assert "/dev/zram0" in found, f"/dev/zram0 is not in use; in use: {', '.join(found) or 'nothing'}"
-    assert abs(found["/dev/zram0"] - wish["swap_size"]) <= SLACK, f"/dev/zram0 has {found['/dev/zram0']} bytes"
+    assert abs(found["/dev/zram0"] - expected["swap_size"]) <= SLACK, f"/dev/zram0 has {found['/dev/zram0']} bytes"
     assert host.file("/etc/systemd/zram-generator.conf").contains("zram0"), "the generator does not make it at boot"
 
 
 @SWAP
-def check_swappiness(host: Any, wish: Expected) -> None:
+def check_swappiness(host: Any, expected: Expected) -> None:
     """The kernel's swappiness is as configured, now and after a reboot."""
-    wanted = wish["swap_swappiness"]
+    wanted = expected["swap_swappiness"]
     now = int(host.file("/proc/sys/vm/swappiness").content_string)
     assert now == wanted, f"it is {now}, configured is {wanted}"
     lines = host.run("cat /etc/sysctl.conf /etc/sysctl.d/*.conf").stdout.splitlines()

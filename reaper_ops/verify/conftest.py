@@ -18,34 +18,34 @@ from reaper_ops.core.inventory import complaint
 from reaper_ops.verify.expected import Expected
 from reaper_ops.verify.server import CheckedServer
 
-WISH = "REAPER_OPS_VERIFY_WISH"
+EXPECTED = "REAPER_OPS_VERIFY_EXPECTED"
 RESULTS = "REAPER_OPS_VERIFY_RESULTS"
 
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(os.environ[WISH]).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(Path(os.environ[EXPECTED]).read_text(encoding="utf-8"))
     return found
 
 
-def wishes() -> list[Expected]:
+def expected_hosts() -> list[Expected]:
     return [Expected(row["host"], row["settings"], tuple(row["models"])) for row in document()["hosts"]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = list(metafunc.definition.iter_markers("applies_to"))
-    wanted = [wish for wish in wishes() if all(mark.args[0](wish) for mark in marks)]
-    metafunc.parametrize("wish", wanted, ids=[wish.host for wish in wanted], scope="session")
+    wanted = [expected for expected in expected_hosts() if all(mark.args[0](expected) for mark in marks)]
+    metafunc.parametrize("expected", wanted, ids=[expected.host for expected in wanted], scope="session")
 
 
 @pytest.fixture(scope="session")
-def host(wish: Expected) -> Any:
+def host(expected: Expected) -> Any:
     """A testinfra host that has the rights which the checks need."""
     options = {"ansible_inventory": document()["inventory"], "force_ansible": document()["through_ansible"]}
-    found = testinfra.get_host(f"ansible://{wish.host}", **options)
+    found = testinfra.get_host(f"ansible://{expected.host}", **options)
     user = login(found)
-    if wish.needs_root and user != "0":
-        found = testinfra.get_host(f"ansible://{wish.host}", sudo=True, **options)
+    if expected.needs_root and user != "0":
+        found = testinfra.get_host(f"ansible://{expected.host}", sudo=True, **options)
     return found
 
 
@@ -99,8 +99,8 @@ def why(host: Any, answer: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(host: Any, wish: Expected) -> CheckedServer:
-    return CheckedServer(host, wish)
+def server(host: Any, expected: Expected) -> CheckedServer:
+    return CheckedServer(host, expected)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -109,9 +109,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     over = report.when == "call" or (report.when == "setup" and not report.passed)
-    wish = item.callspec.params.get("wish") if hasattr(item, "callspec") else None
-    if over and isinstance(wish, Expected):
-        record(item, wish.host, report, call)
+    expected = item.callspec.params.get("expected") if hasattr(item, "callspec") else None
+    if over and isinstance(expected, Expected):
+        record(item, expected.host, report, call)
     return report
 
 

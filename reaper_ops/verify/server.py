@@ -20,12 +20,12 @@ class CheckedServer:
     """host: a testinfra host."""
 
     host: Any
-    wish: Expected
+    expected: Expected
 
     def api(self, path: str) -> Any:
         """The answer of the API, asked on the host itself."""
-        done = self.host.run("python3 -c %s %s %s", ASK, self.wish.url, path)
-        assert done.rc == 0, f"{self.wish.url}{path} does not answer: {_last_line(done.stderr)}"
+        done = self.host.run("python3 -c %s %s %s", ASK, self.expected.url, path)
+        assert done.rc == 0, f"{self.expected.url}{path} does not answer: {_last_line(done.stderr)}"
         return json.loads(done.stdout)[path]
 
     def show(self, *properties: str) -> dict[str, str]:
@@ -41,9 +41,9 @@ class CheckedServer:
 
     def pid(self) -> int:
         """The server's process on the host; 0 when there is none."""
-        if self.wish.runtime == "docker":
+        if self.expected.runtime == "docker":
             return int(self.container()["State"]["Pid"])
-        if self.wish.runtime == "systemd":
+        if self.expected.runtime == "systemd":
             return int(self.show("MainPID")["MainPID"])
         done = self.host.run("cat %s/ollama.pid", self.home())
         return int(done.stdout) if done.rc == 0 and done.stdout.strip().isdigit() else 0
@@ -55,23 +55,23 @@ class CheckedServer:
         return dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
 
     def home(self) -> str:
-        return self.wish.process_home(str(self.host.user().home))
+        return self.expected.process_home(str(self.host.user().home))
 
     def store(self) -> str:
         """The model store as a path of the host."""
-        if self.wish["ollama_models_dir"]:
-            return str(self.wish["ollama_models_dir"])
-        if self.wish.runtime == "docker":
+        if self.expected["ollama_models_dir"]:
+            return str(self.expected["ollama_models_dir"])
+        if self.expected.runtime == "docker":
             mounts = self.container()["Mounts"]
             volume: str = next(mount["Source"] for mount in mounts if mount["Destination"] == "/root/.ollama")
             return f"{volume}/models"
         return self.environment()["OLLAMA_MODELS"]
 
     def log(self) -> str:
-        if self.wish.runtime == "docker":
+        if self.expected.runtime == "docker":
             done = self.host.run("docker logs --tail 5000 %s", CONTAINER)
             return str(done.stdout + done.stderr)
-        if self.wish.runtime == "systemd":
+        if self.expected.runtime == "systemd":
             return str(self.host.check_output("journalctl -u ollama.service -o cat --no-pager -n 5000"))
         return str(self.host.check_output("tail -n 5000 %s/ollama.log", self.home()))
 

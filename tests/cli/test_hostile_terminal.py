@@ -193,7 +193,7 @@ CASES: Cases = {
         {
             "reaper_ops.adapters.ansible.inventory": lambda: given(None),
             "reaper_ops.core.models.desired.sets": lambda: given((made("reaper_ops.core.models.desired.ModelSet"),)),
-            "reaper_ops.core.models.desired.wishes": lambda: given(
+            "reaper_ops.core.models.desired.desired_models": lambda: given(
                 (made("reaper_ops.core.models.desired.DesiredModels"),)
             ),
         },

@@ -93,8 +93,8 @@ def test_chat(server: Subject, runs: str) -> None:
 
 
 def test_openai_chat(server: Subject, runs: str) -> None:
-    wish = {"model": runs, "messages": WORDS, "max_tokens": 3}
-    answer = server.ask("POST", "/v1/chat/completions", wish, headers={"Authorization": "Bearer sk-anything"})
+    request = {"model": runs, "messages": WORDS, "max_tokens": 3}
+    answer = server.ask("POST", "/v1/chat/completions", request, headers={"Authorization": "Bearer sk-anything"})
     found = answer.json()
     assert answer.kind == "application/json"
     assert found["object"] == "chat.completion"
@@ -103,8 +103,8 @@ def test_openai_chat(server: Subject, runs: str) -> None:
 
 
 def test_openai_stream_ends_in_done(server: Subject, runs: str) -> None:
-    wish = {"model": runs, "messages": WORDS, "max_tokens": 3, "stream": True}
-    answer = server.ask("POST", "/v1/chat/completions", wish)
+    request = {"model": runs, "messages": WORDS, "max_tokens": 3, "stream": True}
+    answer = server.ask("POST", "/v1/chat/completions", request)
     events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
     assert answer.kind == "text/event-stream"
     assert events[-1] == "[DONE]"
@@ -112,16 +112,16 @@ def test_openai_stream_ends_in_done(server: Subject, runs: str) -> None:
 
 
 def test_anthropic_messages(server: Subject, runs: str) -> None:
-    wish = {"model": runs, "messages": WORDS, "max_tokens": 3}
-    found = server.ask("POST", "/v1/messages", wish).json()
+    request = {"model": runs, "messages": WORDS, "max_tokens": 3}
+    found = server.ask("POST", "/v1/messages", request).json()
     assert (found["type"], found["role"], found["stop_reason"]) == ("message", "assistant", "max_tokens")
     assert found["content"][0]["type"] == "text"
     assert found["usage"]["output_tokens"] == 3
 
 
 def test_anthropic_stream(server: Subject, runs: str) -> None:
-    wish = {"model": runs, "messages": WORDS, "max_tokens": 3, "stream": True}
-    answer = server.ask("POST", "/v1/messages", wish)
+    request = {"model": runs, "messages": WORDS, "max_tokens": 3, "stream": True}
+    answer = server.ask("POST", "/v1/messages", request)
     events = [line.removeprefix("event: ") for line in answer.text.splitlines() if line.startswith("event: ")]
     assert events[:2] == ["message_start", "content_block_start"]
     assert events[-3:] == ["content_block_stop", "message_delta", "message_stop"]

@@ -85,8 +85,8 @@ def test_blobs(server: Subject) -> None:
 
 
 def test_create_from_a_model(server: Subject, tiny: str) -> None:
-    wish = {"model": "contract-brief", "from": tiny, "system": "You are brief.", "parameters": {"num_ctx": 1024}}
-    answer = server.ask("POST", "/api/create", wish)
+    request = {"model": "contract-brief", "from": tiny, "system": "You are brief.", "parameters": {"num_ctx": 1024}}
+    answer = server.ask("POST", "/api/create", request)
     found = [line["status"] for line in answer.lines()]
     assert found[0].startswith("using existing layer sha256:")
     assert found[-2:] == ["writing manifest", "success"]

@@ -114,8 +114,8 @@ def test_store_on_disk(started: Started, registry: LabRegistry) -> None:
 
 
 def test_partial_download_on_disk(started: Started, registry: LabRegistry) -> None:
-    wish = {"model": f"{registry.name}/slow/small:latest", "insecure": True}
-    with opened(started.subject.url, "POST", "/api/pull", wish) as response:
+    request = {"model": f"{registry.name}/slow/small:latest", "insecure": True}
+    with opened(started.subject.url, "POST", "/api/pull", request) as response:
         for line in response:
             if json.loads(line).get("completed", 0) > 100_000:
                 break
@@ -157,8 +157,8 @@ def test_a_runner_killed_in_mid_answer(started: Started, model: str) -> None:
 
 def test_a_runner_killed_without_a_stream(started: Started, model: str) -> None:
     found = []
-    wish = {"prompt": "x", "stream": False, "options": LONG}
-    thread = threading.Thread(target=lambda: found.append(started.subject.generate(model, **wish)))
+    request = {"prompt": "x", "stream": False, "options": LONG}
+    thread = threading.Thread(target=lambda: found.append(started.subject.generate(model, **request)))
     thread.start()
     _wait_busy(started)
     os.kill(started.runners()[0], signal.SIGKILL)
@@ -172,9 +172,9 @@ def _wait_busy(started: Started) -> None:
 
 
 def test_openai_stream_hides_the_death(started: Started, model: str) -> None:
-    wish = {"model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 800, "stream": True}
-    wish |= {"seed": 1, "temperature": 0}
-    with opened(started.subject.url, "POST", "/v1/chat/completions", wish) as response:
+    request = {"model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 800, "stream": True}
+    request |= {"seed": 1, "temperature": 0}
+    with opened(started.subject.url, "POST", "/v1/chat/completions", request) as response:
         lines = [response.readline() for _ in range(3)]
         os.kill(started.runners()[0], signal.SIGKILL)
         lines += list(response)

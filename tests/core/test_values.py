@@ -94,8 +94,8 @@ def test_a_shown_size_reads_back(count):
 
 @given(st.sampled_from(settings.names()), ANYTHING)
 def test_no_value_of_a_setting_gives_a_traceback(name, value):
-    wish, errors = settings.parse("h", {name: value})
-    assert (wish is None) == bool(errors)
+    wanted, errors = settings.parse("h", {name: value})
+    assert (wanted is None) == bool(errors)
     for error in errors:
         assert error.place.startswith("h/")
         assert "\n" not in str(error)
@@ -103,8 +103,8 @@ def test_no_value_of_a_setting_gives_a_traceback(name, value):
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), ANYTHING, max_size=5))
 def test_no_variables_give_a_traceback(variables):
-    wish, errors = settings.parse("h", {f"ollama_{name}": value for name, value in variables.items()})
-    assert (wish is None) == bool(errors)
+    wanted, errors = settings.parse("h", {f"ollama_{name}": value for name, value in variables.items()})
+    assert (wanted is None) == bool(errors)
 
 
 def test_settings_are_frozen():

@@ -118,7 +118,7 @@ def test_fault(fleet: Fleet, second: Answer, fault: Fault, named: list[tuple[str
 
 
 def well_again(fleet: Fleet, host: Host) -> None:
-    """The next fault begins on a healthy host; what mending left is brought to the wish."""
+    """The next fault begins on a healthy host; what repairing left is converged."""
     answer = reaper(fleet.inventory, "up", "--yes", "-l", host.name)
     assert answer.states() == {host.name: "healthy"}, answer.stdout
 

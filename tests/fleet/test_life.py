@@ -145,8 +145,8 @@ def test_a_server_that_crashes_at_every_start_ends_as_failed_and_its_reason_is_n
 @pytest.mark.vm
 def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
     """On the machine with its own kernel alone: in containers the generator does nothing."""
-    wish = ("-l", MACHINE, "-e", "swap_kind=zram")
-    answer = reaper(fleet.inventory, "up", "--yes", *wish)
+    limits = ("-l", MACHINE, "-e", "swap_kind=zram")
+    answer = reaper(fleet.inventory, "up", "--yes", *limits)
     assert answer.rc == 0, answer.stdout
     assert {"swap/package", "swap/zram", "swap/zram-start"} <= set(answer.changed()[MACHINE]), answer.stdout
     assert "/dev/zram0" in fleet.host(MACHINE).ssh("swapon --show=NAME --noheadings").stdout
@@ -156,8 +156,8 @@ def test_swap_can_be_zram(fleet: Fleet, second: Answer) -> None:
 def pulling(fleet: Fleet, host: Host) -> Iterator[subprocess.Popen[str]]:
     """A pull by Ansible that does not come to its end, as the registry sends a quarter of it."""
     model = f"{fleet.services.registry.name}/stall/small:latest"
-    wish = ("-e", json.dumps({"ollama_models": [model]}), "--lock", str(fleet.directory / "no.lock"))
-    command = argv(fleet.inventory, "models pull", "-l", host.name, "--via", "host", "--retries", "0", *wish)
+    limits = ("-e", json.dumps({"ollama_models": [model]}), "--lock", str(fleet.directory / "no.lock"))
+    command = argv(fleet.inventory, "models pull", "-l", host.name, "--via", "host", "--retries", "0", *limits)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
     ) as process:
@@ -180,9 +180,9 @@ def test_everything_is_up_again_after_a_reboot_that_cuts_a_pull(fleet: Fleet, se
     assert host.ssh(f"ls {STORE}/manifests/*/*/*/*; rm -f {STORE}/blobs/*-partial*").stdout == listed
     assert host.ssh("cat /proc/sys/kernel/random/boot_id").stdout != before
     assert {"/dev/zram0", "/swapfile"} <= set(host.ssh("swapon --show=NAME --noheadings").stdout.split())
-    wish = ("-l", MACHINE, "-e", "swap_kind=zram")
-    assert reaper(fleet.inventory, "verify", *wish).rc == 0
-    answer = reaper(fleet.inventory, "up", "--yes", *wish)
+    limits = ("-l", MACHINE, "-e", "swap_kind=zram")
+    assert reaper(fleet.inventory, "verify", *limits).rc == 0
+    answer = reaper(fleet.inventory, "up", "--yes", *limits)
     assert (answer.rc, answer.changed()) == (0, {})
 
 

@@ -25,7 +25,7 @@ def site(request: pytest.FixtureRequest, fleet: Fleet, second: Answer) -> Iterat
     name, runtime = request.param
     before = tree(fleet.host(name))
     written = fleet.directory / f"mirror-{runtime}.yml"
-    written.write_text(yaml.safe_dump({"all": {"children": {"fleet": {"hosts": _wish(fleet, name, runtime)}}}}))
+    written.write_text(yaml.safe_dump({"all": {"children": {"fleet": {"hosts": _hosts(fleet, name, runtime)}}}}))
     yield name, written
     left = reaper(fleet.inventory, "models rm", "-i", str(written), "--yes", MODEL)
     gone = reaper(fleet.inventory, "models mirror down", "-i", str(written), "--yes")
@@ -33,7 +33,7 @@ def site(request: pytest.FixtureRequest, fleet: Fleet, second: Answer) -> Iterat
     assert tree(fleet.host(name)).differences(before) == []
 
 
-def _wish(fleet: Fleet, name: str, runtime: str) -> dict[str, dict[str, object]]:
+def _hosts(fleet: Fleet, name: str, runtime: str) -> dict[str, dict[str, object]]:
     services, address = fleet.services, fleet.host(name).address
     others = {"ollama_mirror": f"http://{address}:{PORT}", "ollama_models": [MODEL]}
     mirror = {"mirror_runtime": runtime, "mirror_port": PORT, "mirror_upstream": f"http://{services.registry.name}"}

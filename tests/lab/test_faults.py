@@ -149,9 +149,9 @@ def test_a_queue_of_one_is_full_while_a_model_loads(starter: Starter, registry: 
 
 def eight_at_once(host: Host) -> list[int]:
     found: list[int] = []
-    wish: dict[str, Any] = {"prompt": "x", "stream": False, "options": {"num_predict": 2}}
+    request: dict[str, Any] = {"prompt": "x", "stream": False, "options": {"num_predict": 2}}
     threads = [
-        threading.Thread(target=lambda: found.append(host.subject.generate(host.model, **wish).status))
+        threading.Thread(target=lambda: found.append(host.subject.generate(host.model, **request).status))
         for _ in range(8)
     ]
     for thread in threads:
@@ -268,8 +268,8 @@ def test_damaged_bytes(host: Host, registry: LabRegistry) -> None:
 
 def test_stall_repeats_its_last_line(host: Host, registry: LabRegistry) -> None:
     host.switch(stall={"after_bytes": 1 << 20})
-    wish = {"model": f"{registry.name}/library/small:latest", "insecure": True}
-    with opened(host.subject.url, "POST", "/api/pull", wish) as response:
+    request = {"model": f"{registry.name}/library/small:latest", "insecure": True}
+    with opened(host.subject.url, "POST", "/api/pull", request) as response:
         lines = [json.loads(response.readline()) for _ in range(12)]
         assert len({line.get("completed") for line in lines[-5:]}) == 1
         host.switch()

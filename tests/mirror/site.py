@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from servers import free_port
 
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state
 from reaper_ops.lab.registry import MANIFEST_TYPE, LabRegistry
 
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -151,7 +151,7 @@ def settings(directory: Path, upstream: str, resolver: str, **more: Any) -> Sett
 @contextlib.contextmanager
 def running(wanted: Settings) -> Iterator[str]:
     """The mirror as its role lays it out, without Ansible; gives its host:port."""
-    mirror = wish.of(wanted)
+    mirror = desired_state.of(wanted)
     lay_out(mirror)
     process = spawn(mirror)
     try:
@@ -164,14 +164,14 @@ def running(wanted: Settings) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def lay_out(mirror: wish.MirrorState) -> None:
+def lay_out(mirror: desired_state.MirrorState) -> None:
     for name in ("conf", "log", "tmp", "cache", "own", "sockets", "run"):
         Path(mirror.paths[name]).mkdir(parents=True, exist_ok=True)
     for file in mirror.files:
         Path(file.path).write_text(file.text)
 
 
-def spawn(mirror: wish.MirrorState, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def spawn(mirror: desired_state.MirrorState, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """In a session of its own, by a command in front where one is given."""
     spec = json.loads(Path(mirror.paths["spec"]).read_text())
     with (Path(mirror.paths["log"]) / "mirror.log").open("ab") as output:

@@ -15,7 +15,7 @@ import pytest
 from mirror import liars, site, wires
 from mirror.liars import DIGEST, EVIL, GOOD
 
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state
 
 REGISTRY, CDN, INNER, METADATA = "9.9.9.1", "9.9.9.2", "10.9.9.9", "169.254.169.254"
 NAMES = {"registry.test": REGISTRY, "cdn.test": CDN, "inner.test": INNER, "metadata.test": METADATA, "lan.test": INNER}
@@ -150,7 +150,7 @@ def digest(number):
 
 @contextlib.contextmanager
 def running_in(space, wanted):
-    mirror = wish.of(wanted)
+    mirror = desired_state.of(wanted)
     site.lay_out(mirror)
     process = site.spawn(mirror, ["ip", "netns", "exec", space])
     try:

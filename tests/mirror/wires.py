@@ -22,7 +22,7 @@ from mirror import site
 from subject import Started
 
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state
 
 MIRROR, UPSTREAM, BYTES = "10.77.0.1", "10.78.0.1", "10.78.0.3"
 PORT = 8080
@@ -160,7 +160,7 @@ class Mirror:
         }
         wanted = site.settings(directory, f"http://{UPSTREAM}:{PORT}", "127.0.0.1", **given)
         self.settings: Settings = wanted.model_copy(update={"mirror_slice": piece})
-        self.space, self._kept = wires.mirror, wish.of(self.settings)
+        self.space, self._kept = wires.mirror, desired_state.of(self.settings)
         site.lay_out(self._kept)
         self._process: subprocess.Popen[bytes]
         self.start()

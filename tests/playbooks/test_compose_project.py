@@ -126,7 +126,7 @@ def test_changed_file_recreates_and_orphans_go(module: Any, docker: Docker) -> N
 
 
 @pytest.mark.parametrize("change", [{"state": "exited"}, {"hash": "other"}, {"image": "sha256:old"}])
-def test_container_that_is_not_as_wished_is_a_change(module: Any, docker: Docker, change: dict[str, str]) -> None:
+def test_container_that_differs_is_a_change(module: Any, docker: Docker, change: dict[str, str]) -> None:
     module(**docker.args())
     docker.set(containers=[{**docker.get("containers")[0], **change}])
     assert module(check=True, **docker.args())["changed"]

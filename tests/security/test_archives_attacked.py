@@ -14,7 +14,7 @@ from security.conftest import LESSER, Ground, library, shared
 
 from reaper_ops.core.facts.model import Facts, System
 from reaper_ops.core.inventory import settings
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import desired_state
 
 RELEASE, OWNED = library("ollama_release"), library("owned_directory")
 TREE, RELEASES = shared("reaper_tree"), shared("reaper_releases")
@@ -143,6 +143,6 @@ def test_archives_of_the_controller_go_where_nobody_else_can_enter(runtime: str,
         "h1", {"ollama_runtime": runtime, "ollama_release_url": "/srv/releases", "ollama_release_sha256": "a" * 64}
     )
     assert wanted is not None, problems
-    rows = wish.derive(wanted, Facts("h1", System(home="/home/u", arch="x86_64"))).archives()
+    rows = desired_state.derive(wanted, Facts("h1", System(home="/home/u", arch="x86_64"))).archives()
     assert rows
     assert all(row["path"] == place + row["name"] for row in rows)

@@ -77,7 +77,7 @@ def test_a_link_on_the_way_is_refused_for_up_too(ground: Ground, name: str) -> N
         give(ground, ground.home / name, within=None, recurse=False)
 
 
-def test_a_link_that_root_laid_is_the_admins_wish(ground: Ground, tmp_path: Path) -> None:
+def test_a_link_that_root_laid_is_the_admins_will(ground: Ground, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "short").symlink_to(tmp_path / "disk")
     answer = give(ground, tmp_path / "short/models", within=None, recurse=False)

@@ -1,4 +1,4 @@
-"""What a wish means, worked out for the checks alone; held against the package's own answers."""
+"""What settings mean, worked out for the checks alone; held against the package's own answers."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import layout, render
 from reaper_ops.verify.expected import DROPIN, UNIT, VARIABLES, Expected, model_path, same
 
-WISHES = (
+GIVEN = (
     {},
     {"ollama_keep_alive": "10m", "ollama_flash_attention": True, "ollama_origins": ["https://a.example"]},
     {"ollama_bind": "::1", "ollama_port": 8080, "ollama_env": {"OLLAMA_NOPRUNE": True}},
@@ -15,15 +15,15 @@ WISHES = (
 )
 
 
-def wish_of(settings: Settings) -> Expected:
+def expected_of(settings: Settings) -> Expected:
     return Expected("host", settings.model_dump(mode="json"), settings.models())
 
 
-@pytest.mark.parametrize("variables", WISHES, ids=str)
+@pytest.mark.parametrize("variables", GIVEN, ids=str)
 def test_the_second_opinion_agrees_with_what_is_rendered(variables: dict[str, object]) -> None:
     settings = Settings(**variables)
     rendered = render.context(settings, render.neutral("host"))["environment"]
-    expected = wish_of(settings).environment
+    expected = expected_of(settings).environment
     assert {name: rendered.get(name) for name in expected if not same(expected[name], rendered.get(name, ""))} == {}
 
 
@@ -43,7 +43,7 @@ def test_every_typed_variable_is_checked() -> None:
 )
 def test_addresses(bind: str, good: str, bad: str) -> None:
     exposure = "open" if bind == "0.0.0.0" else "loopback"
-    addresses = wish_of(Settings(ollama_bind=bind, exposure=exposure)).addresses
+    addresses = expected_of(Settings(ollama_bind=bind, exposure=exposure)).addresses
     assert good in addresses
     assert bad not in addresses
 

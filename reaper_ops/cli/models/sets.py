@@ -18,4 +18,4 @@ def command(output: str, source: Source) -> None:
     from reaper_ops.formats.models.sets import FORMATS
 
     inventory = ansible.inventory(source)
-    click.echo(FORMATS[output](wanted.sets(inventory), wanted.wishes(inventory)))
+    click.echo(FORMATS[output](wanted.sets(inventory), wanted.desired_models(inventory)))

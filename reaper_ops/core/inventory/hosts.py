@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reaper_ops.core.inventory import settings as wish
+from reaper_ops.core.inventory import settings as schema
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.errors import ReaperError, ReaperErrors
 
@@ -83,7 +83,7 @@ def needs_templating(listing: Listing) -> tuple[str, ...]:
 
 
 def _ours(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {**wish.relevant(variables), **{k: variables[k] for k in CONNECTION if k in variables}}
+    return {**schema.relevant(variables), **{k: variables[k] for k in CONNECTION if k in variables}}
 
 
 def _unevaluated(value: Any) -> bool:
@@ -104,7 +104,7 @@ def parse(listing: Listing, evaluated: Mapping[str, Mapping[str, Any]] | None = 
     groups = _groups(listing)
     for name, raw in host_variables(listing).items():
         variables = {**raw, **(evaluated or {}).get(name, {})}
-        settings, problems = _parse_once(wish.relevant(variables), seen)
+        settings, problems = _parse_once(schema.relevant(variables), seen)
         for problem in problems:
             mistakes.setdefault((problem.place, problem.problem, problem.hint), []).append(name)
         if settings is not None:
@@ -121,7 +121,7 @@ def _parse_once(variables: Mapping[str, Any], seen: dict[str, Outcome]) -> Outco
     """Hosts of one group mostly have the same settings: each different set is checked once."""
     key = json.dumps(variables, sort_keys=True, default=str)
     if key not in seen:
-        seen[key] = wish.parse_set(variables)
+        seen[key] = schema.parse_set(variables)
     return seen[key]
 
 

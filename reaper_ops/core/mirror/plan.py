@@ -14,7 +14,7 @@ from reaper_ops.core.facts import place
 from reaper_ops.core.facts.answers import Answers, Ask, as_json
 from reaper_ops.core.facts.model_store import PlacePart
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state as desired
 from reaper_ops.core.mirror import reach
 from reaper_ops.core.mirror.desired_state import MirrorState
 from reaper_ops.core.mirror.reach import Peer
@@ -46,14 +46,14 @@ class Found:
 
 def asks(settings: Settings, others: Iterable[Peer] = ()) -> list[Ask]:
     """Without the home of the user, a path below it is asked for as `~`. others: hosts of the inventory."""
-    places = wish.paths(settings, "~")
-    rows = wish.FILES[settings.mirror_runtime]
+    places = desired.paths(settings, "~")
+    rows = desired.FILES[settings.mirror_runtime]
     found: list[Ask] = [
         {"id": "identity", "kind": "identity"},
         {"id": "resolv", "kind": "file", "path": "/etc/resolv.conf"},
         {"id": "resolved", "kind": "file", "path": "/run/systemd/resolve/resolv.conf"},
         {"id": "debian", "kind": "file", "path": "/etc/debian_version"},
-        {"id": "user", "kind": "user", "name": wish.USER},
+        {"id": "user", "kind": "user", "name": desired.USER},
         {"id": "health", "kind": "http", "base_url": local_url(settings), "requests": [{"path": "/reaper_ops/health"}]},
         {"id": "manifest", "kind": "file", "path": places["manifest"]},
         *reach.asks(settings, others),
@@ -62,24 +62,24 @@ def asks(settings: Settings, others: Iterable[Peer] = ()) -> list[Ask]:
         found.append({"id": "exposed", "kind": "exposed", "path": places["data"]})
     found += [{"id": path, "kind": "file", "path": places[path]} for _, _, path, _ in rows]
     if settings.mirror_runtime == "systemd":
-        query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package}\\n", *wish.PACKAGES, "nginx*"]
+        query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package}\\n", *desired.PACKAGES, "nginx*"]
         found.append({"id": "packages", "kind": "command", "argv": query})
-        for unit in wish.UNITS:
+        for unit in desired.UNITS:
             words = ["systemctl", "show", unit, "-p", "ActiveState,UnitFileState"]
             found.append({"id": unit, "kind": "command", "argv": words})
     return found
 
 
 def local_url(settings: Settings) -> str:
-    return str(wish.of(settings).context["local_url"])
+    return str(desired.of(settings).context["local_url"])
 
 
 def read(settings: Settings, raw: Mapping[str, Any]) -> Found:
     answers = Answers(raw)
-    rows = wish.FILES[settings.mirror_runtime]
+    rows = desired.FILES[settings.mirror_runtime]
     identity, user = answers.get("identity"), answers.get("user")
     texts = {path: answers.content(path) for _, _, path, _ in rows}
-    states = {unit: answers.out(unit) or "" for unit in wish.UNITS}
+    states = {unit: answers.out(unit) or "" for unit in desired.UNITS}
     packages = answers.command("packages")
     return Found(
         home=str(identity.get("home") or "~"),
@@ -119,7 +119,7 @@ def _hash(answers: Answers) -> str:
 def blockers(settings: Settings, found: Found) -> tuple[str, ...]:
     if settings.mirror_runtime == "systemd" and not found.debian:
         return ("mirror_runtime: systemd needs Debian's packages nginx and docker-registry; use docker on this host",)
-    return tuple(rights.exposed(found.exposed, wish.paths(settings, found.home)["data"], "mirror_dir"))
+    return tuple(rights.exposed(found.exposed, desired.paths(settings, found.home)["data"], "mirror_dir"))
 
 
 def actions(settings: Settings, found: Found, mirror: MirrorState) -> tuple[Action, ...]:
@@ -128,18 +128,18 @@ def actions(settings: Settings, found: Found, mirror: MirrorState) -> tuple[Acti
     if runtime == "systemd":
         todo += [
             Action("mirror/packages", name, "is not installed")
-            for name in wish.PACKAGES
+            for name in desired.PACKAGES
             if name not in found.packages and not (name.startswith("nginx") and _has_nginx(found))
         ]
     if runtime == "systemd" and not found.has_user:
-        todo.append(Action("mirror/user", wish.USER, "does not exist"))
+        todo.append(Action("mirror/user", desired.USER, "does not exist"))
     if not found.has_manifest:
         todo.append(Action("mirror/directories", mirror.paths["data"], "is not set up"))
-    rows = zip(mirror.files, wish.FILES[runtime], strict=True)
+    rows = zip(mirror.files, desired.FILES[runtime], strict=True)
     todo += [action for file, (_, _, key, _) in rows for action in _file(file, found.files.get(key))]
     if runtime == "systemd":
-        todo += [Action("mirror/enable", unit, "is not enabled") for unit in wish.UNITS if unit not in found.enabled]
-    running = found.answers_with == mirror.config_hash and (runtime != "systemd" or set(wish.UNITS) <= found.active)
+        todo += [Action("mirror/enable", unit, "is not enabled") for unit in desired.UNITS if unit not in found.enabled]
+    running = found.answers_with == mirror.config_hash and (runtime != "systemd" or set(desired.UNITS) <= found.active)
     if not running:
         why = "runs from an older configuration" if found.answers_with else "does not answer"
         todo.append(Action("mirror/start", mirror.context["local_url"], f"{why}; {reach.shown(settings)}"))
@@ -150,7 +150,7 @@ def _has_nginx(found: Found) -> bool:
     return any(name in found.packages for name in ("nginx-light", "nginx", "nginx-full", "nginx-extras"))
 
 
-def _file(file: wish.MirrorFile, before: str | None) -> list[Action]:
+def _file(file: desired.MirrorFile, before: str | None) -> list[Action]:
     if before == file.text:
         return []
     old, new = (before or "").splitlines(keepends=True), file.text.splitlines(keepends=True)
@@ -169,13 +169,13 @@ def owned(settings: Settings, mirror: MirrorState, todo: tuple[Action, ...]) -> 
         "directories": [paths["data"], *([] if runtime == "process" else [paths["conf"]])],
     }
     if runtime == "systemd":
-        entries["units"] = list(wish.UNITS)
+        entries["units"] = list(desired.UNITS)
         entries["packages"] = [action.target for action in todo if action.id == "mirror/packages"]
-        users = [wish.USER] if "mirror/user" in ids else []
-        users += [name for name in wish.LEFT_USERS if name in entries["packages"]]
+        users = [desired.USER] if "mirror/user" in ids else []
+        users += [name for name in desired.LEFT_USERS if name in entries["packages"]]
         entries |= {"users": users, "groups": users}
     elif runtime == "docker":
-        entries["projects"] = {wish.PROJECT: paths["compose"]}
+        entries["projects"] = {desired.PROJECT: paths["compose"]}
         entries["images"] = list(mirror.context["images"].values())
     else:
         entries["processes"] = [paths["spec"]]
@@ -189,7 +189,7 @@ GIVEN = ("paths", "user", "uid", "project", "images", "config_hash", "local_url"
 def confirm(settings: Settings, raw: Mapping[str, Any]) -> Confirmed:
     """The actions as they are confirmed: targets with their reasons, and a digest of all that their tasks are given."""
     found = read(settings, raw)
-    mirror = wish.of(settings, found.home, found.resolvers)
+    mirror = desired.of(settings, found.home, found.resolvers)
     texts = {file.id: [file.text, file.path, file.mode] for file in mirror.files}
     before = {id_: found.files.get(key) for id_, key in _keys(mirror, settings).items()}
     given = {name: mirror.context.get(name) for name in GIVEN}
@@ -204,14 +204,14 @@ def confirm(settings: Settings, raw: Mapping[str, Any]) -> Confirmed:
 
 
 def _keys(mirror: MirrorState, settings: Settings) -> dict[str, str]:
-    rows = zip(mirror.files, wish.FILES[settings.mirror_runtime], strict=True)
+    rows = zip(mirror.files, desired.FILES[settings.mirror_runtime], strict=True)
     return {file.id: key for file, (_, _, key, _) in rows}
 
 
 def for_role(settings: Settings, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The variable `reaper` of the role: context, files, what to do and what will be owned."""
     found = read(settings, raw)
-    mirror = wish.of(settings, found.home, found.resolvers)
+    mirror = desired.of(settings, found.home, found.resolvers)
     todo = actions(settings, found, mirror)
     targets: dict[str, list[str]] = {}
     for action in todo:
@@ -224,7 +224,7 @@ def for_role(settings: Settings, raw: Mapping[str, Any]) -> dict[str, Any]:
         "owned": owned(settings, mirror, todo),
         "actions": [vars(action) for action in todo],
         "blockers": [*blockers(settings, found), *reach.blockers(settings, raw)],
-        "units": list(wish.UNITS),
-        "project": wish.PROJECT,
+        "units": list(desired.UNITS),
+        "project": desired.PROJECT,
         "templates": str(assets.templates()),
     }

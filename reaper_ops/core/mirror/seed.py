@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reaper_ops.core.inventory.hosts import Host
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state
 from reaper_ops.core.models import names, request
 
 CONTROLLER = "localhost"
@@ -36,7 +36,7 @@ def choose(everybody: Iterable[Host], pulling: Iterable[Host]) -> Seed:
         return Seed(CONTROLLER, "", CACHE)
     known = {urlsplit(host.settings.ollama_mirror or "").hostname for host in pulling} - {None}
     found = next((host for host in mirrors if {host.name, host.address} & known), mirrors[0])
-    places = wish.paths(found.settings, "~")
+    places = desired_state.paths(found.settings, "~")
     named = sorted(name for name in known if name) if len(mirrors) == 1 else []
     asked = named[0] if len(named) == 1 else found.address or found.name
     root = found.settings.mirror_runtime != "process"

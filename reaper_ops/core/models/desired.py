@@ -42,7 +42,7 @@ def sets(inventory: Inventory) -> tuple[ModelSet, ...]:
     return tuple(ModelSet(*key, tuple(hosts)) for key, hosts in sorted(found.items()))
 
 
-def wishes(inventory: Inventory) -> tuple[DesiredModels, ...]:
+def desired_models(inventory: Inventory) -> tuple[DesiredModels, ...]:
     return tuple(
         DesiredModels(host.name, host.settings.ollama_models, host.settings.models()) for host in inventory.hosts
     )

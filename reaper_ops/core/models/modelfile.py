@@ -159,7 +159,7 @@ def _message(place: str, row: str) -> tuple[str, str]:
     return role.lower(), text
 
 
-def build(wish: Modelfile, files: tuple[ModelPart, ...], adapters: tuple[ModelPart, ...], place: str) -> BuiltModel:
+def build(parsed: Modelfile, files: tuple[ModelPart, ...], adapters: tuple[ModelPart, ...], place: str) -> BuiltModel:
     """Layers in the order in which a server writes them."""
     main = [one for one in files if one.header.architecture != "clip"]
     if len(main) != 1:
@@ -170,9 +170,9 @@ def build(wish: Modelfile, files: tuple[ModelPart, ...], adapters: tuple[ModelPa
     layers = [_row("model", main[0].digest, main[0].size)]
     layers += [_row("projector", one.digest, one.size) for one in files if one is not main[0]]
     layers += [_row("adapter", one.digest, one.size) for one in adapters]
-    for kind, data in _small(wish):
+    for kind, data in _small(parsed):
         layers.append(_row(kind, *_kept(texts, data)))
-    config = _config(wish, main[0].header, files)
+    config = _config(parsed, main[0].header, files)
     digest, size = _kept(texts, _json(config))
     manifest = {
         "schemaVersion": 2,
@@ -183,15 +183,15 @@ def build(wish: Modelfile, files: tuple[ModelPart, ...], adapters: tuple[ModelPa
     return BuiltModel(_json(manifest), texts, {one.digest: one.path for one in (*files, *adapters)})
 
 
-def _small(wish: Modelfile) -> list[tuple[str, bytes]]:
-    found = [(kind, wish.texts[kind].encode()) for kind in ("template", "system") if kind in wish.texts]
-    found += [("license", text.encode()) for text in wish.licenses]
-    found += [("params", _json(dict(sorted(wish.parameters.items()))))] if wish.parameters else []
-    messages = [{"role": role, "content": text} for role, text in wish.messages]
+def _small(parsed: Modelfile) -> list[tuple[str, bytes]]:
+    found = [(kind, parsed.texts[kind].encode()) for kind in ("template", "system") if kind in parsed.texts]
+    found += [("license", text.encode()) for text in parsed.licenses]
+    found += [("params", _json(dict(sorted(parsed.parameters.items()))))] if parsed.parameters else []
+    messages = [{"role": role, "content": text} for role, text in parsed.messages]
     return found + ([("messages", _json(messages))] if messages else [])
 
 
-def _config(wish: Modelfile, header: GgufHeader, files: tuple[ModelPart, ...]) -> dict[str, Any]:
+def _config(parsed: Modelfile, header: GgufHeader, files: tuple[ModelPart, ...]) -> dict[str, Any]:
     families = list(dict.fromkeys([header.architecture, *(one.header.architecture for one in files)]))
     found = {
         "model_format": "gguf",
@@ -200,7 +200,7 @@ def _config(wish: Modelfile, header: GgufHeader, files: tuple[ModelPart, ...]) -
         "model_type": header.size,
         "file_type": header.quantisation,
     }
-    found |= {key: wish.texts[key] for key in ("renderer", "parser", "requires") if key in wish.texts}
+    found |= {key: parsed.texts[key] for key in ("renderer", "parser", "requires") if key in parsed.texts}
     return {**found, "architecture": "amd64", "os": "linux"}
 
 

@@ -13,19 +13,19 @@ from reaper_ops.core.monitoring.desired_state import Monitoring
 from reaper_ops.core.provision.quoting import double_quoted
 
 
-def prometheus(wish: Monitoring) -> dict[str, str]:
-    alerts = tuple(replace(alert, wait=wish.wait or alert.wait) for alert in ALERTS)
+def prometheus(monitoring: Monitoring) -> dict[str, str]:
+    alerts = tuple(replace(alert, wait=monitoring.wait or alert.wait) for alert in ALERTS)
     return {
-        "prometheus.yml": _render("prometheus/prometheus.yml.j2", wish),
-        "reaper_ops.rules.yml": _render("prometheus/reaper_ops.rules.yml.j2", wish, alerts),
+        "prometheus.yml": _render("prometheus/prometheus.yml.j2", monitoring),
+        "reaper_ops.rules.yml": _render("prometheus/reaper_ops.rules.yml.j2", monitoring, alerts),
     }
 
 
-def alertmanager(wish: Monitoring) -> dict[str, str]:
-    return {"alertmanager.yml": _render("alertmanager/alertmanager.yml.j2", wish)}
+def alertmanager(monitoring: Monitoring) -> dict[str, str]:
+    return {"alertmanager.yml": _render("alertmanager/alertmanager.yml.j2", monitoring)}
 
 
-def grafana(wish: Monitoring) -> dict[str, str]:
+def grafana(monitoring: Monitoring) -> dict[str, str]:
     return {"reaper_ops.json": json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"}
 
 
@@ -36,8 +36,8 @@ KINDS: Mapping[str, Callable[[Monitoring], dict[str, str]]] = {
 }
 
 
-def _render(name: str, wish: Monitoring, alerts: tuple[Alert, ...] = ()) -> str:
-    quoted = {name: double_quoted(value) for name, value in asdict(wish).items() if value}
+def _render(name: str, monitoring: Monitoring, alerts: tuple[Alert, ...] = ()) -> str:
+    quoted = {name: double_quoted(value) for name, value in asdict(monitoring).items() if value}
     rows = [{key: double_quoted(value) for key, value in asdict(alert).items()} for alert in alerts]
-    empty = {name: "" for name, value in asdict(wish).items() if not value}
+    empty = {name: "" for name, value in asdict(monitoring).items() if not value}
     return assets.template(name).render(reaper={**quoted, **empty, "alerts": rows})

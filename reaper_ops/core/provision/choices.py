@@ -11,8 +11,7 @@ from itertools import product
 
 from reaper_ops.core.facts.gpu_chain import DeviceNode
 from reaper_ops.core.facts.model import Docker, Facts
-from reaper_ops.core.provision import confirmed, gpu_form
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import confirmed, desired_state, gpu_form
 from reaper_ops.core.provision.confirmed import Confirmed, Steps
 from reaper_ops.core.provision.desired_state import Intent
 from reaper_ops.core.provision.plan import Action
@@ -47,7 +46,7 @@ def of(intent: Intent) -> tuple[PlanChoice, ...]:
     shown = confirmed.of_roles(intent.steps(), LATER)
     found: dict[str, PlanChoice] = {}
     for facts in _outcomes(intent):
-        other = wish.derive(intent.settings, facts)
+        other = desired_state.derive(intent.settings, facts)
         steps = confirmed.of_roles(other.steps(), LATER)
         if any(shown.get(id_) != step for id_, step in steps.items()):
             found.setdefault(confirmed.digest({id_: step.digest for id_, step in steps.items()}), _choice(other, steps))

@@ -148,8 +148,8 @@ def _cdi_obstacle(settings: Settings, facts: Facts, docker: Docker) -> str | Non
 
 def _switched_off(daemon_json: str | None) -> bool:
     try:
-        wish = json.loads(daemon_json or "{}")
+        document = json.loads(daemon_json or "{}")
     except ValueError:
         return False
-    features = wish.get("features") if isinstance(wish, dict) else None
+    features = document.get("features") if isinstance(document, dict) else None
     return isinstance(features, dict) and features.get("cdi") is False

@@ -9,8 +9,7 @@ from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core.doctor.diagnosis import FleetDiagnosis
 from reaper_ops.core.doctor.fix import UNDO, FixOutcome, Proposal, directories, in_order, proposals
-from reaper_ops.core.provision import choices
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import choices, desired_state
 from reaper_ops.core.provision.confirmed import Confirmed
 from reaper_ops.flows.doctor import doctor
 from reaper_ops.flows.doctor.doctor import HostSnapshot
@@ -49,7 +48,9 @@ def _planned(
 ) -> tuple[tuple[Proposal, ...], Mapping[str, Confirmed]]:
     """To apply is offered with its plan, which goes along; where it cannot be planned or done, it is not offered."""
     wanted = {one.host for one in found if one.action == "apply"}
-    intents = {p.host: wish.derive(p.settings, p.facts) for p in patients if p.facts is not None and p.host in wanted}
+    intents = {
+        p.host: desired_state.derive(p.settings, p.facts) for p in patients if p.facts is not None and p.host in wanted
+    }
     possible = {host: intent for host, intent in intents.items() if not intent.plan.blockers}
     offered = tuple(
         replace(one, plan=possible[one.host].plan.actions) if one.action == "apply" else one

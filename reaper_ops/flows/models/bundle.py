@@ -169,9 +169,9 @@ def load(
     _as_locked(place, lock, lockfile.read(lock_path))
     requests: dict[str, dict[str, Any]] = {}
     for host in hosts:
-        wish = lock if every or only else lock.only(host.settings.models())
-        if wish.models:
-            requests[host.name] = {"do": "load", "models": [_request(bundle, one) for one in wish.models]}
+        selected = lock if every or only else lock.only(host.settings.models())
+        if selected.models:
+            requests[host.name] = {"do": "load", "models": [_request(bundle, one) for one in selected.models]}
     if not requests:
         raise ReaperError(str(place), "no host wants a model of this bundle", "name a MODEL, or give --all")
     digests = {digest for row in requests.values() for model in row["models"] for digest in model["blobs"]}
@@ -179,9 +179,9 @@ def load(
     return collected("load", run)
 
 
-def _as_locked(place: Path, lock: Lock, wish: Lock | None) -> None:
+def _as_locked(place: Path, lock: Lock, selected: Lock | None) -> None:
     for one in lock.models:
-        locked = wish.get(one.name) if wish else None
+        locked = selected.get(one.name) if selected else None
         if locked and locked.digest != one.digest:
             problem = f"has {names.short(one.name)} as {one.digest[7:19]}, but the lock says {locked.digest[7:19]}"
             raise ReaperError(str(place), problem, "make the bundle from this lock, or `reaper-ops models update`")

@@ -53,10 +53,10 @@ def create(
 ) -> tuple[Made, tuple[str, ...]]:
     """Writes the model as a bundle, and into the lock; with notes for a person."""
     whole = _named(name)
-    wish = modelfile.parse(_text(source), str(source))
-    files = tuple(_file(source, path) for path in wish.files)
-    adapters = tuple(_file(source, path) for path in wish.adapters)
-    model = modelfile.build(wish, files, adapters, str(source))
+    parsed = modelfile.parse(_text(source), str(source))
+    files = tuple(_file(source, path) for path in parsed.files)
+    adapters = tuple(_file(source, path) for path in parsed.adapters)
+    model = modelfile.build(parsed, files, adapters, str(source))
     here = _Here(model)
     found = here.manifest(names.split(whole))
     entry = from_manifest(whole, found.data, found.digest, f"{MADE}{source.name}", now())
@@ -70,7 +70,7 @@ def create(
         writer.finish()
     if lock_path is not None:
         lockfile.write(lock_path, (lockfile.read(lock_path) or Lock()).with_models([entry]))
-    return made(place, lock), _notes(wish.texts.keys() >= {"template"}, files)
+    return made(place, lock), _notes(parsed.texts.keys() >= {"template"}, files)
 
 
 def _notes(has_template: bool, files: tuple[ModelPart, ...]) -> tuple[str, ...]:

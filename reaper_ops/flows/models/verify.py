@@ -104,7 +104,7 @@ def _outcome(store: CheckedStore) -> str:
     return f"fetched again what {models} lacked" if models else f"removed {len(store.damaged)} damaged blobs"
 
 
-def _as_written(wished: tuple[str, ...], models: tuple[str, ...]) -> list[str]:
+def _as_written(desired: tuple[str, ...], models: tuple[str, ...]) -> list[str]:
     """The names of the inventory where it has them, since a server keeps the spelling that it knows."""
-    written = {names.key(name): name for name in wished}
+    written = {names.key(name): name for name in desired}
     return [written.get(names.key(name), name) for name in models]

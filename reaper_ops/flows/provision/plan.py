@@ -9,8 +9,7 @@ from reaper_ops.adapters.ansible import OnEvent, Source
 from reaper_ops.core import isolation
 from reaper_ops.core.inventory.hosts import Inventory
 from reaper_ops.core.mirror.site import Chosen
-from reaper_ops.core.provision import choices
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import choices, desired_state
 from reaper_ops.core.provision.choices import PlanChoice
 from reaper_ops.core.provision.confirmed import Confirmed
 from reaper_ops.core.provision.plan import Plan
@@ -68,7 +67,7 @@ def confirmable(planned: Planned) -> Planned:
     found, confirmed = {}, {}
     for name in (plan.host for plan in planned.plans if plan.actions):
         settings = planned.mirror.settings(name, planned.inventory.by_name[name].settings)
-        intent = wish.derive(settings, planned.gathered.facts[name])
+        intent = desired_state.derive(settings, planned.gathered.facts[name])
         found[name] = choices.of(intent)
         confirmed[name] = choices.confirm(intent, found[name])
     return replace(planned, choices=found, confirmed=confirmed)
@@ -79,20 +78,22 @@ def compute(inventory: Inventory, gathered: Gathered) -> Planned:
     problems = dict(gathered.problems)
     intents = isolation.each(
         [host for host in inventory.hosts if host.name in gathered.facts],
-        lambda host: wish.derive(host.settings, gathered.facts[host.name]),
+        lambda host: desired_state.derive(host.settings, gathered.facts[host.name]),
         lambda host: host.name,
         problems,
     )
     wanted = {name for intent in intents.values() for name in intent.downloads()}
     known = _sizes(wanted) if wanted else {}
     plans = tuple(
-        _carried(wish.derive(inventory.by_name[name].settings, gathered.facts[name], known) if known else intent)
+        _carried(
+            desired_state.derive(inventory.by_name[name].settings, gathered.facts[name], known) if known else intent
+        )
         for name, intent in intents.items()
     )
     return Planned(inventory, replace(gathered, problems=problems), plans)
 
 
-def _carried(intent: wish.Intent) -> Plan:
+def _carried(intent: desired_state.Intent) -> Plan:
     """The plan; blocked where this machine lacks an archive that it is to bring to the host."""
     wanted = [one for one in intent.downloads() if one.url.startswith("/")]
     if not wanted:

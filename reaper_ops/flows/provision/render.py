@@ -12,7 +12,7 @@ from reaper_ops.adapters import ansible, tree
 from reaper_ops.adapters.ansible import Source
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Facts
-from reaper_ops.core.inventory import settings as wish
+from reaper_ops.core.inventory import settings as schema
 from reaper_ops.core.inventory.hosts import Host, Inventory
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.monitoring.desired_state import parse
@@ -49,7 +49,7 @@ def as_kind(host: Host, kind: str | None) -> Settings:
     if kind is None or host.settings.ollama_runtime == RUNTIMES[kind]:
         return host.settings
     given = host.settings.model_dump(exclude_unset=True, mode="json")
-    settings, errors = wish.parse(host.name, {**given, "ollama_runtime": RUNTIMES[kind]})
+    settings, errors = schema.parse(host.name, {**given, "ollama_runtime": RUNTIMES[kind]})
     if settings is None:
         raise errors[0]
     return settings

@@ -90,12 +90,13 @@ def _direct_inventory(hosts: Iterable[Host], variables: Mapping[str, Mapping[str
 
 
 def _run(share: Share, work: Path, number: int, source: Source) -> list[VerifyCheck]:
-    wish, results = work / f"wish-{number}.json", work / f"results-{number}.jsonl"
-    _write(wish, _document(share, work))
+    expected, results = work / f"expected-{number}.json", work / f"results-{number}.jsonl"
+    _write(expected, _document(share, work))
     argv = [sys.executable, "-m", "pytest", "-q", "-c", str(CHECKS / "pytest.ini")]
     argv += ["--rootdir", str(CHECKS), "--confcutdir", str(CHECKS), str(CHECKS)]
     done = process.run(
-        argv, env={**utf8.environment(), **_environment(share, wish, results), **_login(share, source, work, number)}
+        argv,
+        env={**utf8.environment(), **_environment(share, expected, results), **_login(share, source, work, number)},
     )
     if done.rc not in PYTEST_DONE or not results.exists():
         raise CommandError("verify", f"pytest ended with {done.rc}: {(done.stdout + done.stderr).strip()[-600:]}")
@@ -111,10 +112,10 @@ def _document(share: Share, work: Path) -> dict[str, Any]:
     return {"inventory": inventory, "through_ansible": share.through_ansible, "hosts": rows}
 
 
-def _environment(share: Share, wish: Path, results: Path) -> dict[str, str]:
+def _environment(share: Share, expected: Path, results: Path) -> dict[str, str]:
     """The user's own pytest settings stay out; Ansible's programs are those of this Python."""
     return {
-        "REAPER_OPS_VERIFY_WISH": str(wish),
+        "REAPER_OPS_VERIFY_EXPECTED": str(expected),
         "REAPER_OPS_VERIFY_RESULTS": str(results),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))),

@@ -12,13 +12,13 @@ SCHEMA = "reaper-ops/model-sets/1"
 Render = Callable[[Sequence[ModelSet], Sequence[DesiredModels]], str]
 
 
-def as_text(sets: Sequence[ModelSet], wishes: Sequence[DesiredModels]) -> str:
+def as_text(sets: Sequence[ModelSet], rows: Sequence[DesiredModels]) -> str:
     forms = overridden(sets)
     lines = [_set(one, several=forms[one.name] > 1) for one in sets] or ["no model sets; see ollama_model_sets"]
-    width = max(len(wish.host) for wish in wishes)
-    for wish in wishes:
-        asked = f"   ({', '.join(wish.asked)})" if wish.asked != wish.models else ""
-        lines.append(f"{wish.host:{width}}  {', '.join(wish.models) or 'no models'}{asked}")
+    width = max(len(row.host) for row in rows)
+    for row in rows:
+        asked = f"   ({', '.join(row.asked)})" if row.asked != row.models else ""
+        lines.append(f"{row.host:{width}}  {', '.join(row.models) or 'no models'}{asked}")
     return "\n".join(map(one_line, lines))
 
 
@@ -28,17 +28,17 @@ def _set(one: ModelSet, *, several: bool) -> str:
     return f"@{one.name}  {', '.join(one.models) or 'empty'}{written}{where}"
 
 
-def as_json(sets: Sequence[ModelSet], wishes: Sequence[DesiredModels]) -> str:
+def as_json(sets: Sequence[ModelSet], rows: Sequence[DesiredModels]) -> str:
     document = {
         "schema": SCHEMA,
         "sets": [{"name": one.name, "members": one.members, "models": one.models, "hosts": one.hosts} for one in sets],
-        "hosts": [{"host": wish.host, "asked": wish.asked, "models": wish.models} for wish in wishes],
+        "hosts": [{"host": row.host, "asked": row.asked, "models": row.models} for row in rows],
     }
     return json.dumps(document, indent=2)
 
 
-def as_lines(sets: Sequence[ModelSet], wishes: Sequence[DesiredModels]) -> str:
-    return "\n".join(f"{field(wish.host)} {field(model)}" for wish in wishes for model in wish.models)
+def as_lines(sets: Sequence[ModelSet], rows: Sequence[DesiredModels]) -> str:
+    return "\n".join(f"{field(row.host)} {field(model)}" for row in rows for model in row.models)
 
 
 FORMATS: dict[str, Render] = {"text": as_text, "json": as_json, "lines": as_lines}

@@ -48,19 +48,19 @@ def take(count: int) -> bytearray:
     return held
 
 
-def load(argv: list[str], wish: dict[str, Any]) -> bytearray:
+def load(argv: list[str], behavior: dict[str, Any]) -> bytearray:
     model = option(argv, "--model")
     say("srv  llama_server: initializing ... (simulated by the reaper_ops lab)")
     say(f"srv    load_model: loading model '{model}'")
-    count = int(wish.get("bytes", 0))
+    count = int(behavior.get("bytes", 0))
     held = bytearray()
-    if wish.get("limit"):
-        resource.setrlimit(resource.RLIMIT_AS, (int(wish["limit"]), int(wish["limit"])))
+    if behavior.get("limit"):
+        resource.setrlimit(resource.RLIMIT_AS, (int(behavior["limit"]), int(behavior["limit"])))
     try:
         held = take(count)
     except MemoryError:
         refuse(count)
-    if wish.get("kill"):
+    if behavior.get("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
     with open(model, "rb") as file:
         file.read(_PAGE)

@@ -59,7 +59,7 @@ class RunnerLoad:
     size: int
     size_vram: int
     details: dict[str, Any]
-    wish: dict[str, Any]
+    behavior: dict[str, Any]
 
 
 def candidates(program: str) -> list[str]:
@@ -113,7 +113,7 @@ class Runner:
         log.slog("INFO", "llama_server.go:433", "starting llama-server", cmd=" ".join(argv))
         self._process = subprocess.Popen(
             [sys.executable, *argv],
-            env={**os.environ, "REAPER_OPS_LAB_LOAD": json.dumps(load.wish)},
+            env={**os.environ, "REAPER_OPS_LAB_LOAD": json.dumps(load.behavior)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

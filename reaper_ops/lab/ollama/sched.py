@@ -102,15 +102,23 @@ class Scheduler:
         layers = int(header.values.get("llama.block_count", 1))
         size = os.path.getsize(weights) + layers * context * self._config.num_parallel * 256 + (1 << 20)
         vram = size if self._config.gpu and not self._faults.on("cpu-fallback") else 0
-        wish: dict[str, Any] = {"bytes": min(size, _CAP)}
+        load: dict[str, Any] = {"bytes": min(size, _CAP)}
         if self._faults.on("memory"):
-            wish["bytes"] = self._faults.option("memory", "bytes", 64 << 20)
+            load["bytes"] = self._faults.option("memory", "bytes", 64 << 20)
         if self._faults.on("oom"):
-            wish["kill"] = True
+            load["kill"] = True
         if self._faults.on("oom-malloc"):
-            wish.update(bytes=1 << 32, limit=1 << 31)
+            load.update(bytes=1 << 32, limit=1 << 31)
         return RunnerLoad(
-            model.name.short, model.digest, weights, context, self._config.num_parallel, size, vram, model.details, wish
+            model.name.short,
+            model.digest,
+            weights,
+            context,
+            self._config.num_parallel,
+            size,
+            vram,
+            model.details,
+            load,
         )
 
     def _fits(self, runner: Runner, load: RunnerLoad) -> bool:

@@ -58,7 +58,7 @@ def test_where_no_rule_speaks_the_missing_parts_are_said(tmp_path: Path, capsys:
     assert "not read: kernel.log (not there); it could show kernel-oom-kill" in capsys.readouterr().out
 
 
-def test_no_wish_is_guessed_for_a_host_that_was_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_setting_is_guessed_for_a_host_that_was_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listens = 'LISTEN 0 4096 *:11434 *:* users:(("ollama",pid=812,fd=3))\n'
     host = Path(pasted(tmp_path, ss_txt=listens, ps_txt="ollama 812 0.1 0.3 5 9 ? Ssl Nov20 3:33 ollama serve\n"))
     (host / "http").mkdir()

@@ -28,7 +28,7 @@ def inventory(tmp_path):
     return str(path)
 
 
-def test_people_see_each_form_of_a_set_and_each_wish(inventory, capfd):
+def test_people_see_each_form_of_a_set_and_each_host(inventory, capfd):
     assert run(["models", "sets", "-i", inventory]) == 0
     assert capfd.readouterr().out.splitlines() == [
         "@base  qwen3:0.6b   on two",

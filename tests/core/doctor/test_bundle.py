@@ -42,11 +42,11 @@ def command(text: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_a_host_that_was_read_gives_the_same_facts_from_its_bundle(path: Path) -> None:
     case = json.loads(path.read_text())
-    wish = Settings.model_validate(case.get("settings", {}))
+    wanted = Settings.model_validate(case.get("settings", {}))
     answers = {"controller": {"before": 1.0, "after": 2.0}, **case["answers"]}
-    kept = again(SavedHost("h", wish, "http://h:11434", answers=answers))
+    kept = again(SavedHost("h", wanted, "http://h:11434", answers=answers))
     assert kept.answers is not None
-    assert parsed(kept) == facts.parse("h", wish, answers)
+    assert parsed(kept) == facts.parse("h", wanted, answers)
 
 
 def test_what_a_diagnosis_asks_lies_in_plain_files() -> None:
@@ -97,14 +97,14 @@ ANSWERS = st.one_of(
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_any_answers_come_back_as_the_same_facts(data: st.DataObject) -> None:
-    wish = Settings(ollama_runtime=data.draw(st.sampled_from(RUNTIMES)))
-    kinds = {ask["id"]: ask["kind"] for ask in facts.asks(wish, traces=True)}
+    wanted = Settings(ollama_runtime=data.draw(st.sampled_from(RUNTIMES)))
+    kinds = {ask["id"]: ask["kind"] for ask in facts.asks(wanted, traces=True)}
     ids = data.draw(st.lists(st.sampled_from(sorted(kinds)), unique=True, max_size=12))
     answers = {id_: data.draw(ANSWERS.filter(lambda answer, k=kinds[id_]: _of(k, answer))) for id_ in ids}
     answers["controller"] = {}
-    kept = again(SavedHost("h", wish, answers=answers))
+    kept = again(SavedHost("h", wanted, answers=answers))
     assert kept.answers is not None
-    assert parsed(kept) == facts.parse("h", wish, answers)
+    assert parsed(kept) == facts.parse("h", wanted, answers)
 
 
 def _of(kind: str, answer: dict[str, Any]) -> bool:
@@ -125,7 +125,7 @@ def test_a_name_from_outside_cannot_talk_to_the_terminal() -> None:
 
 
 def test_settings_come_back_without_their_secrets() -> None:
-    wish = Settings(
+    wanted = Settings(
         ollama_https_proxy="http://user:geheim@proxy:3128",
         ollama_models=("llama3.2:1b",),
         swap_kind="file",
@@ -133,11 +133,11 @@ def test_settings_come_back_without_their_secrets() -> None:
         ollama_keep_alive="30m",
         ollama_memory_max="8G",
     )
-    found = bundle.files(SavedHost("h", wish))
+    found = bundle.files(SavedHost("h", wanted))
     assert "geheim" not in json.dumps(found)
-    kept = again(SavedHost("h", wish)).settings
+    kept = again(SavedHost("h", wanted)).settings
     assert kept.ollama_https_proxy == "http://user:***@proxy:3128"
-    assert kept.model_copy(update={"ollama_https_proxy": wish.ollama_https_proxy}) == wish
+    assert kept.model_copy(update={"ollama_https_proxy": wanted.ollama_https_proxy}) == wanted
 
 
 def test_a_host_that_was_not_read_stays_so() -> None:
@@ -149,14 +149,14 @@ def test_a_host_that_was_not_read_stays_so() -> None:
 
 
 def test_what_a_bundle_that_ends_early_lacks_was_not_read() -> None:
-    wish = Settings(gpu_vendor="nvidia", gpu_require=True)
+    wanted = Settings(gpu_vendor="nvidia", gpu_require=True)
     answers = {
         "identity": {"arch": "x86_64"},
         "modules": {"path": "/proc/modules", "content": "nvidia 1 0 - Live 0x0\n"},
     }
-    found = facts.parse("h", wish, again(SavedHost("h", wish, answers=answers)).answers or {})
+    found = facts.parse("h", wanted, again(SavedHost("h", wanted, answers=answers)).answers or {})
     assert (found.gpu.modules, found.unread["nodes"]) == (("nvidia",), "not there")
-    assert first_broken_link(wish, found) is None
+    assert first_broken_link(wanted, found) is None
 
 
 def test_a_broken_part_is_not_read_and_says_so() -> None:

@@ -66,8 +66,8 @@ def test_systemd_is_not_reloaded_under_a_gpu_container_unasked() -> None:
 def test_every_action_has_its_place_in_the_order() -> None:
     assert {*FIRST, "apply", *LAST} == set(ACTIONS)
     all_of_them = [Proposal("h", "i", action, "", "", Automate.SAFE, {}) for action in sorted(ACTIONS)]
-    first, wish, last = in_order(all_of_them)
-    assert [p.action for p in (*first, *wish, *last)] == [*FIRST, "apply", *LAST]
+    first, converge, last = in_order(all_of_them)
+    assert [p.action for p in (*first, *converge, *last)] == [*FIRST, "apply", *LAST]
 
 
 @pytest.mark.parametrize(

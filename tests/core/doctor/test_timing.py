@@ -78,7 +78,7 @@ def test_after_a_cold_answer_comes_a_warm_one() -> None:
     assert [(t.cold, t.on_gpu) for t in found] == [(True, None), (False, 0.0)]
 
 
-def test_without_a_wish_the_smallest_model_is_loaded() -> None:
+def test_without_settings_the_smallest_model_is_loaded() -> None:
     listed = '{"models":[{"name":"big","size":9},{"name":"small","size":3},{"name":"cloud","size":0}]}'
     tags = Exchange("/api/tags", "done", status=200, body=listed)
     assert paths([EMPTY], load=[]) == ("/api/tags", "")

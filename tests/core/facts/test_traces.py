@@ -360,8 +360,8 @@ def test_names_and_addresses() -> None:
     ],
 )
 def test_where_a_promised_model_would_come_from(model: str, name: str, url: str) -> None:
-    wish = Settings(ollama_models=(model,), ollama_insecure_registries=("r.lan:5000",))
-    (ask,) = [ask for ask in network.asks(wish) if ask["id"] == "asked registry"]
+    wanted = Settings(ollama_models=(model,), ollama_insecure_registries=("r.lan:5000",))
+    (ask,) = [ask for ask in network.asks(wanted) if ask["id"] == "asked registry"]
     assert [(row["name"], row["url"]) for row in ask["models"]] == [(name, url)]
 
 

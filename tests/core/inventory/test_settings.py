@@ -10,9 +10,9 @@ from reaper_ops.core.inventory.settings.model import CHOICES
 
 
 def test_null_means_the_default():
-    wish, errors = settings.parse("h", {name: None for name in settings.names() if name not in CHOICES})
+    wanted, errors = settings.parse("h", {name: None for name in settings.names() if name not in CHOICES})
     assert errors == ()
-    assert wish == Settings()
+    assert wanted == Settings()
 
 
 def test_null_is_no_choice():
@@ -48,8 +48,8 @@ def test_only_variables_that_claim_to_be_ours_are_read():
 
 def test_sets_are_resolved_in_order_and_each_model_is_named_once():
     sets = {"small": ("llama3:8b", "mistral"), "all": ("@small", "codellama", "mistral")}
-    wish = Settings(ollama_models=("codellama", "@all"), ollama_model_sets=sets)
-    assert wish.models() == ("codellama:latest", "llama3:8b", "mistral:latest")
+    wanted = Settings(ollama_models=("codellama", "@all"), ollama_model_sets=sets)
+    assert wanted.models() == ("codellama:latest", "llama3:8b", "mistral:latest")
 
 
 def test_every_rule_of_combinations_has_a_name_of_its_own():

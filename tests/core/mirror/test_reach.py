@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.mirror import desired_state as wish
-from reaper_ops.core.mirror import plan, reach
+from reaper_ops.core.mirror import desired_state, plan, reach
 from reaper_ops.core.mirror.reach import Peer
 from reaper_ops.errors import ReaperError
 
@@ -109,7 +108,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(given: dict[str, object]
     ],
 )
 def test_nobody_else_may_pull(given: dict[str, object], lines: list[str]) -> None:
-    text = wish.of(Settings(**{"mirror_runtime": "systemd", **given})).files[0].text
+    text = desired_state.of(Settings(**{"mirror_runtime": "systemd", **given})).files[0].text
     server = text.partition("# Port 80")[2].partition("location")[0]
     rows = [line.split()[1].rstrip(";") for line in server.splitlines() if line.strip().startswith(("allow ", "deny "))]
     assert rows == lines

@@ -1,4 +1,4 @@
-"""Judging what hashing a store has told: the lock and the wish say what should be there."""
+"""Judging what hashing a store has told: the lock and the settings say what should be there."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def test_what_a_modelfile_says():
 
 
 def test_the_manifest_is_the_same_bytes_each_time_and_its_blobs_are_there():
-    wish = modelfile.parse(TEXT, "Modelfile")
-    one = modelfile.build(wish, (MAIN, EYES), (), "Modelfile")
+    parsed = modelfile.parse(TEXT, "Modelfile")
+    one = modelfile.build(parsed, (MAIN, EYES), (), "Modelfile")
     assert one == modelfile.build(modelfile.parse(TEXT, "Modelfile"), (MAIN, EYES), (), "Modelfile")
     manifest = json.loads(one.manifest)
     kinds = [row["mediaType"].rpartition(".")[2] for row in manifest["layers"]]

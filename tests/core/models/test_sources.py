@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state
 from reaper_ops.core.models import request
 
 HF = "hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"
@@ -45,7 +45,9 @@ def test_the_mirror_asks_a_source_by_plain_http_only_where_that_was_said():
         "mirror_port": 8080,
         "mirror_sources": {"hf.co": 8081, "registry.lan:5000": 8082},
     }
-    rows = wish.of(Settings.model_validate({**asked, "ollama_insecure_registries": ["registry.lan:5000"]})).context
+    rows = desired_state.of(
+        Settings.model_validate({**asked, "ollama_insecure_registries": ["registry.lan:5000"]})
+    ).context
     assert {row["name"]: row["url"] for row in rows["sources"]} == {
         "registry.ollama.ai": "https://registry.ollama.ai",
         "hf.co": "https://hf.co",

@@ -38,9 +38,9 @@ FACTS = {
 }
 
 
-def written(wish: Monitoring, root: Path) -> Path:
+def written(settings: Monitoring, root: Path) -> Path:
     for produce in KINDS.values():
-        for name, text in produce(wish).items():
+        for name, text in produce(settings).items():
             (root / name).write_text(text)
     return root
 

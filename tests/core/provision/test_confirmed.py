@@ -21,8 +21,7 @@ from reaper_ops.core.facts.model import Docker, Facts, HostFile, Process, System
 from reaper_ops.core.inventory import hosts as inventory
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.mirror.site import Chosen, Site
-from reaper_ops.core.provision import arguments, choices, confirmed
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import arguments, choices, confirmed, desired_state
 from reaper_ops.core.provision.confirmed import OTHER_MACHINE, Confirmed
 from reaper_ops.errors import ReaperError
 from reaper_ops.flows.inventory.gather import Gathered
@@ -41,13 +40,13 @@ CARD = Gpu(pci=(PciGpu("0000:01:00.0", "10de", "2231"),), modules=("nvidia", "nv
 
 
 def confirm(settings: Settings, facts: Facts) -> Confirmed:
-    intent = wish.derive(settings, facts)
+    intent = desired_state.derive(settings, facts)
     return choices.confirm(intent, choices.of(intent))
 
 
 def after(settings: Settings, facts: Facts, *, again: bool = False) -> Confirmed:
     """What a later reading wants, as the action plugin computes it."""
-    intent = wish.derive(settings, facts)
+    intent = desired_state.derive(settings, facts)
     steps = confirmed.of_roles(intent.steps(), choices.LATER) if again else intent.steps()
     return Confirmed(facts.system.machine, steps)
 
@@ -58,7 +57,7 @@ def unit(active: str, enabled: str) -> Unit:
 
 def settled(settings: Settings, facts: Facts) -> Facts:
     """The same host after `up`."""
-    intent = wish.derive(settings, facts)
+    intent = desired_state.derive(settings, facts)
     return replace(
         facts,
         files={
@@ -185,13 +184,13 @@ def test_a_form_that_was_no_choice_is_withheld() -> None:
 
 def test_an_engine_that_is_there_leaves_no_choice() -> None:
     settings, facts = shape("nvidia-gpus")
-    assert choices.of(wish.derive(settings, facts)) == ()
+    assert choices.of(desired_state.derive(settings, facts)) == ()
 
 
 def test_the_choices_are_shown_with_their_difference() -> None:
     from reaper_ops.formats.provision import plan_text
 
-    intent = wish.derive(Settings(ollama_runtime="docker", docker_install=True), replace(BARE, gpu=CARD))
+    intent = desired_state.derive(Settings(ollama_runtime="docker", docker_install=True), replace(BARE, gpu=CARD))
     text = plan_text.render([intent.plan], {}, choices={"gpu1": choices.of(intent)})
     for form in ("cdi", "cdi-deploy", "gpus"):
         assert re.search(rf"^    {form}: ", text, re.MULTILINE)
@@ -245,7 +244,7 @@ def test_a_server_that_stopped_after_the_plan_is_told() -> None:
     there = replace(settled(WANTED, BARE), models_on_disk=())
     running = replace(there, process=None)
     assert "ollama/start" in confirm(WANTED, running).steps
-    config = wish.derive(WANTED, there).context["config_hash"]
+    config = desired_state.derive(WANTED, there).context["config_hash"]
     up = replace(there, process=Process(7, "/opt/ollama/current/bin/ollama", environ={"REAPER_OPS_CONFIG": config}))
     found = confirm(WANTED, up).differences(after(WANTED, replace(running, unit=unit("failed", "enabled"))))
     assert found == ("ollama/start ollama.service: is not running (not in the plan)",)
@@ -261,6 +260,6 @@ def test_a_blocker_that_appeared_is_a_difference_of_its_host(again: bool) -> Non
     action = object.__new__(module.ActionModule)
     action._task = SimpleNamespace(args={"again": again})
     no_root = replace(BARE, system=replace(BARE.system, uid=1000))
-    found = action._beyond(confirm(WANTED, BARE), wish.derive(WANTED, no_root))
+    found = action._beyond(confirm(WANTED, BARE), desired_state.derive(WANTED, no_root))
     assert [line.split(": ")[0] for line in found] == ["cannot be changed any more"]
-    assert action._beyond(confirm(WANTED, BARE), wish.derive(WANTED, BARE)) == []
+    assert action._beyond(confirm(WANTED, BARE), desired_state.derive(WANTED, BARE)) == []

@@ -7,8 +7,7 @@ from golden_shapes import shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reaper_ops.core.provision import desired_state as wish
-from reaper_ops.core.provision import gpu_form
+from reaper_ops.core.provision import desired_state, gpu_form
 
 
 @pytest.mark.parametrize(
@@ -51,13 +50,13 @@ def test_any_text_is_a_version_or_none(text: str) -> None:
     ],
 )
 def test_the_plan_prepares_the_engine_for_the_form(name: str, form: str, todo: set[str]) -> None:
-    intent = wish.derive(*shape(name))
+    intent = desired_state.derive(*shape(name))
     assert intent.context["gpu"]["form"] == form
     assert {id_ for id_ in intent.plan.todo if id_.startswith("gpu/") and id_ != "gpu/modules"} == todo
 
 
 def test_the_engine_is_given_what_the_form_needs() -> None:
-    cdi = wish.derive(*shape("nvidia-cdi-old-compose")).for_roles()["sources"]["daemon"]
-    legacy = wish.derive(*shape("nvidia-deploy")).for_roles()["sources"]["daemon"]
+    cdi = desired_state.derive(*shape("nvidia-cdi-old-compose")).for_roles()["sources"]["daemon"]
+    legacy = desired_state.derive(*shape("nvidia-deploy")).for_roles()["sources"]["daemon"]
     assert cdi == {"features": {"cdi": True}}
     assert list(legacy) == ["runtimes"]

@@ -11,8 +11,7 @@ import pytest
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Facts, Holder, HostFile, Process, Unit, UnitFile
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.provision import desired_state as wish
-from reaper_ops.core.provision import in_effect, render
+from reaper_ops.core.provision import desired_state, in_effect, render
 from reaper_ops.core.provision.in_effect import DROPIN, FORMER, UNIT
 from reaper_ops.core.provision.plan import Plan
 
@@ -34,7 +33,7 @@ def host(*files: UnitFile, **more: object) -> Facts:
 
 
 def plan(settings: Settings, facts: Facts) -> Plan:
-    return wish.derive(settings, facts).plan
+    return desired_state.derive(settings, facts).plan
 
 
 def reason(found: Plan, target: str) -> str:
@@ -95,7 +94,7 @@ def test_a_drop_in_that_sorts_after_ours_stops_the_run_and_the_command_moves_it(
 
 def settled(*files: UnitFile, environ: dict[str, str] | None = None, **more: object) -> Facts:
     facts = host(OWN, *files)
-    intent = wish.derive(Settings(), facts)
+    intent = desired_state.derive(Settings(), facts)
     written = {file.path: HostFile(file.path, file.content) for file in intent.files}
     process = Process(7, "/opt/ollama/0.32.14/bin/ollama", {**intent.context["environment"], **(environ or {})})
     return replace(facts, files={**facts.files, **written}, process=process, **more)  # type: ignore[arg-type]

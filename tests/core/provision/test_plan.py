@@ -11,7 +11,7 @@ from reaper_ops import assets
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import HostFile
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import desired_state
 from reaper_ops.core.provision.plan import swap
 
 CASES = Path(__file__).parents[2] / "cases" / "plan"
@@ -38,7 +38,7 @@ def load(case):
 
 def settled(settings, facts):
     """The same host after `up`: our files are there, and the server runs from them."""
-    intent = wish.derive(settings, facts)
+    intent = desired_state.derive(settings, facts)
     files = {file.path: HostFile(file.path, file.content) for file in intent.files}
     process = {"pid": 7, "exe": "/opt/ollama/x", "environ": {"REAPER_OPS_CONFIG": intent.context["config_hash"]}}
     return codec.load(
@@ -60,7 +60,7 @@ def test_plan(path):
     settings, facts = load(case)
     if case.get("settled"):
         facts = settled(settings, facts)
-    plan = wish.derive(settings, facts, case.get("sizes")).plan
+    plan = desired_state.derive(settings, facts, case.get("sizes")).plan
     assert [f"{a.id} {a.target}" for a in plan.actions] == case["actions"]
     for kind in ("blockers", "warnings"):
         texts, wanted = getattr(plan, kind), case.get(kind, [])
@@ -73,19 +73,19 @@ def test_plan(path):
 def test_every_action_says_why():
     for path in sorted(CASES.glob("[0-9]*.json")):
         settings, facts = load(json.loads(path.read_text()))
-        assert all(action.reason for action in wish.derive(settings, facts).plan.actions)
+        assert all(action.reason for action in desired_state.derive(settings, facts).plan.actions)
 
 
 def test_a_file_action_shows_its_difference():
     settings, facts = load({"base": "debian13"})
-    unit = next(a for a in wish.derive(settings, facts).plan.actions if a.id == "ollama/unit")
+    unit = next(a for a in desired_state.derive(settings, facts).plan.actions if a.id == "ollama/unit")
     assert "+++ /etc/systemd/system/ollama.service (desired)" in unit.diff
     assert "+ExecStart=/opt/ollama/current/bin/ollama serve" in unit.diff
 
 
 def test_roles_get_plain_data():
     settings, facts = load({"base": "debian13", "settings": {"ollama_models": ["llama3"]}})
-    given = wish.derive(settings, facts).for_roles()
+    given = desired_state.derive(settings, facts).for_roles()
     assert json.loads(json.dumps(given)) == given
     assert given["plan"]["models/pull"] == ["llama3:latest"]
     assert given["archives"][0]["sha256"]
@@ -100,7 +100,7 @@ def test_a_server_that_was_started_from_an_edited_file_is_restarted(edited, rest
     dropin = "/etc/systemd/system/ollama.service.d/zz-reaper_ops.conf"
     plain["files"][dropin] |= {"content": "[Service]\nMemoryMax=1M\n", "mtime": edited}
     plain["process"]["started"] = 1000
-    actions = [action.id for action in wish.derive(settings, codec.load("case", plain)).plan.actions]
+    actions = [action.id for action in desired_state.derive(settings, codec.load("case", plain)).plan.actions]
     assert ("ollama/restart" in actions) is restarts
     assert "ollama/settings" in actions
 

@@ -18,8 +18,7 @@ from reaper_ops.adapters import plan_file as adapter
 from reaper_ops.core.facts.gpu_chain import Gpu, PciGpu
 from reaper_ops.core.facts.model import Facts, HostFile, System
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.provision import choices, plan_file
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import choices, desired_state, plan_file
 from reaper_ops.core.provision.plan_file import NOT_IN_FILE, PlanFile, PlannedHost
 from reaper_ops.errors import ReaperError
 
@@ -29,7 +28,7 @@ WANTED = Settings(ollama_models=["tiny:latest"])
 
 
 def made(settings: Settings = WANTED, facts: Facts = BARE, models: str = "") -> PlanFile:
-    intent = wish.derive(settings, facts)
+    intent = desired_state.derive(settings, facts)
     known = choices.confirm(intent, choices.of(intent))
     hosts = {facts.host: PlannedHost(plan_file.settings_digests(settings), known)}
     return PlanFile("2026-01-01T00:00:00+00:00", __version__, models, hosts)

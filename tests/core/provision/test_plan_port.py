@@ -11,7 +11,7 @@ import pytest
 from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Holder
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import desired_state
 
 BASES = json.loads((Path(__file__).parents[2] / "cases" / "plan" / "bases.json").read_text())
 SERVE = ("/usr/local/bin/ollama", "serve")
@@ -19,7 +19,7 @@ SERVE = ("/usr/local/bin/ollama", "serve")
 
 def blockers(*holders: Holder, settings: Settings | None = None, **more: object) -> tuple[str, ...]:
     facts = replace(codec.load("case", BASES["debian13"]), listening=holders, **more)  # type: ignore[arg-type]
-    return wish.derive(settings or Settings(), facts).plan.blockers
+    return desired_state.derive(settings or Settings(), facts).plan.blockers
 
 
 def test_an_ollama_that_somebody_started_by_hand_is_named_and_its_models_can_be_kept() -> None:

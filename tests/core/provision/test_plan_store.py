@@ -12,7 +12,7 @@ from reaper_ops.core.facts import codec
 from reaper_ops.core.facts.model import Disk
 from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.provision import desired_state as wish
+from reaper_ops.core.provision import desired_state
 from reaper_ops.core.provision.plan import Plan
 
 BASES = json.loads((Path(__file__).parents[2] / "cases" / "plan" / "bases.json").read_text())
@@ -22,7 +22,7 @@ WIDE = {"mount": "/data", "fstype": "ext4", "total": 1 << 40, "free": 1 << 39}
 
 def plan(place: Place | None, path: str = "/data/models", **more: object) -> Plan:
     facts = replace(codec.load("case", BASES["debian13"]), models_place=place, **more)  # type: ignore[arg-type]
-    return wish.derive(Settings(ollama_models_dir=path), facts).plan
+    return desired_state.derive(Settings(ollama_models_dir=path), facts).plan
 
 
 def models(mode: str = "0755", uid: int = 0, owner: str = "root") -> tuple[PlacePart, ...]:

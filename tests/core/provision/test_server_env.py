@@ -9,7 +9,7 @@ import pytest
 
 from reaper_ops.core.facts.gpu_chain import DeviceNode, Gpu, PciGpu
 from reaper_ops.core.facts.model import Docker
-from reaper_ops.core.inventory import settings as wish
+from reaper_ops.core.inventory import settings as schema
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import render, server_env
 
@@ -114,7 +114,7 @@ def test_another_reason_for_the_same_form_is_no_cause_for_a_restart() -> None:
     ],
 )
 def test_control_characters_are_refused_with_host_and_setting(given: dict[str, Any]) -> None:
-    settings, errors = wish.parse("gpu1", given)
+    settings, errors = schema.parse("gpu1", given)
     assert settings is None
     assert errors[0].place.startswith(f"gpu1/{next(iter(given))}")
     assert "control character" in errors[0].problem
@@ -122,6 +122,6 @@ def test_control_characters_are_refused_with_host_and_setting(given: dict[str, A
 
 @pytest.mark.parametrize("path", ["/srv/o'neill", '/srv/"m"'])
 def test_quotation_marks_in_paths_are_refused(path: str) -> None:
-    settings, errors = wish.parse("gpu1", {"ollama_models_dir": path})
+    settings, errors = schema.parse("gpu1", {"ollama_models_dir": path})
     assert settings is None
     assert "quotation mark" in errors[0].problem

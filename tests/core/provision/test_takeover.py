@@ -6,8 +6,7 @@ from reaper_ops.core.facts import parse
 from reaper_ops.core.facts.foreign import Foreign, ForeignMount, Held
 from reaper_ops.core.facts.model import Facts, Holder, System
 from reaper_ops.core.inventory.settings import Settings
-from reaper_ops.core.provision import desired_state as wish
-from reaper_ops.core.provision import takeover
+from reaper_ops.core.provision import desired_state, takeover
 
 SETTINGS = Settings(ollama_runtime="docker", ollama_adopt=True, gpu_vendor="none")
 VOLUME = ForeignMount("volume", "ollama", "/root/.ollama")
@@ -19,12 +18,12 @@ def host(**given: object) -> Facts:
 
 
 def compose(facts: Facts, settings: Settings = SETTINGS) -> dict:
-    (file,) = (one for one in wish.derive(settings, facts).files if one.id == "ollama/compose")
+    (file,) = (one for one in desired_state.derive(settings, facts).files if one.id == "ollama/compose")
     return yaml.safe_load(file.content)
 
 
 def owned(facts: Facts, settings: Settings = SETTINGS) -> dict:
-    return wish.derive(settings, facts).for_roles()["owned"]
+    return desired_state.derive(settings, facts).for_roles()["owned"]
 
 
 def test_the_volume_of_the_guide_is_used_and_never_ours():
@@ -126,7 +125,7 @@ def test_our_own_container_is_not_foreign():
 def test_an_engine_that_answers_too_late_is_no_engine_without_containers():
     for asked in takeover.ASKED:
         facts = parse("h", SETTINGS, {asked: {"timed_out": True}})
-        found = wish.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
+        found = desired_state.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
         assert any("did not say in time" in line for line in found)
     facts = parse("h", SETTINGS, {"container": {"rc": 1, "stdout": "", "stderr": "No such container"}})
     assert takeover.blockers(SETTINGS, facts) == []
@@ -160,9 +159,9 @@ def test_another_program_on_the_port_or_a_container_of_ours_is_not_taken_over():
 
 def test_the_container_of_a_compose_project_is_offered_and_taken_over_under_its_own_name():
     facts = host(foreign=on_port(), listening=(HOLDER,), volumes=(Held("guide_ollama", "guide"),))
-    (said,) = wish.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
+    (said,) = desired_state.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
     assert "set `ollama_adopt: true` to take it over with its models and settings, or stop it" in said
-    intent = wish.derive(SETTINGS, facts)
+    intent = desired_state.derive(SETTINGS, facts)
     assert intent.plan.blockers == ()
     action = next(one for one in intent.plan.actions if one.id == "ollama/adopt")
     assert action.target == "container guide-ollama-1"
@@ -179,4 +178,4 @@ def test_a_run_that_was_cut_short_goes_on_with_the_name_that_it_noted():
     aside = Foreign("ollama-before-reaper_ops", "ollama/ollama", "exited", "no", mounts=(VOLUME,))
     facts = host(foreign=aside, manifest={"state": "intended", "containers": {"guide-ollama-1": record}})
     assert owned(facts)["containers"] == {"guide-ollama-1": record}
-    assert wish.derive(SETTINGS, facts).for_roles()["compose"]["replaced"] == "guide-ollama-1"
+    assert desired_state.derive(SETTINGS, facts).for_roles()["compose"]["replaced"] == "guide-ollama-1"

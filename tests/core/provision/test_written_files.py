@@ -18,7 +18,7 @@ from hypothesis import Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from reaper_ops.core.inventory.settings import Settings, parse
-from reaper_ops.core.mirror import desired_state as wish
+from reaper_ops.core.mirror import desired_state
 from reaper_ops.core.monitoring import files as monitoring
 from reaper_ops.core.monitoring.desired_state import parse as parse_monitoring
 from reaper_ops.core.provision import render
@@ -109,7 +109,7 @@ def test_compose_of_the_mirror(nginx: str, registry: str, bind: str) -> None:
 
 
 def compose_of(known: Settings) -> Any:
-    return yaml.safe_load(next(file.text for file in wish.of(known).files if file.id == "mirror/compose"))
+    return yaml.safe_load(next(file.text for file in desired_state.of(known).files if file.id == "mirror/compose"))
 
 
 def shape(value: Any) -> Any:
@@ -217,7 +217,7 @@ NETWORKS = st.one_of(
 @pytest.mark.skipif(shutil.which("nginx", path=PATH) is None, reason="nginx is not on this machine")
 @given(st.data())
 @settings(max_examples=8)
-def test_nginx_takes_every_accepted_wish(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_nginx_takes_every_accepted_setting(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("n")
     ca = folder / "ca.pem"
     shutil.copyfile("/etc/ssl/certs/ca-certificates.crt", ca)
@@ -241,7 +241,7 @@ def test_nginx_takes_every_accepted_wish(tmp_path_factory: pytest.TempPathFactor
     known, _ = parse("h", given)
     assume(known is not None and "mirror_dir" in given)
     assert known is not None
-    mirror = wish.of(known)
+    mirror = desired_state.of(known)
     for name in ("conf", "log", "tmp", "cache", "own", "sockets", "run"):
         Path(mirror.paths[name]).mkdir(parents=True, exist_ok=True)
     text = next(file.text for file in mirror.files if file.id == "mirror/nginx")

@@ -59,8 +59,8 @@ def test_a_host_gives_its_traces_and_the_clock(read: tuple[Inventory, Gathered])
 
 def test_from_its_bundle_a_host_is_the_same(read: tuple[Inventory, Gathered], tmp_path: Path) -> None:
     inventory, found = read
-    wish = inventory.by_name["good"].settings
-    saved = SavedHost("good", wish, "http://127.0.0.1:18401", found.facts["good"].exchanges, found.answers["good"])
+    wanted = inventory.by_name["good"].settings
+    saved = SavedHost("good", wanted, "http://127.0.0.1:18401", found.facts["good"].exchanges, found.answers["good"])
     for name in ("e.tar.gz", "e"):
         bundle.write(tmp_path / name, [saved])
         (kept,) = bundle.read(tmp_path / name)

@@ -22,7 +22,7 @@ BARE = Facts("h", System(os_id="debian", version_id="13", arch="x86_64", init="s
 
 ASIDE = Step("Set the blob aside.", "", Automate.ASK, "remove-blob")
 PULL = Step("Pull it again.", "", Automate.ASK, "pull")
-APPLY = Step("Bring it to its wish.", "", Automate.ASK, "apply")
+APPLY = Step("Converge the host.", "", Automate.ASK, "apply")
 
 
 def host(name: str, *steps: Step) -> Diagnosis:
@@ -61,7 +61,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch, ansible: Ansible, *looks: tuple[Diagn
     return fix.fix(Source(("x",)), lambda checkup, found: found)
 
 
-def test_first_aside_then_the_wish_then_the_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quarantine_then_converge_then_pull(monkeypatch: pytest.MonkeyPatch) -> None:
     ansible = Ansible()
     done = fixed(monkeypatch, ansible, (host("h1", PULL, APPLY, ASIDE),), (host("h1"),))
     assert ansible.ran == [

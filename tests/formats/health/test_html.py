@@ -79,7 +79,7 @@ def test_a_diagnosis_adds_causes_and_steps() -> None:
     words = " ".join(Page(as_html.page(REPORT, (found, other))).words.split())
     assert "the context of 262144 tokens does not fit context-oversized server log n_ctx = 262144" in words
     assert "Follows from it: kernel-oom-kill the kernel killed llama-server" in words
-    assert "bring the host to its wish (doctor --fix asks first) reaper-ops up -l gpu2" in words
+    assert "converge the host (doctor --fix asks first) reaper-ops up -l gpu2" in words
     assert "Check: reaper-ops probe -l gpu2 Question: is it busy?" in words
     assert "gpu9" in words
 

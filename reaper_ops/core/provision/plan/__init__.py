@@ -20,13 +20,13 @@ PLANNERS = {
 }
 
 
-def plan(settings: Settings, facts: Facts, wish: DesiredState) -> Plan:
+def plan(settings: Settings, facts: Facts, desired: DesiredState) -> Plan:
     """The difference between desired state and facts, in the order of the roles; empty when there is none."""
     if not settings.ollama_managed:
         return Plan(facts.host)
-    case = PlanInput(settings, facts, wish)
+    case = PlanInput(settings, facts, desired)
     blockers = obstacles.blockers(case)
     actions = [action for planner in PLANNERS.values() for action in planner(case)]
     if actions or (facts.manifest or {}).get("state") == "intended":
-        actions.append(Action("manifest/record", wish.context["paths"]["manifest"], "records what reaper_ops owns"))
+        actions.append(Action("manifest/record", desired.context["paths"]["manifest"], "records what reaper_ops owns"))
     return Plan(facts.host, tuple(actions), tuple(blockers), tuple(obstacles.warnings(case, actions)))

@@ -45,7 +45,7 @@ def _unproven(case: PlanInput) -> list[str]:
 def _foreign_unit(case: PlanInput) -> list[str]:
     if case.settings.ollama_runtime != "systemd" or case.settings.ollama_adopt:
         return []
-    unit = case.facts.files.get(case.wish.context["paths"]["unit"])
+    unit = case.facts.files.get(case.desired.context["paths"]["unit"])
     if unit is None or unit.content is None or MARKER in unit.content:
         return []
     return [
@@ -57,7 +57,7 @@ def _foreign_unit(case: PlanInput) -> list[str]:
 def _state_link(case: PlanInput) -> list[str]:
     """systemd makes no state directory through a link, so the service would never start."""
     state = case.facts.files.get(STATE)
-    if case.settings.ollama_runtime != "systemd" or case.wish.context["adopt"] or state is None or not state.link:
+    if case.settings.ollama_runtime != "systemd" or case.desired.context["adopt"] or state is None or not state.link:
         return []
     return [
         f"{STATE} is a link to {state.link}, and systemd starts no service whose state directory is one; remove the "
@@ -113,7 +113,7 @@ def warnings(case: PlanInput, actions: list[Action]) -> list[str]:
     memory = case.facts.memory
     vram = sum(gpu.memory_total for gpu in case.facts.gpu.nvidia or ())
     for name in case.settings.models():
-        size = case.wish.sizes.get(name)
+        size = case.desired.sizes.get(name)
         if size and memory and size > memory.total + vram:
             found.append(
                 f"{name} ({human_bytes(size)}) is larger than the host's memory "
@@ -133,8 +133,8 @@ def warnings(case: PlanInput, actions: list[Action]) -> list[str]:
 def _disk(case: PlanInput, actions: list[Action]) -> list[str]:
     found: list[str] = []
     for id_, path, factor in (
-        ("ollama/release", case.wish.context["paths"]["release_dest"], UNPACKED + 1),
-        ("models/pull", case.wish.context["models_dir"], 1),
+        ("ollama/release", case.desired.context["paths"]["release_dest"], UNPACKED + 1),
+        ("models/pull", case.desired.context["models_dir"], 1),
     ):
         need = sum((action.bytes or 0) * factor for action in actions if action.id == id_)
         disk = case.facts.disks.get(path)

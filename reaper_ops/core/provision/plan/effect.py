@@ -30,7 +30,7 @@ def _as_written(case: PlanInput, digest: str | None) -> bool:
 
 def with_overrides(case: PlanInput, actions: Sequence[Action]) -> list[Action]:
     """The settings say which settings of others they override, with value and file."""
-    lines = [line for line in render.contrary(case.wish.context, case.facts) if not line.late]
+    lines = [line for line in render.contrary(case.desired.context, case.facts) if not line.late]
     lost = _not_read(case) if any(line.key == "EnvironmentFile" for line in lines) else ""
     said = "; ".join(dict.fromkeys(f"overrides {_shown(line)} of {line.path}" for line in lines))
     if not said:
@@ -46,7 +46,7 @@ def _shown(line: Line) -> str:
 
 def _not_read(case: PlanInput) -> str:
     """Other variables of environment files that are no longer read."""
-    desired = case.wish.context["environment"]
+    desired = case.desired.context["environment"]
     lines = [line for line in in_effect.foreign(case.facts) if line.key == "EnvironmentFile"]
     rest = [line for line in lines if line.name not in desired]
     if not rest:
@@ -60,12 +60,12 @@ def blockers(case: PlanInput) -> list[str]:
     """Files that would undo our settings."""
     if case.settings.ollama_runtime != "systemd":
         return []
-    late = [line for line in render.contrary(case.wish.context, case.facts) if line.late]
+    late = [line for line in render.contrary(case.desired.context, case.facts) if line.late]
     return list(dict.fromkeys(_undone(case, line) for line in late))
 
 
 def _undone(case: PlanInput, line: Line) -> str:
-    wanted = case.wish.context["environment"].get(line.name)
+    wanted = case.desired.context["environment"].get(line.name)
     desired = f" ({line.name}={redact(wanted)} is desired)" if wanted is not None else ""
     path = shlex.quote(line.path)
     if line.key == "EnvironmentFile":
@@ -83,7 +83,7 @@ def runs_otherwise(case: PlanInput) -> str:
         return ""
     if process.exe.endswith(" (deleted)"):
         return f"runs {process.exe.removesuffix(' (deleted)')}, which is no longer there"
-    for name, wanted in case.wish.context["environment"].items():
+    for name, wanted in case.desired.context["environment"].items():
         value = process.environ.get(name, wanted)
         if value != wanted and "***" not in value:
             return f"runs with {name}={redact(value)}; {redact(wanted)} is desired"
@@ -95,4 +95,4 @@ def exposed(case: PlanInput) -> str:
     if case.settings.ollama_runtime == "docker":
         return ""
     wrong = listening.elsewhere(case.facts.listening, case.settings.ollama_bind, case.settings.ollama_port)
-    return f"listens on {', '.join(wrong)}; {case.wish.context['listen']} is desired" if wrong else ""
+    return f"listens on {', '.join(wrong)}; {case.desired.context['listen']} is desired" if wrong else ""

@@ -34,12 +34,12 @@ def gpu(case: PlanInput) -> list[Action]:
 
 def _gpu_docker(case: PlanInput) -> list[Action]:
     """The toolkit, and the engine's part of the form that the Compose file uses."""
-    found, docker, wanted = case.facts.gpu, case.facts.docker, case.wish.context["gpu"]
+    found, docker, wanted = case.facts.gpu, case.facts.docker, case.desired.context["gpu"]
     if wanted["form"] == "none":
         return []
     actions: list[Action] = []
     if found.toolkit is None:
-        if not repositories.named(case.facts, "nvidia", case.wish.context["arch"]):
+        if not repositories.named(case.facts, "nvidia", case.desired.context["arch"]):
             reason = "the toolkit comes from NVIDIA's repository"
             actions.append(Action("gpu/repository", "libnvidia-container", reason))
         actions.append(Action("gpu/toolkit", "nvidia-container-toolkit", "is not installed"))
@@ -73,7 +73,7 @@ def docker(case: PlanInput) -> list[Action]:
         return []
     if case.settings.docker_install and (there is None or absent or there.compose is None):
         missing = case.missing_packages("docker/packages", docker_packages(case))
-        named = repositories.named(case.facts, "docker", case.wish.context["arch"])
+        named = repositories.named(case.facts, "docker", case.desired.context["arch"])
         if missing and case.settings.docker_source == "docker" and not named:
             actions.append(Action("docker/repository", "docker", "packages come from Docker's own repository"))
         actions += missing

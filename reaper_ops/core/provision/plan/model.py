@@ -79,12 +79,12 @@ class PlanInput:
 
     settings: Settings
     facts: Facts
-    wish: DesiredState
+    desired: DesiredState
 
     def file_actions(self, prefix: str) -> list[Action]:
         """Actions for rendered files whose text differs from what is on the host."""
         return [
-            found for file in self.wish.files if file.id.startswith(prefix) for found in [self._file(file)] if found
+            found for file in self.desired.files if file.id.startswith(prefix) for found in [self._file(file)] if found
         ]
 
     def _file(self, file: Desired) -> Action | None:

@@ -27,7 +27,7 @@ def _ours(case: PlanInput, holder: Holder) -> bool:
         taken = takeover.of(case.settings, case.facts)
         return holder.container.split(" ")[0] in {places.CONTAINER, taken.foreign.name if taken else places.CONTAINER}
     if runtime == "process":
-        return bool(holder.mark) and case.wish.context["paths"]["bin"] in holder.argv
+        return bool(holder.mark) and case.desired.context["paths"]["bin"] in holder.argv
     return holder.unit == places.UNIT
 
 
@@ -88,10 +88,10 @@ def _models(case: PlanInput, holder: Holder) -> str:
     """Its models can be kept where ours is a service: copied once the store is there."""
     if not holder.store or case.settings.ollama_runtime != "systemd":
         return ""
-    ours = case.wish.context["models_dir"]
+    ours = case.desired.context["models_dir"]
     if holder.store == ours:
         return " (its models are in our store, and stay)"
-    copy = f"sudo cp -a {holder.store}/. {ours}/ && sudo chown -R {case.wish.context['user']}: {ours}"
+    copy = f"sudo cp -a {holder.store}/. {ours}/ && sudo chown -R {case.desired.context['user']}: {ours}"
     return f", run `reaper-ops up`, and keep its models by `{copy}`"
 
 

@@ -14,7 +14,7 @@ NEEDED = {0: "CAP_CHOWN", 1: "CAP_DAC_OVERRIDE", 3: "CAP_FOWNER", 6: "CAP_SETGID
 def blockers(case: PlanInput) -> list[str]:
     s, system = case.settings, case.facts.system
     if s.ollama_runtime == "process":
-        return [*exposed(case.facts.exposed, case.wish.context["home"], "ollama_home"), *_readonly(case)]
+        return [*exposed(case.facts.exposed, case.desired.context["home"], "ollama_home"), *_readonly(case)]
     if system.uid not in {0, None}:
         return [
             f"root is needed for ollama_runtime: {s.ollama_runtime}; set `ansible_become: true` or add `--become`, "

@@ -15,9 +15,9 @@ CONFIG = "REAPER_OPS_CONFIG"
 
 def native(case: PlanInput) -> list[Action]:
     actions: list[Action] = []
-    adopted = case.wish.context["adopt"]
+    adopted = case.desired.context["adopt"]
     if case.facts.user_groups is None and not adopted:
-        actions.append(Action("ollama/user", case.wish.context["user"], "the server's user does not exist"))
+        actions.append(Action("ollama/user", case.desired.context["user"], "the server's user does not exist"))
     actions += _release(case)
     if not adopted:
         actions += _bin_link(case)
@@ -40,7 +40,7 @@ def container(case: PlanInput) -> list[Action]:
     if (adopted := _adopted(case)) is not None:
         return [*actions, adopted]
     there = case.facts.container
-    want = case.wish.context["config_hash"]
+    want = case.desired.context["config_hash"]
     if there is None or there.state != "running":
         actions.append(Action("ollama/container", "ollama", f"the container is {there.state if there else 'missing'}"))
     elif there.environ.get(CONFIG) != want:
@@ -55,7 +55,7 @@ def _adopted(case: PlanInput) -> Action | None:
     taken = takeover.of(case.settings, case.facts)
     if taken is None or not taken.pending:
         return None
-    context = case.wish.context
+    context = case.desired.context
     overridden = taken.overridden(
         context["compose"]["publish"],
         context["image"],
@@ -75,7 +75,7 @@ def server(case: PlanInput) -> list[Action]:
 
 
 def _release(case: PlanInput) -> list[Action]:
-    context, version = case.wish.context, case.settings.ollama_version
+    context, version = case.desired.context, case.settings.ollama_version
     link = case.facts.files.get(context["paths"]["link"])
     linked = bool(link and link.link and link.link.rstrip("/").rsplit("/", 1)[-1] == version)
     if version in case.facts.releases and linked:
@@ -92,11 +92,11 @@ def _release(case: PlanInput) -> list[Action]:
 
 
 def _size(case: PlanInput, name: str) -> int | None:
-    return case.wish.sizes.get(name)
+    return case.desired.sizes.get(name)
 
 
 def _bin_link(case: PlanInput) -> list[Action]:
-    paths = case.wish.context["paths"]
+    paths = case.desired.context["paths"]
     there = case.facts.files.get(paths["bin_link"])
     target = f"{paths['link']}/bin/ollama"
     if there is None or (there.link is None and there.content is None):
@@ -124,7 +124,7 @@ def _run(case: PlanInput, what: str, active: bool, actions: list[Action]) -> lis
     process_ = case.facts.process
     if not active or process_ is None:
         return [Action("ollama/start", what, "is not running")]
-    if process_.environ.get(CONFIG) != case.wish.context["config_hash"]:
+    if process_.environ.get(CONFIG) != case.desired.context["config_hash"]:
         return [Action("ollama/restart", what, "runs from an older configuration")]
     edited = _runs_from(case, actions)
     reason = f"was started from {edited} as it is now" if edited else effect.runs_otherwise(case)

@@ -25,7 +25,7 @@ def models_dir(case: PlanInput) -> list[Action]:
         return [Action("ollama/models-dir", wanted, "is missing")]
     if _may(place, place.steps[-1], _WRITE) or place.entries:
         return []
-    last, user = place.steps[-1], case.wish.context["user"]
+    last, user = place.steps[-1], case.desired.context["user"]
     return [
         Action("ollama/models-dir", wanted, f"is empty and {last.owner}'s, mode {last.mode}; {user}'s, 0755 is desired")
     ]
@@ -76,7 +76,7 @@ def _may(place: Place, step: PlacePart, need: int) -> bool:
 
 
 def _closed(case: PlanInput, step: PlacePart) -> str:
-    path, user = shlex.quote(step.path), case.wish.context["user"]
+    path, user = shlex.quote(step.path), case.desired.context["user"]
     return (
         f"the server's user {user} cannot pass {step.path} (mode {step.mode}, {step.owner}'s), where its models are; "
         f"let it: `sudo chmod o+x {path}`, or name another ollama_models_dir"
@@ -84,9 +84,9 @@ def _closed(case: PlanInput, step: PlacePart) -> str:
 
 
 def _foreign(case: PlanInput, place: Place, last: PlacePart) -> str:
-    user, path = case.wish.context["user"], shlex.quote(place.path)
+    user, path = case.desired.context["user"], shlex.quote(place.path)
     make = "" if case.facts.user_groups is not None else (
-        f"sudo useradd --system --user-group --no-create-home --home-dir {case.wish.context['home']} "
+        f"sudo useradd --system --user-group --no-create-home --home-dir {case.desired.context['home']} "
         f"--shell /usr/sbin/nologin {user} && "
     )  # fmt: skip
     held = (
@@ -109,7 +109,7 @@ def _read_only(case: PlanInput, path: str) -> bool:
 
 def _file_systems(case: PlanInput) -> list[str]:
     """What the file systems of release and models do not allow."""
-    context, found = case.wish.context, []
+    context, found = case.desired.context, []
     rows = [(context["models_dir"], "the models", False)]
     if case.settings.ollama_runtime != "docker":
         rows.append((context["paths"]["release_dest"], "the release", True))

@@ -58,7 +58,7 @@ def test_odd_evidence_is_judged_without_a_traceback(base: dict[str, Any], data: 
         return  # a part that the record cannot do without was shaken off
     said = data.draw(st.lists(st.sampled_from(case["exchanges"]), max_size=3))
     seen = probe.observe("h", case["url"], [Exchange(**one) for one in said])
-    wish = Settings.model_validate(case["settings"])
-    found = diagnose(examined(HostEvidence(wish, seen, known, wish.models(), "-i hosts")))
+    wanted = Settings.model_validate(case["settings"])
+    found = diagnose(examined(HostEvidence(wanted, seen, known, wanted.models(), "-i hosts")))
     for cause in found.causes:
         assert cause.finding.summary

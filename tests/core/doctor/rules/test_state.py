@@ -1,4 +1,4 @@
-"""One JSON file per outcome: exchanges, wish, facts in; state, cause and evidence out."""
+"""One JSON file per outcome: exchanges, settings, facts in; state, cause and evidence out."""
 
 from __future__ import annotations
 

@@ -21,8 +21,7 @@ try:
     from reaper_ops.core.inventory import settings
     from reaper_ops.core.inventory.hosts import CONNECTION
     from reaper_ops.core.mirror.site import Site
-    from reaper_ops.core.provision import arguments, choices, confirmed
-    from reaper_ops.core.provision import desired_state as wish
+    from reaper_ops.core.provision import arguments, choices, confirmed, desired_state
     from reaper_ops.core.secrets import redact
     from reaper_ops.errors import ReaperError
 except ImportError as problem:
@@ -65,7 +64,7 @@ class ActionModule(ActionBase):
             reached = {name: self._templar.template(task_vars[name]) for name in CONNECTION if name in task_vars}
             return {**result, "changed": False, "answers": answers["answers"], "variables": {**variables, **reached}}
         found = facts.parse(host, wanted, answers["answers"])
-        intent = self._part(wish.derive(wanted, found), task_vars)
+        intent = self._part(desired_state.derive(wanted, found), task_vars)
         if self._task.args.get("allow_blockers"):
             return {**result, "changed": False, "reaper": intent.for_roles()}
         given = task_vars.get("reaper_confirmed")

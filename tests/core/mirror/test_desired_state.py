@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from reaper_ops.core.inventory.settings import Settings, parse
-from reaper_ops.core.mirror import desired_state as wish
-from reaper_ops.core.mirror import plan, status
+from reaper_ops.core.mirror import desired_state, plan, status
 from reaper_ops.formats.mirror import mirror as formats
 
 DISABLED = {"rc": 0, "stdout": "ActiveState=active\nUnitFileState=disabled"}
@@ -20,15 +19,16 @@ def settings(**more):
 
 
 def answers(wanted, **files):
-    mirror = wish.of(wanted, "/root", ("10.0.0.1",))
+    mirror = desired_state.of(wanted, "/root", ("10.0.0.1",))
     texts = {
         key: {"content": file.text}
-        for file, (_, _, key, _) in zip(mirror.files, wish.FILES[wanted.mirror_runtime], strict=True)
+        for file, (_, _, key, _) in zip(mirror.files, desired_state.FILES[wanted.mirror_runtime], strict=True)
     }
     health = {"exchanges": [{"status": 200, "body": json.dumps({"config": mirror.config_hash})}]}
     packages = "ii  nginx\nii  docker-registry\nrc  nginx-full\n"
     units = {
-        unit: {"rc": 0, "stdout": "ActiveState=active\nUnitFileState=enabled\n", "stderr": ""} for unit in wish.UNITS
+        unit: {"rc": 0, "stdout": "ActiveState=active\nUnitFileState=enabled\n", "stderr": ""}
+        for unit in desired_state.UNITS
     }
     return {
         "identity": {"home": "/root"},
@@ -48,7 +48,7 @@ def todo(wanted, **files):
     return [(row["id"], row["target"]) for row in plan.for_role(wanted, answers(wanted, **files))["actions"]]
 
 
-def test_host_as_wished_has_nothing_to_do():
+def test_converged_host_has_nothing_to_do():
     assert todo(settings()) == []
 
 
@@ -94,7 +94,7 @@ def test_resolvers_are_those_of_the_host(text, expected):
 
 
 def test_compose_file_holds_both_programs():
-    mirror = wish.of(settings(mirror_runtime="docker", mirror_sources={"hf.co": 8081}, mirror_bind="10.0.0.5"))
+    mirror = desired_state.of(settings(mirror_runtime="docker", mirror_sources={"hf.co": 8081}, mirror_bind="10.0.0.5"))
     compose = yaml.safe_load(next(file.text for file in mirror.files if file.id == "mirror/compose"))
     assert compose["services"]["nginx"]["ports"] == ["10.0.0.5:80:8000", "10.0.0.5:8081:8001"]
     assert compose["services"]["registry"]["network_mode"] == "none"
@@ -104,13 +104,13 @@ def test_compose_file_holds_both_programs():
 
 
 def test_every_change_of_a_file_is_another_configuration():
-    assert wish.of(settings()).config_hash != wish.of(settings(mirror_slice="8M")).config_hash
+    assert desired_state.of(settings()).config_hash != desired_state.of(settings(mirror_slice="8M")).config_hash
     image = settings(mirror_runtime="docker", mirror_nginx_image="nginx:1.29.1")
-    assert wish.of(settings(mirror_runtime="docker")).config_hash != wish.of(image).config_hash
+    assert desired_state.of(settings(mirror_runtime="docker")).config_hash != desired_state.of(image).config_hash
 
 
 def test_tls_is_verified_by_default():
-    nginx = wish.of(settings()).files[0].text
+    nginx = desired_state.of(settings()).files[0].text
     assert "proxy_ssl_verify on;" in nginx
     assert 'set $registry "https://registry.ollama.ai";' in nginx
 
