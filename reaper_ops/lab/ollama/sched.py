@@ -110,15 +110,7 @@ class Scheduler:
         if self._faults.on("oom-malloc"):
             load.update(bytes=1 << 32, limit=1 << 31)
         return RunnerLoad(
-            model.name.short,
-            model.digest,
-            weights,
-            context,
-            self._config.num_parallel,
-            size,
-            vram,
-            model.details,
-            load,
+            model.name.short, model.digest, weights, context, self._config.num_parallel, size, vram, model.details, load
         )
 
     def _fits(self, runner: Runner, load: RunnerLoad) -> bool:
