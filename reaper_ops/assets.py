@@ -79,11 +79,11 @@ def _jinja(autoescape: bool = False) -> jinja2.Environment:
     """The options of Ansible's `template` module; an include is looked up beside its template, as there."""
     import jinja2
 
-    class Beside(jinja2.Environment):
+    class RelativeTemplates(jinja2.Environment):
         def join_path(self, template: str, parent: str) -> str:
             return posixpath.join(posixpath.dirname(parent), template)
 
-    return Beside(
+    return RelativeTemplates(
         loader=jinja2.FileSystemLoader(templates()),
         trim_blocks=True,
         lstrip_blocks=False,

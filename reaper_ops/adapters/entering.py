@@ -48,11 +48,11 @@ def _ask(
     if not fresh:
         return ()
     text = TEXTS[kind].format(words[-1]) + (f" (also for {counted(len(fresh) - 1, 'more host')})" if fresh[1:] else "")
-    (on_event or _told)({"event": "asking", "host": fresh[0], "text": text})
+    (on_event or _print_event)({"event": "asking", "host": fresh[0], "text": text})
     return fresh if ASK[kind](words) else ()
 
 
-def _told(event: Event) -> None:
+def _print_event(event: Event) -> None:
     """For verbs that show no progress: ssh itself names an address or a file, which says little about the host."""
     sys.stderr.write(f"{event['host']}: {event['text']}\n")
 

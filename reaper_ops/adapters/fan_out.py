@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Told = TypeVar("Told")
+Message = TypeVar("Message")
 Halt = threading.Event
 LOOK_EVERY = 0.2
 PATIENCE = 6.0
@@ -73,12 +73,12 @@ class _Crew(Generic[Item, Result]):
                 thread.join(LOOK_EVERY)
 
 
-def one_at_a_time(tell: Callable[[Told], None]) -> Callable[[Told], None]:
-    """For whoever is told by many threads, and expects one."""
+def one_at_a_time(tell: Callable[[Message], None]) -> Callable[[Message], None]:
+    """For a callback that many threads call, and that expects one caller at a time."""
     mutex = threading.Lock()
 
-    def told(what: Told) -> None:
+    def serialized(what: Message) -> None:
         with mutex:
             tell(what)
 
-    return told
+    return serialized

@@ -32,7 +32,7 @@ class Guarded:
         self.lost: NotWritten | None = None
 
     def write(self, text: str) -> int:
-        shown, encoding = visible.shown(text), self.unguarded.encoding or "utf-8"
+        shown, encoding = visible.printable(text), self.unguarded.encoding or "utf-8"
         with self._refusal():
             self.unguarded.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)

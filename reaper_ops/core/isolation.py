@@ -10,7 +10,7 @@ from reaper_ops.errors import ReaperError, defect
 
 Result = TypeVar("Result")
 Host = TypeVar("Host")
-Shown = TypeVar("Shown")
+Rendered = TypeVar("Rendered")
 
 NEXT_STEP = "report it, with the log that is named at the end; the other hosts are not concerned"
 
@@ -41,9 +41,9 @@ def each(
     return found
 
 
-def shown(
-    render: Callable[[tuple[Host, ...]], Shown], hosts: tuple[Host, ...], broken: Callable[[Host, str], Host]
-) -> Shown:
+def rendered(
+    render: Callable[[tuple[Host, ...]], Rendered], hosts: tuple[Host, ...], broken: Callable[[Host, str], Host]
+) -> Rendered:
     """All hosts in one picture; where that breaks, those that break it alone are shown as what `broken` makes."""
     try:
         return render(hosts)
@@ -56,7 +56,7 @@ def shown(
         return render(kept)
 
 
-def _showable(render: Callable[[tuple[Host, ...]], Shown], host: Host, broken: Callable[[Host, str], Host]) -> Host:
+def _showable(render: Callable[[tuple[Host, ...]], Rendered], host: Host, broken: Callable[[Host, str], Host]) -> Host:
     def kept() -> Host:
         render((host,))
         return host

@@ -19,10 +19,10 @@ def _prometheus(report: Report) -> str:
 def _each_host(render: Callable[[Report], str]) -> Callable[[Report], str]:
     """A host that cannot be shown is shown as such."""
 
-    def shown(report: Report) -> str:
-        return isolation.shown(lambda hosts: render(replace(report, hosts=hosts)), report.hosts, broken)
+    def each_rendered(report: Report) -> str:
+        return isolation.rendered(lambda hosts: render(replace(report, hosts=hosts)), report.hosts, broken)
 
-    return shown
+    return each_rendered
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {

@@ -39,7 +39,7 @@ def painted(text: str, code: str) -> str:
     return f"\x1b[{_MARK};{code}m{text}\x1b[{_MARK};0m"
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """What may be written to a terminal: our own colors, no secret, and everything else visible."""
     text = redact(text)
     if text.isascii() and text.replace("\n", "").isprintable():

@@ -389,4 +389,4 @@ def test_live_views_on_a_terminal_move_the_cursor_only_by_themselves() -> None:
 def test_own_colours_pass_and_foreign_ones_do_not() -> None:
     from reaper_ops.formats import visible
 
-    assert visible.shown(visible.painted("a", "31") + "\x1b[31mb") == "\x1b[31ma\x1b[0m\\x1b[31mb"
+    assert visible.printable(visible.painted("a", "31") + "\x1b[31mb") == "\x1b[31ma\x1b[0m\\x1b[31mb"

@@ -166,7 +166,7 @@ def as_output(checkup: FleetDiagnosis, output: str, *, verbose: bool = False) ->
         "junit": doctor_junit.render,
         "nagios": doctor_nagios.render,
     }
-    return isolation.shown(lambda hosts: forms[output](FleetDiagnosis(hosts)), checkup.hosts, broken)
+    return isolation.rendered(lambda hosts: forms[output](FleetDiagnosis(hosts)), checkup.hosts, broken)
 
 
 def exit_code(checkup: FleetDiagnosis, output: str) -> int:

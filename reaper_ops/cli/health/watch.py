@@ -62,7 +62,7 @@ def _showable(now: watch.Round) -> watch.Round:
             fleet_view.drawable(host)
         return hosts
 
-    hosts = isolation.shown(drawn, now.report.hosts, broken)
+    hosts = isolation.rendered(drawn, now.report.hosts, broken)
     known = {host.host: host for host in hosts}
     changes = tuple(replace(change, after=known[change.after.host]) for change in now.changes)
     return replace(now, report=replace(now.report, hosts=hosts), changes=changes)
@@ -78,7 +78,7 @@ def _serve(stack: ExitStack, where: str, found: list[Any]) -> None:
         def of(hosts: tuple[HostReport, ...]) -> list[Any]:
             return list(as_prometheus.families(replace(now.report, hosts=hosts), now.tally))
 
-        return isolation.shown(of, now.report.hosts, broken)
+        return isolation.rendered(of, now.report.hosts, broken)
 
     def produce() -> Any:
         return [family for now in found[:] for family in families(now)]

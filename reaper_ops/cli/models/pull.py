@@ -107,7 +107,7 @@ def _pull(
     options = replace(options, patience={**options.patience, **limits.soon(wait_window), **capped})
     with (
         limits.in_window(wait_window, lambda text: click.echo(text, err=True)),
-        _told_when_stopped(FORMATS[output]),
+        _outcome_when_interrupted(FORMATS[output]),
         choose(output) as progress,
     ):
         found = pull(source, path, options, on_event=progress)
@@ -116,7 +116,7 @@ def _pull(
 
 
 @contextmanager
-def _told_when_stopped(render: Callable[[ModelsOutcome], str]) -> Iterator[None]:
+def _outcome_when_interrupted(render: Callable[[ModelsOutcome], str]) -> Iterator[None]:
     """After Ctrl-C the table says what is there by now."""
     try:
         yield

@@ -74,7 +74,9 @@ def _reason(answer: Mapping[str, Any]) -> str:
         return str(answer["error"])
     if answer.get("timed_out"):
         return LATE
-    denied = re.search(r"^.*(?:permission denied|not permitted|must be root|access denied).*$", _said(answer), DENIED)
+    denied = re.search(
+        r"^.*(?:permission denied|not permitted|must be root|access denied).*$", _stderr_of(answer), DENIED
+    )
     if denied:
         return denied[0].strip()[:200]
     parts = answer.get("unread")
@@ -86,7 +88,7 @@ def _reason(answer: Mapping[str, Any]) -> str:
     return ""
 
 
-def _said(answer: Mapping[str, Any]) -> str:
+def _stderr_of(answer: Mapping[str, Any]) -> str:
     """What a command that failed had to say."""
     return (text(answer.get("stderr")) or "") if whole(answer.get("rc")) else ""
 

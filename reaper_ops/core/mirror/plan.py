@@ -142,7 +142,7 @@ def actions(settings: Settings, found: Found, mirror: MirrorState) -> tuple[Acti
     running = found.answers_with == mirror.config_hash and (runtime != "systemd" or set(desired.UNITS) <= found.active)
     if not running:
         why = "runs from an older configuration" if found.answers_with else "does not answer"
-        todo.append(Action("mirror/start", mirror.context["local_url"], f"{why}; {reach.shown(settings)}"))
+        todo.append(Action("mirror/start", mirror.context["local_url"], f"{why}; {reach.description(settings)}"))
     return tuple(todo)
 
 

@@ -116,7 +116,7 @@ def blockers(settings: Settings, raw: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def shown(settings: Settings) -> str:
+def description(settings: Settings) -> str:
     """For the plan: where it will listen, and for whom."""
     bind = settings.mirror_bind or "127.0.0.1"
     ports = dict.fromkeys((settings.mirror_port, *settings.mirror_sources.values()))

@@ -54,7 +54,7 @@ def _against(answer: Exchange) -> str:
     return "" if probe.listing(answer) else f"what answers there is not Ollama ({answer.status})"
 
 
-def told(choices: Mapping[str, TransportChoice]) -> tuple[str, ...]:
+def summary(choices: Mapping[str, TransportChoice]) -> tuple[str, ...]:
     """Which way was taken, in a line for each reason."""
     by_api = sum(choice.way == "api" for choice in choices.values())
     lines = [f"by the API of {counted(by_api, 'host')}"] if by_api else []

@@ -8,13 +8,13 @@ from ipaddress import ip_address
 from reaper_ops.core.facts.model import Holder
 
 
-def shown(holder: Holder) -> str:
+def address_of(holder: Holder) -> str:
     return f"[{holder.address}]:{holder.port}" if ":" in holder.address else f"{holder.address}:{holder.port}"
 
 
 def elsewhere(holders: Sequence[Holder] | None, bind: str, port: int) -> list[str]:
     """Where our own server listens although that is not desired; its runners listen on loopback, on ports of theirs."""
-    return [shown(row) for row in holders or () if row.ours and not _meant(row, bind, port)]
+    return [address_of(row) for row in holders or () if row.ours and not _meant(row, bind, port)]
 
 
 def _meant(row: Holder, bind: str, port: int) -> bool:

@@ -127,7 +127,7 @@ def from_url(text: str) -> tuple[HostSnapshot, ...]:
 
 def examine(patients: Sequence[HostSnapshot], source: str = "") -> FleetDiagnosis:
     """All rules on all hosts. source: the inventory as typed, for commands that people copy."""
-    return FleetDiagnosis(tuple(_told(one, source) for one in patients))
+    return FleetDiagnosis(tuple(_diagnosis_of(one, source) for one in patients))
 
 
 def cases(patients: Sequence[HostSnapshot], source: str) -> tuple[HostEvidence, ...]:
@@ -136,7 +136,7 @@ def cases(patients: Sequence[HostSnapshot], source: str) -> tuple[HostEvidence, 
     return tuple(case for case in found if case is not None)
 
 
-def _told(one: HostSnapshot, source: str) -> Diagnosis:
+def _diagnosis_of(one: HostSnapshot, source: str) -> Diagnosis:
     return isolation.alone(
         one.host,
         lambda: _examined(one, source),

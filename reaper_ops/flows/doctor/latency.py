@@ -73,7 +73,7 @@ def _on_hosts(
         budget = max(request.timeout for request in requests.values()) + SPARE
         answers = _asked(source, asks, budget, on_event)
         for key in requests:
-            said[key] += _heard(answers.get(key))
+            said[key] += _exchanges_of(answers.get(key))
 
 
 def _asked(
@@ -93,6 +93,6 @@ def _asked(
     return found
 
 
-def _heard(answer: Mapping[str, object] | None) -> tuple[Exchange, ...]:
+def _exchanges_of(answer: Mapping[str, object] | None) -> tuple[Exchange, ...]:
     """A host that did not tell ends its conversation, as a broken exchange does."""
     return exchanges.rows((answer or {}).get("exchanges")) or (Exchange(timing.GENERATE, "read", "closed"),)

@@ -51,7 +51,7 @@ def probe(
     if not direct:
         found = _read(inventory, heard, found, gather, deep)
         heard |= _on_hosts(source, inventory, heard, found, deep, on_event)
-    judged = tuple(_told(host, heard.get(host.name), found, source.typed) for host in inventory.hosts)
+    judged = tuple(_report_of(host, heard.get(host.name), found, source.typed) for host in inventory.hosts)
     return Report("probe", judged, time.time())
 
 
@@ -112,7 +112,7 @@ def _judge(host: Host, heard: tuple[Exchange, ...], found: Gathered | None = Non
     return judge(host.settings, seen, facts, host.settings.models(), source=words)
 
 
-def _told(host: Host, heard: tuple[Exchange, ...] | None, found: Gathered, words: str) -> HostReport:
+def _report_of(host: Host, heard: tuple[Exchange, ...] | None, found: Gathered, words: str) -> HostReport:
     return alone(host.name, lambda: _judged(host, heard, found, words), _broken(_url(host), host.name))
 
 

@@ -35,7 +35,7 @@ def report(look: Callable[[], Report] | None, kept: Sequence[SavedReport], path:
         kept = tuple(known[host.host] for host in hosts if host.host in known and host in now.report.hosts)
         return as_html.page(replace(now.report, hosts=hosts), kept, [before.report for before in earlier])
 
-    text = isolation.shown(page, now.report.hosts, broken)
+    text = isolation.rendered(page, now.report.hosts, broken)
     place = Path(path)
     tree.write(str(place.parent), place.name, text)
     return FleetDiagnosis(now.diagnoses) if now.diagnoses else now.report

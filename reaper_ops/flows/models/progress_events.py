@@ -1,4 +1,4 @@
-"""What whoever watches is told beside what hosts tell: what is wanted, over which network, and work on this machine."""
+"""Progress events beyond those of the hosts: what is wanted, over which network, and work on this machine."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class ByteProgress:
 def marked(on_event: OnEvent, mirrored: Mapping[str, Collection[str]]) -> OnEvent:
     """Progress says which network it is over."""
 
-    def told(event: Event) -> None:
+    def with_traffic(event: Event) -> None:
         if event["event"] == "progress" and event.get("model"):
             event = {**event, "network": traffic.network(event["host"], event["model"], mirrored)}
         on_event(event)
 
-    return told
+    return with_traffic
 
 
 def announce(on_event: OnEvent | None, chosen: Mapping[str, Collection[str]], lock: Lock) -> None:

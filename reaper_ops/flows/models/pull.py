@@ -54,7 +54,7 @@ def _pull(source: Source, path: Path, options: PullOptions, on_event: OnEvent | 
     changes = swarm.seeded(changes, source, asked, options.seed_address) if strategy.seeded else changes
     found = _by_both_ways(source, order, by_api, changes, on_event)
     before = [*([] if lock else [f"there is no {path}: {UNPINNED}"]), *([site.note] if site.note else [])]
-    notes = (*before, *_remark(found, local, strategy), *(ways.told(choices) if via is None else ()))
+    notes = (*before, *_remark(found, local, strategy), *(ways.summary(choices) if via is None else ()))
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), local)
     return outcome.in_order(replace(found, notes=notes, traffic=moved), chosen)
 

@@ -63,7 +63,7 @@ def push(source: Source, path: Path, options: PullOptions, on_event: OnEvent | N
         if not found.problems and not found.failed:
             shutil.rmtree(place)
     moved = traffic.of(((one.host, one.name, one.bytes) for one in found.done), chosen)
-    notes = ways.told(choices) if options.via is None else ()
+    notes = ways.summary(choices) if options.via is None else ()
     return in_order(replace(found, notes=notes, traffic=moved), chosen)
 
 

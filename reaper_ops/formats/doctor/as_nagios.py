@@ -13,7 +13,7 @@ CODES = {"healthy": 0, "warning": 1, "error": 2, "unknown": 3}
 def render(checkup: FleetDiagnosis) -> str:
     """`OLLAMA CRITICAL - gpu1: … | hosts=3 errors=1 warnings=0 unknown=0`."""
     sick = [host for host in checkup.hosts if host.severity or host.state is None]
-    said = "; ".join(_said(host) for host in sorted(sick, key=lambda host: host.severity is not Severity.ERROR)[:3])
+    said = "; ".join(_line_of(host) for host in sorted(sick, key=lambda host: host.severity is not Severity.ERROR)[:3])
     more = f"; and {len(sick) - 3} more hosts" if len(sick) > 3 else ""
     counts = {
         "hosts": len(checkup.hosts),
@@ -30,7 +30,7 @@ def nagios_code(checkup: FleetDiagnosis) -> int:
     return CODES[checkup.status]
 
 
-def _said(host: Diagnosis) -> str:
+def _line_of(host: Diagnosis) -> str:
     first = host.causes[0].finding if host.causes else None
     text = f"{first.summary} [{first.id}]" if first else host.problem or f"{host.state or 'unknown'}: {host.summary}"
     return ascii_safe(f"{host.host}: {text}".replace("|", "/"))

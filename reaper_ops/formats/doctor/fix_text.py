@@ -37,11 +37,11 @@ def result(outcomes: tuple[FixOutcome, ...]) -> str:
     lines = ["what came of it:"]
     for outcome in outcomes:
         one = outcome.proposal
-        lines += wrapped("", f"{one.host}: {what(one)}: {_said(outcome)} [{one.id}]")
+        lines += wrapped("", f"{one.host}: {what(one)}: {_result_of(outcome)} [{one.id}]")
     return "\n".join([*lines, ""])
 
 
-def _said(outcome: FixOutcome) -> str:
+def _result_of(outcome: FixOutcome) -> str:
     if outcome.problem:
         return f"failed: {outcome.problem}"
     if outcome.helped:

@@ -18,19 +18,19 @@ def as_text(found: Verified) -> str:
     rows = [one for store in found.stores for one in store.models]
     width = max((len(one.host) for one in rows), default=0)
     wide = max((len(names.short(one.name)) for one in rows), default=0)
-    lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_said(one)}" for one in rows]
-    lines += [line for store in found.stores for line in _besides(store)]
+    lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_verdict_of(one)}" for one in rows]
+    lines += [line for store in found.stores for line in _unreferenced(store)]
     lines += [f"{host}: {problem}" for host, problem in found.problems.items()]
     return "\n".join(map(one_line, [*lines, *found.notes, _sum(found)]))
 
 
-def _said(one: Checked) -> str:
+def _verdict_of(one: Checked) -> str:
     if one.problem:
         return f"{one.state.upper()}: {one.problem}; {one.next_step}"
     return f"{'ok' if one.state == 'ok' else 'ok, not locked'}  {one.digest[:12]}  {counted(one.count, 'blob')}"
 
 
-def _besides(store: CheckedStore) -> list[str]:
+def _unreferenced(store: CheckedStore) -> list[str]:
     lines = []
     for blob in store.unnamed:
         wrong = f" and {blob.problem}; a pull would take it as it is" if blob.state != "ok" else ""

@@ -24,12 +24,12 @@ WORDS = {
 def as_text(found: ModelsOutcome) -> str:
     width = max((len(one.host) for one in found.done), default=0)
     wide = max((len(names.short(one.name)) for one in found.done), default=0)
-    lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_said(found.verb, one)}" for one in found.done]
+    lines = [f"{one.host:{width}}  {names.short(one.name):{wide}}  {_result_of(found.verb, one)}" for one in found.done]
     lines += [f"{host}: {problem}" for host, problem in (found.problems or {}).items()]
     return "\n".join(map(one_line, [*lines, *found.notes, *([_sum(found)] if found.done or not found.notes else [])]))
 
 
-def _said(verb: str, one: Done) -> str:
+def _result_of(verb: str, one: Done) -> str:
     if one.error:
         return f"FAILED: {one.error}; {one.next_step}"
     did, not_needed = WORDS[verb]

@@ -121,4 +121,4 @@ def test_the_plan_says_where_it_listens_and_for_whom() -> None:
     ]
     assert "10.0.0.5:80, 10.0.0.5:8081; who may pull: 10.0.0.0/24" in start["reason"]
     open_to_all = systemd(mirror_bind="0.0.0.0", mirror_allow=["0.0.0.0/0", "::/0"])
-    assert reach.shown(open_to_all).endswith("who may pull: everybody who reaches it")
+    assert reach.description(open_to_all).endswith("who may pull: everybody who reaches it")

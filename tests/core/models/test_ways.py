@@ -38,4 +38,4 @@ def test_a_server_on_a_remote_loopback_is_not_asked_from_here():
 
 def test_ways_are_told_by_reason():
     choices = {"a": TransportChoice("api"), **{f"h{at}": TransportChoice("host", "far") for at in range(7)}}
-    assert ways.told(choices) == ("by the API of 1 host", "through Ansible on h0, h1, h2, h3, h4 and 2 more: far")
+    assert ways.summary(choices) == ("by the API of 1 host", "through Ansible on h0, h1, h2, h3, h4 and 2 more: far")

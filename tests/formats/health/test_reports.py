@@ -71,7 +71,7 @@ def test_colour_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert "\x1b[" not in as_text.render(REPORT)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert "\x1b[31mout-of-memory" in visible.shown(as_text.render(REPORT))
+    assert "\x1b[31mout-of-memory" in visible.printable(as_text.render(REPORT))
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in as_text.render(REPORT)
 

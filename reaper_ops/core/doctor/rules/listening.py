@@ -33,7 +33,7 @@ def exposed(case: HostEvidence) -> Verdict | None:
     return Verdict(
         State.DEGRADED,
         f"the server listens on {', '.join(wrong)}; {s.ollama_bind}:{s.ollama_port} is desired",
-        tuple(_row(row) for row in facts.listening or () if listening.shown(row) in wrong),
+        tuple(_row(row) for row in facts.listening or () if listening.address_of(row) in wrong),
         "exposed-unauthenticated",
         case.ours("plan"),
     )
@@ -51,4 +51,4 @@ def _row(holder: Holder) -> Evidence:
     who = (
         f"pid {holder.pid}, user {holder.user}: {' '.join(holder.argv[:3])}" if holder.pid else "of an unknown process"
     )
-    return Evidence("listening sockets", f"{listening.shown(holder)} {who}")
+    return Evidence("listening sockets", f"{listening.address_of(holder)} {who}")

@@ -110,13 +110,13 @@ def _choices(item: Any) -> str:
 
 WORDS: dict[str, Callable[[Any], str]] = {
     "bool_parsing": lambda item: f"{item['input']!r} is neither true nor false",
-    "bool_type": lambda item: f"is {_shown(item['input'])}, neither true nor false",
+    "bool_type": lambda item: f"is {_type_of(item['input'])}, neither true nor false",
     "int_parsing": lambda item: f"{item['input']!r} is not a whole number",
-    "int_type": lambda item: f"is {_shown(item['input'])}, not a whole number",
+    "int_type": lambda item: f"is {_type_of(item['input'])}, not a whole number",
     "int_from_float": lambda item: f"{item['input']!r} is not a whole number",
-    "string_type": lambda item: f"is {_shown(item['input'])}, not text; put it in quotes",
-    "tuple_type": lambda item: f"is {_shown(item['input'])}, not a list; write [one, two]",
-    "dict_type": lambda item: f"is {_shown(item['input'])}, not a map; write name: value",
+    "string_type": lambda item: f"is {_type_of(item['input'])}, not text; put it in quotes",
+    "tuple_type": lambda item: f"is {_type_of(item['input'])}, not a list; write [one, two]",
+    "dict_type": lambda item: f"is {_type_of(item['input'])}, not a map; write name: value",
     "greater_than_equal": lambda item: f"{item['input']} is too small; the least is {item['ctx']['ge']}",
     "less_than_equal": lambda item: f"{item['input']} is too large; the most is {item['ctx']['le']}",
     "literal_error": _choices,
@@ -125,7 +125,7 @@ WORDS: dict[str, Callable[[Any], str]] = {
 BRANCH = re.compile(r"^(?:function-|dict\[|str$|int$|bool$|tuple\[)")
 
 
-def _shown(value: Any) -> str:
+def _type_of(value: Any) -> str:
     if isinstance(value, bool):
         return f"the boolean {str(value).lower()}"
     if isinstance(value, int | float):

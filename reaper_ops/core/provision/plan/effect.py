@@ -32,13 +32,13 @@ def with_overrides(case: PlanInput, actions: Sequence[Action]) -> list[Action]:
     """The settings say which settings of others they override, with value and file."""
     lines = [line for line in render.contrary(case.desired.context, case.facts) if not line.late]
     lost = _not_read(case) if any(line.key == "EnvironmentFile" for line in lines) else ""
-    said = "; ".join(dict.fromkeys(f"overrides {_shown(line)} of {line.path}" for line in lines))
+    said = "; ".join(dict.fromkeys(f"overrides {_text_of(line)} of {line.path}" for line in lines))
     if not said:
         return list(actions)
     return [replace(a, reason=f"{a.reason}; {said}{lost}") if a.target == DROPIN else a for a in actions]
 
 
-def _shown(line: Line) -> str:
+def _text_of(line: Line) -> str:
     if line.key == "UnsetEnvironment":
         return f"UnsetEnvironment={line.name}"
     return redact(line.shown)
@@ -73,7 +73,9 @@ def _undone(case: PlanInput, line: Line) -> str:
     else:
         folder, _, name = line.path.rpartition("/")
         mend = f"let it sort before ours: `sudo mv {path} {shlex.quote(f'{folder}/50-{name}')}`"
-    return f"{line.path} takes effect after our settings and sets {_shown(line)}{desired}; {mend}, then `reaper-ops up`"
+    return (
+        f"{line.path} takes effect after our settings and sets {_text_of(line)}{desired}; {mend}, then `reaper-ops up`"
+    )
 
 
 def runs_otherwise(case: PlanInput) -> str:

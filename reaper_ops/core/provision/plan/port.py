@@ -40,7 +40,7 @@ def _who(holder: Holder) -> str:
         name, _, image = holder.container.partition(" ")
         return f"the container {name} ({image})"
     if holder.pid is None:
-        return f"a process of another user, at {listening.shown(holder)}"
+        return f"a process of another user, at {listening.address_of(holder)}"
     if holder.pid == 1:
         return f"systemd for {holder.unit or 'a socket unit'}"
     where = f", {holder.unit}" if holder.unit else ""
