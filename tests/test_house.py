@@ -4,7 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+import yaml
 
+import reaper_ops
 from reaper_ops import assets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,3 +95,8 @@ def test_few_comments() -> None:
 def test_licences_ship_with_what_they_cover() -> None:
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "GNU GENERAL PUBLIC LICENSE" in (assets.collection("COPYING")).read_text(encoding="utf-8")
+
+
+def test_the_collection_has_the_version_of_the_package() -> None:
+    galaxy = yaml.safe_load(assets.collection("galaxy.yml").read_text(encoding="utf-8"))
+    assert galaxy["version"] == reaper_ops.__version__

@@ -33,14 +33,14 @@ BOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 15)" if sys.platform == "linu
 """PR_SET_PDEATHSIG, SIGTERM: killing us outright ends Ansible too; otherwise it would wait forever."""
 WORDS = f"import json, os, sys; f = os.environ.pop('{EXTRA}', ''); sys.argv[2:2] = json.load(open(f)) if f else []"
 """Variables that were typed: everybody on this machine reads a command line, and nobody this file."""
-FINDS = f"sys.path.append({str(assets.collections())!r})"
+FINDS = f"import ansible.constants as c; c.COLLECTIONS_PATHS.insert(0, {str(assets.collections())!r})"
+"""Our own collection comes first: what was planned is not applied by another copy that somebody installed."""
 PROGRAM = (sys.executable, "-c", f"{CALM}; {BOUND}; {WORDS}; {FINDS}; import ansible.__main__ as a; a.main()")
 """`python -m ansible` with a calm garbage collector, which else takes a fifth of its time, and its end above all."""
 
 
 def _environment() -> dict[str, str]:
     ours = {
-        "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "1",
         "ANSIBLE_STDOUT_CALLBACK": "reaper_ops.ollama.reaper_events",
         "REAPER_OPS_EVENTS": "1",
         "ANSIBLE_NOCOLOR": "1",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reaper_ops.adapters import ansible
+
 PLAY = """
 - hosts: all
   gather_facts: false
@@ -61,3 +63,15 @@ def test_who_is_killed_outright_leaves_no_ansible_behind(tmp_path: Path) -> None
         os.kill(pid, signal.SIGKILL)
     assert left == set()
     assert not (tmp_path / "second").exists()
+
+
+def test_another_copy_of_our_collection_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody installed an older one for `ansible-playbook`; what decides here is what runs here."""
+    action = tmp_path / "theirs/ansible_collections/reaper_ops/ollama/plugins/action/ollama_settings.py"
+    action.parent.mkdir(parents=True)
+    action.write_text("raise RuntimeError('the other copy')\n")
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path / "theirs"))
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text("all: {hosts: {h1: {ollama_models: ['{{ name }}:1b'], name: tiny}}}\n")
+    found = ansible.inventory(ansible.Source((str(hosts),), None))
+    assert found.by_name["h1"].settings.ollama_models == ("tiny:1b",)
