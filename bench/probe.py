@@ -32,7 +32,7 @@ http {{
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; default_type application/json;
   server {{
     listen 0.0.0.0:{port} backlog=4096;
-    location = /api/version {{ return 200 '{{"version":"0.32.14"}}'; }}
+    location = /api/version {{ return 200 '{{"version":"0.35.1"}}'; }}
     location = /api/tags {{ alias {dir}/tags.json; }}
     location = /api/ps {{ return 200 '{{"models":[]}}'; }}
   }}

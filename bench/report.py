@@ -33,7 +33,7 @@ def host(at: int, state: State) -> HostReport:
         "loaded": [{"name": MODELS[0], "size": 6 * GIB, "size_vram": 6 * GIB, "context": 8192}],
     }
     well = HostReport(
-        f"gpu{at:04}.example.org", state, "answers", version="0.32.14", url=f"http://10.0.{at // 250}.{at % 250}:11434",
+        f"gpu{at:04}.example.org", state, "answers", version="0.35.1", url=f"http://10.0.{at // 250}.{at % 250}:11434",
         models=MODELS, facts=facts,
     )  # fmt: skip
     if state is State.HEALTHY:

@@ -67,7 +67,7 @@ BODIES: dict[str, tuple[str, str]] = {
     "expires never ends": ("/api/ps", raw('"' + "9" * 100_000 + '"', "expires_at")),
     "loaded of four parts": ("/api/ps", tags(name="a/b/c/d:1")),
     "version is a number": ("/api/version", '{"version": 7}'),
-    "version is a list": ("/api/version", '{"version": ["0.32.14"]}'),
+    "version is a list": ("/api/version", '{"version": ["0.35.1"]}'),
     "version with escapes": ("/api/version", '{"version": "0.1\\u001b[2J"}'),
     "version with a lone surrogate": ("/api/version", '{"version": "0\\ud800"}'),
     "version of 100000 letters": ("/api/version", json.dumps({"version": "1" * 100_000})),

@@ -15,7 +15,7 @@ WELL = HostReport(
     "gpu1",
     State.HEALTHY,
     "answers",
-    version="0.32.14",
+    version="0.35.1",
     url="http://10.0.0.1:11434",
     facts={
         "memory": {"total": 64 * GIB, "free": 16 * GIB},
@@ -31,7 +31,7 @@ SICK = HostReport(
     (Evidence("kernel log", "Out of memory: Killed process 812 (llama-server)"),),
     "kernel-oom-kill",
     "choose a smaller model",
-    version="0.32.14",
+    version="0.35.1",
     facts={"models": [{"name": "llama3:8b", "digest": "sha256:bbbbbbbbbbbbbbbb", "size": 5 * GIB}]},
     simulated=("the Ollama server",),
 )

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 OLLAMA: dict[str, Any] = {
-    "/api/version": {"version": "0.32.14"},
+    "/api/version": {"version": "0.35.1"},
     "/api/tags": {"models": [{"name": "tiny:1m", "digest": "ab", "size": 7}]},
     "/api/ps": {"models": []},
 }

@@ -17,6 +17,7 @@ VERBS = {
     "auth": "reaper_ops.cli.health.auth:command",
     "models": "reaper_ops.cli.models.group:command",
     "lab": "reaper_ops.cli.lab.lab:command",
+    "releases": "reaper_ops.cli.inventory.releases:command",
     "init": "reaper_ops.cli.inventory.init:command",
     "schema": "reaper_ops.cli.inventory.schema:command",
 }
@@ -35,6 +36,7 @@ HELP = {
     "auth": "Confirm a connection to an Ollama server and remember its URL.",
     "models": "Lock, deliver and check the models of a fleet.",
     "lab": "A simulated fleet on loopback, to rehearse with.",
+    "releases": "List the releases of Ollama that are known, what each carries, and which is recommended.",
     "init": "Write a commented example inventory.",
     "schema": "Print the JSON Schema of the settings.",
 }

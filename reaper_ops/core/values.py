@@ -126,7 +126,7 @@ def version(value: str) -> str:
     if text == "latest":
         raise ValueError("'latest' is refused: it installs a different server on each day; pin a version")
     if not _VERSION.match(text):
-        raise ValueError(f"{value!r} is not a version such as 0.32.14")
+        raise ValueError(f"{value!r} is not a version such as 0.35.1")
     return text
 
 

@@ -42,7 +42,7 @@ def test_a_good_answer(ask: Ask) -> None:
     with http_server() as server:
         exchange = ask(server.url)
     assert (exchange.error, exchange.phase, exchange.status) == ("", "done", 200)
-    assert exchange.body == '{"version": "0.32.14"}'
+    assert exchange.body == '{"version": "0.35.1"}'
     assert exchange.address.startswith("127.0.0.1:")
 
 

@@ -30,7 +30,7 @@ ANSWERS = {
     "/api/tags": {"models": [{"name": EVIL, "digest": EVIL, "size": 5}, {"name": "s\ud800:1", "digest": "a"}]},
     "/api/ps": {"models": [{"name": EVIL, "digest": EVIL, "size": 5, "size_vram": 5, "expires_at": EVIL}]},
 }
-GOOD = {**ANSWERS, "/api/version": {"version": "0.32.14"}}
+GOOD = {**ANSWERS, "/api/version": {"version": "0.35.1"}}
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -242,6 +242,7 @@ CASES: Cases = {
     "lab status": ({F + "lab.lab.status": lambda: given(made("reaper_ops.lab.world.World"))}, [[]]),
     "lab faults": ({}, [[]]),
     "init": ({}, [["DIRECTORY"]]),
+    "releases": ({}, [[], [EVIL]]),
     "schema": ({}, [[]]),
 }
 

@@ -30,7 +30,7 @@ def test_an_unknown_host_key_is_refused(fleet: Fleet) -> None:
 
 def test_host_reaches_releases_and_registry(host: Host, fleet: Fleet) -> None:
     services = fleet.services
-    sums = host.ssh(f"curl -fsS {services.releases.url}/v0.32.14-lab.1/sha256sum.txt").stdout
+    sums = host.ssh(f"curl -fsS {services.releases.url}/v0.35.1-lab.1/sha256sum.txt").stdout
     manifest = host.ssh(f"curl -fsS http://{services.registry.name}/v2/library/tiny/manifests/latest").stdout
     assert "ollama-linux-amd64.tar.zst" in sums
     assert '"schemaVersion"' in manifest

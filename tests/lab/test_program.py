@@ -105,11 +105,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["tar.zst", "tgz"])
 def test_archive(tmp_path: Path, kind: str) -> None:
-    path = release.pack(tmp_path, "0.32.14-lab.1", "amd64", kind)
+    path = release.pack(tmp_path, "0.35.1-lab.1", "amd64", kind)
     data = path.read_bytes()
-    again = release.pack(tmp_path / "again", "0.32.14-lab.1", "amd64", kind)
+    again = release.pack(tmp_path / "again", "0.35.1-lab.1", "amd64", kind)
     assert again.read_bytes() == data
-    assert path == tmp_path / "v0.32.14-lab.1" / f"ollama-linux-amd64.{kind}"
+    assert path == tmp_path / "v0.35.1-lab.1" / f"ollama-linux-amd64.{kind}"
     line = f"{hashlib.sha256(data).hexdigest()}  ./{path.name}\n"
     assert (path.parent / "sha256sum.txt").read_text() == line
     plain = zstandard.ZstdDecompressor().decompressobj().decompress(data) if kind == "tar.zst" else data
@@ -120,8 +120,8 @@ def test_archive(tmp_path: Path, kind: str) -> None:
 
 
 def test_add_on_archive(tmp_path: Path) -> None:
-    release.pack(tmp_path, "0.32.14-lab.1", "amd64")
-    path = release.pack(tmp_path, "0.32.14-lab.1", "amd64", flavour="rocm")
+    release.pack(tmp_path, "0.35.1-lab.1", "amd64")
+    path = release.pack(tmp_path, "0.35.1-lab.1", "amd64", flavour="rocm")
     assert path.name == "ollama-linux-amd64-rocm.tar.zst"
     assert len((path.parent / "sha256sum.txt").read_text().splitlines()) == 2
 
@@ -153,7 +153,7 @@ def test_words_with_a_server(starter: Starter, program: list[str], registry: Lab
     name = f"{registry.name}/library/tiny:latest"
     pulled = run(program, "pull", "--insecure", name, host=host)
     assert (pulled.returncode, pulled.stderr.splitlines()[-1]) == (0, "success")
-    assert run(program, "--version", host=host).stdout == "ollama version is 0.32.14-lab.1\n"
+    assert run(program, "--version", host=host).stdout == "ollama version is 0.35.1-lab.1\n"
     head, row = run(program, "list", host=host).stdout.splitlines()
     assert head.split() == ["NAME", "ID", "SIZE", "MODIFIED"]
     assert row.split()[0] == name
@@ -165,7 +165,7 @@ def test_words_with_a_server(starter: Starter, program: list[str], registry: Lab
 def test_words_without_a_server(program: list[str]) -> None:
     version = run(program, "-v", host="127.0.0.1:1")
     assert version.returncode == 0
-    assert version.stdout.splitlines()[-1] == "Warning: client version is 0.32.14-lab.1"
+    assert version.stdout.splitlines()[-1] == "Warning: client version is 0.35.1-lab.1"
     listed = run(program, "list", host="127.0.0.1:1")
     text = "Error: could not connect to ollama server, run 'ollama serve' to start it\n"
     assert (listed.returncode, listed.stderr) == (1, text)

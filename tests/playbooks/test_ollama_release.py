@@ -136,20 +136,20 @@ def left_over(dest: Path) -> list[str]:
 
 def test_installs_verified_and_is_idempotent(module: Any, server: Server, dest: Path) -> None:
     archive = server.put("ollama-linux-amd64.tar.zst", zst(base()))
-    done = module.predicted(version="0.32.14", archives=[archive], dest=str(dest))
+    done = module.predicted(version="0.35.1", archives=[archive], dest=str(dest))
     assert done["changed"]
     assert done["verified_by"] == "table"
-    assert os.readlink(dest / "current") == "0.32.14"
+    assert os.readlink(dest / "current") == "0.35.1"
     program = dest / "current" / "bin" / "ollama"
     assert program.read_bytes() == PROGRAM + b"1"
     assert oct(program.stat().st_mode & 0o7777) == "0o755"
     assert program.stat().st_uid == os.getuid()
-    assert os.readlink(dest / "0.32.14/lib/ollama/libggml.so") == "libggml.so.1"
-    marker = json.loads((dest / "0.32.14" / ".reaper_ops.json").read_text())
+    assert os.readlink(dest / "0.35.1/lib/ollama/libggml.so") == "libggml.so.1"
+    marker = json.loads((dest / "0.35.1" / ".reaper_ops.json").read_text())
     assert marker["archives"] == {"ollama-linux-amd64.tar.zst": archive["sha256"]}
     assert left_over(dest) == []
     asked = len(server.ranges)
-    again = module(version="0.32.14", archives=[archive], dest=str(dest))
+    again = module(version="0.35.1", archives=[archive], dest=str(dest))
     assert not again["changed"]
     assert len(server.ranges) == asked
 
@@ -159,8 +159,8 @@ def test_addon_is_unpacked_over_the_base_and_tgz_is_read(module: Any, server: Se
     addon = server.put(
         "ollama-linux-arm64-jetpack6.tar.zst", zst(tar([("lib/ollama/cuda_jetpack6/x.so", b"x", "file")]))
     )
-    module.predicted(version="0.32.14", archives=[main], dest=str(dest))
-    done = module.predicted(version="0.32.14", archives=[main, addon], dest=str(dest))
+    module.predicted(version="0.35.1", archives=[main], dest=str(dest))
+    done = module.predicted(version="0.35.1", archives=[main, addon], dest=str(dest))
     assert done["changed"]
     assert (dest / "current/lib/ollama/cuda_jetpack6/x.so").read_bytes() == b"x"
     assert (dest / "current/bin/ollama").exists()
@@ -173,7 +173,7 @@ def test_release_file_with_dot_slash_names_is_the_weakest_witness(module: Any, s
     listing = f"{addon['sha256']}  ./ollama-linux-amd64-rocm.tar.zst\n{'0' * 64}  ./install.sh\n"
     server.put("sha256sum.txt", listing.encode())
     archives = [known, {"url": addon["url"], "checksum_url": f"{server.url}/sha256sum.txt"}]
-    done = module.predicted(version="0.32.14", archives=archives, dest=str(dest))
+    done = module.predicted(version="0.35.1", archives=archives, dest=str(dest))
     assert done["verified_by"] == "release-file"
 
 

@@ -333,7 +333,7 @@ def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
 
 class Server(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = b'{"version":"0.32.14"}' if self.path == "/api/version" else b"no"
+        body = b'{"version":"0.35.1"}' if self.path == "/api/version" else b"no"
         self.send_response(200 if self.path == "/api/version" else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -378,7 +378,7 @@ def test_http_requests_stop_at_the_first_that_is_not_ok(read: Read, server: str)
         ("/none", 404, "done"),
         ("/", 404, "done"),
     ]
-    assert exchanges[0]["body"] == '{"version":"0.32.14"}'
+    assert exchanges[0]["body"] == '{"version":"0.35.1"}'
 
 
 @pytest.mark.parametrize(

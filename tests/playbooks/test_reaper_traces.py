@@ -298,12 +298,12 @@ def test_the_registry_is_asked_for_what_the_server_lacks_and_nothing_else() -> N
             {"name": f"{name}:1", "path": "", "url": f"{url}/v2/library/{name}/manifests/1"}
             for name in ("here", "gone")
         ]
-        where = {"base_url": url, "path": "/none", "server": {"pid_file": "/none"}, "version": "0.32.14"}
+        where = {"base_url": url, "path": "/none", "server": {"pid_file": "/none"}, "version": "0.35.1"}
         answer = one(kind="upstream", models=rows, **where)
         server.shutdown()
     (found,) = answer["exchanges"]
     assert (found["path"], found["status"], found["body"]) == ("/v2/library/gone/manifests/1", 404, '{"errors":[]}')
-    assert Registry.asked == [("/api/tags", ""), ("/v2/library/gone/manifests/1", "ollama/0.32.14")]
+    assert Registry.asked == [("/api/tags", ""), ("/v2/library/gone/manifests/1", "ollama/0.35.1")]
 
 
 def test_the_registry_is_asked_through_the_servers_own_proxy(tmp_path: Path) -> None:

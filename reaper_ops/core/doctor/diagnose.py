@@ -74,13 +74,17 @@ def _with_the_rest(case: HostEvidence, findings: list[Finding]) -> list[Finding]
 
 
 def ranked(findings: Sequence[Finding], state: State | None) -> list[Finding]:
-    """Those that no other finding explains; first what explains the state, then by weight, certainty and catalogue."""
+    """Those that no other finding explains: urgent ones, then those that explain the state, then the others.
+
+    Among equals the order is by severity, confidence and catalogue.
+    """
     present = {finding.id for finding in findings}
     explained = {other for id_ in present for other in _reach(id_)}
     roots = [finding for finding in findings if finding.id not in explained]
     return sorted(
         roots,
         key=lambda f: (
+            not f.urgent,
             not _explains(f.id, state),
             f.id in HYGIENE and not (state in AT_WORK and f.severity is Severity.ERROR),
             f.severity is not Severity.ERROR,

@@ -51,7 +51,7 @@ class Step:
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong. values fill the places of the rule's steps; severity and steps are the rule's own
-    unless this host calls for others. id is set by the rule."""
+    unless this host calls for others. urgent: it stands before every other finding. id is set by the rule."""
 
     summary: str
     evidence: tuple[Evidence, ...]
@@ -59,4 +59,5 @@ class Finding:
     values: Mapping[str, str] = field(default_factory=dict)
     severity: Severity | None = None
     steps: tuple[Step, ...] | None = None
+    urgent: bool = False
     id: str = ""

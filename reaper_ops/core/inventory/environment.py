@@ -47,7 +47,7 @@ OWN = {
 
 @lru_cache(maxsize=512)
 def version_key(version: str) -> tuple[int, ...]:
-    """Sort key of ``0.32.14``; a pre-release counts as its base version."""
+    """Sort key of ``0.35.1``; a pre-release counts as its base version."""
     return tuple(int(part) for part in re.findall(r"\d+", version.split("-")[0]))
 
 

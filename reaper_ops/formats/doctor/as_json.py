@@ -47,4 +47,4 @@ def _gain(gain: Gain) -> dict[str, Any]:
 
 def _finding(row: dict[str, Any]) -> dict[str, Any]:
     """Without the rule's own parts: the remedy stands in the cause's steps."""
-    return {name: value for name, value in row.items() if name not in {"steps", "values"}}
+    return {name: value for name, value in row.items() if name not in {"steps", "values", "urgent"}}

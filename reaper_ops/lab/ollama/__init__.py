@@ -1,3 +1,3 @@
 """A simulated Ollama server: same words, API, disk layout and log lines, no inference. Standard library only."""
 
-VERSION = "0.32.14-lab.1"
+VERSION = "0.35.1-lab.1"

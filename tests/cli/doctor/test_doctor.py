@@ -62,7 +62,7 @@ def test_no_setting_is_guessed_for_a_host_that_was_pasted(tmp_path: Path, capsys
     listens = 'LISTEN 0 4096 *:11434 *:* users:(("ollama",pid=812,fd=3))\n'
     host = Path(pasted(tmp_path, ss_txt=listens, ps_txt="ollama 812 0.1 0.3 5 9 ? Ssl Nov20 3:33 ollama serve\n"))
     (host / "http").mkdir()
-    (host / "http" / "version.json").write_text('{"version": "0.32.13"}')
+    (host / "http" / "version.json").write_text('{"version": "0.34.1"}')
     assert run(["doctor", "--from", str(host)]) == 5
     said = capsys.readouterr().out
     assert re.findall(r"\[([a-z-]+)\]$", said, re.MULTILINE) == ["exposed-unauthenticated"]
@@ -73,7 +73,7 @@ def test_no_setting_is_guessed_for_a_host_that_was_pasted(tmp_path: Path, capsys
 def test_answers_that_were_pasted_are_not_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host = Path(pasted(tmp_path, journal_log=""))
     (host / "http").mkdir()
-    (host / "http" / "version.json").write_text('{"version": "0.32.14"}')
+    (host / "http" / "version.json").write_text('{"version": "0.35.1"}')
     run(["doctor", "-v", "--from", str(host)])
     said = capsys.readouterr().out
     assert "not read: kernel.log" in said

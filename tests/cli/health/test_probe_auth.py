@@ -93,7 +93,7 @@ def test_login_confirms_shows_and_remembers(server: Server, config: Path, capsys
     assert run(["auth", "login", "ollama", "--base-url", server.url + "/"]) == 0
     out = capsys.readouterr().out
     assert "no credentials needed" in out
-    assert "0.32.14" in out
+    assert "0.35.1" in out
     assert "tiny:1m" in out
     assert json.loads(config.read_text()) == {"ollama": {"base_url": server.url}}
     assert run(["auth", "status"]) == 0
@@ -142,7 +142,7 @@ def test_a_server_on_loopback_is_asked_on_its_host_through_ansible(
         assert run(["probe", "-i", str(inventory), "--deep", "-o", "json"]) == 3
         asked = [(method, path) for method, path, _ in server.seen]
     found = json.loads(capsys.readouterr().out)["hosts"][0]
-    assert (found["version"], found["models"]) == ("0.32.14", ["tiny:1m"])
+    assert (found["version"], found["models"]) == ("0.35.1", ["tiny:1m"])
     assert (found["state"], found["cause"]) == ("not-ollama", "port-taken"), "this test is not the managed server"
     assert asked == [("GET", "/api/version"), ("GET", "/api/tags"), ("GET", "/api/ps"), ("POST", "/api/generate")]
 

@@ -223,7 +223,7 @@ def test_headings_of_unit_files_are_no_prompts() -> None:
 
 
 def test_a_container_that_was_pasted_is_ours_too() -> None:
-    row = {"Id": "c0", "Name": "/ollama", "Config": {"Image": "ollama/ollama:0.32.14"}, "State": {"Status": "exited"}}
+    row = {"Id": "c0", "Name": "/ollama", "Config": {"Image": "ollama/ollama:0.35.1"}, "State": {"Status": "exited"}}
     for text in (json.dumps([row]), json.dumps(row)):
         kept = bundle.read("h", {"docker-inspect.json": text}, by_hand=True)
         found = facts.parse("h", kept.settings, kept.answers or {})
@@ -241,7 +241,7 @@ def test_an_environment_as_the_kernel_shows_it() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "path", "status"),
     [
-        ("version", '{"version":"0.32.14"}\n', "/api/version", 200),
+        ("version", '{"version":"0.35.1"}\n', "/api/version", 200),
         ("api-tags", "HTTP/1.1 403 Forbidden\nServer: nginx\nContent-Type: text/html\n\nno", "/api/tags", 403),
         ("x", '{"request": {"path": "/api/ps"}, "response": {"status": 500, "body": "b"}}', "/api/ps", 500),
         ("y", '{"path": "/", "phase": "done", "status": 200}', "/", 200),

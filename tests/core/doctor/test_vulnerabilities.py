@@ -25,3 +25,9 @@ def test_a_row_has_one_bound_and_a_source(row: dict[str, Any]) -> None:
 def test_each_id_once() -> None:
     ids = [row["id"] for row in TABLE["known"]] + list(TABLE["not_by_version"])
     assert len(ids) == len(set(ids))
+
+
+def test_a_lower_bound_is_a_release_below_the_upper_one() -> None:
+    for row in TABLE["known"]:
+        if row["since"] is not None:
+            assert version_key(row["since"]) < version_key(row["fixed"] or row["through"])

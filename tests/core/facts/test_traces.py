@@ -75,7 +75,7 @@ INSPECT = [
             "Health": {"Status": "unhealthy", "Log": [{"Output": "curl: not found"}]},
         },
         "Config": {
-            "Image": "ollama/ollama:0.32.14",
+            "Image": "ollama/ollama:0.35.1",
             "Env": ["OLLAMA_HOST=0.0.0.0", "HOSTNAME=x"],
             "Healthcheck": {"Test": ["CMD", "curl"]},
         },
@@ -253,8 +253,8 @@ def test_what_lies_around() -> None:
     )
     assert holdings.pulls('{"m:1": {"error": "x", "time": 90}}', 100.0) == (Pulled("m:1", "x", 10),)
     assert holdings.binaries(
-        "/usr/bin/ollama\tollama version is 0.30.1 Warning: client version is 0.32.14\n/opt/o\tillegal instruction\n"
-    ) == (Binary("/usr/bin/ollama", "0.32.14"), Binary("/opt/o", None))
+        "/usr/bin/ollama\tollama version is 0.30.1 Warning: client version is 0.35.1\n/opt/o\tillegal instruction\n"
+    ) == (Binary("/usr/bin/ollama", "0.35.1"), Binary("/opt/o", None))
 
 
 def test_libraries_of_the_first_place() -> None:

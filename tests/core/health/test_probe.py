@@ -15,7 +15,7 @@ from reaper_ops.core.health import probe
 from reaper_ops.core.health.report import State
 from reaper_ops.core.inventory.settings import Settings
 
-VERSION = Exchange("/api/version", "done", status=200, body='{"version":"0.32.14"}')
+VERSION = Exchange("/api/version", "done", status=200, body='{"version":"0.35.1"}')
 TAGS = Exchange("/api/tags", "done", status=200, body='{"models":[{"name":"a:1b","digest":"ff","size":7}]}')
 PS = Exchange(
     "/api/ps",
@@ -27,7 +27,7 @@ PS = Exchange(
 
 def test_observation_of_a_healthy_server() -> None:
     seen = probe.observe("h", "http://h:11434", [VERSION, TAGS, PS])
-    assert seen.version == "0.32.14"
+    assert seen.version == "0.35.1"
     assert seen.models == (probe.ListedModel("a:1b", "ff", 7),)
     assert seen.loaded == (probe.RunningModel("a:1b", "", 9, 4, "2026-01-01T00:00:00Z", 512),)
     assert seen.failed is None

@@ -58,14 +58,14 @@ def test_every_typed_setting_exists_and_names_a_variable_of_the_table():
         ("OLLAMA_GPU_OVERHEAD", True, "True is not a whole number, and Ollama would silently use its default"),
         ("OLLAMA_GPU_OVERHEAD", -1, "-1 is not a whole number, and Ollama would silently use its default"),
         ("OLLAMA_EDITOR", "vi", "only Ollama's command line reads this variable, the server does not; remove it"),
-        ("OLLAMA_PORT", 1, "Ollama 0.32.14 does not know this variable; did you mean OLLAMA_HOST?"),
+        ("OLLAMA_PORT", 1, "Ollama 0.35.1 does not know this variable; did you mean OLLAMA_HOST?"),
         ("OLLAMA_HOST", "x", "is set by ollama_bind and ollama_port"),
         ("OLLAMA_KEEP_ALIVE", "5m", "is set by ollama_keep_alive"),
-        ("OLLAMA_INTEL_GPU", True, "Ollama 0.32.14 does not read OLLAMA_INTEL_GPU; 0.12.10 was the last release"),
+        ("OLLAMA_INTEL_GPU", True, "Ollama 0.35.1 does not read OLLAMA_INTEL_GPU; 0.12.10 was the last release"),
     ],
 )
 def test_a_variable_that_does_not_do_what_is_meant_is_named(name, value, problem):
-    [(place, found)] = environment.problems("0.32.14", {name: value})
+    [(place, found)] = environment.problems("0.35.1", {name: value})
     assert place == f"ollama_env/{name}"
     assert found.startswith(problem)
 
@@ -82,7 +82,7 @@ def test_a_variable_that_does_not_do_what_is_meant_is_named(name, value, problem
     ],
 )
 def test_a_good_variable_passes(name, value):
-    assert environment.problems("0.32.14", {name: value}) == []
+    assert environment.problems("0.35.1", {name: value}) == []
 
 
 @pytest.mark.parametrize(

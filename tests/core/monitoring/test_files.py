@@ -84,7 +84,7 @@ def test_every_expression_of_the_dashboard_is_promql(tmp_path: Path) -> None:
 
 
 def test_every_metric_that_is_asked_for_is_served() -> None:
-    report = Report("probe", (HostReport("a", State.HEALTHY, version="0.32.14", facts=FACTS),), 1.0)
+    report = Report("probe", (HostReport("a", State.HEALTHY, version="0.35.1", facts=FACTS),), 1.0)
     text = as_prometheus.exposition(lambda: as_prometheus.families(report, Tally()))
     served = set(re.findall(r"^(reaper_ops_\w+)", text, re.M))
     asked = {name for expr in expressions() for name in re.findall(r"reaper_ops_\w+", expr)}

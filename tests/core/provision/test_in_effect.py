@@ -96,7 +96,7 @@ def settled(*files: UnitFile, environ: dict[str, str] | None = None, **more: obj
     facts = host(OWN, *files)
     intent = desired_state.derive(Settings(), facts)
     written = {file.path: HostFile(file.path, file.content) for file in intent.files}
-    process = Process(7, "/opt/ollama/0.32.14/bin/ollama", {**intent.context["environment"], **(environ or {})})
+    process = Process(7, "/opt/ollama/0.35.1/bin/ollama", {**intent.context["environment"], **(environ or {})})
     return replace(facts, files={**facts.files, **written}, process=process, **more)  # type: ignore[arg-type]
 
 

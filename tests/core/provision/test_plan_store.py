@@ -110,6 +110,6 @@ def test_noexec_matters_to_the_release_and_not_to_the_models() -> None:
     disks = codec.load("case", BASES["debian13"]).disks
     models_only = {**disks, "/data/models": Disk("/data/models", noexec=True, **WIDE)}  # type: ignore[arg-type]
     assert not plan(None, disks=models_only).blockers
-    opt = {**disks, "/opt/ollama/0.32.14": Disk("/opt", noexec=True, **{**WIDE, "mount": "/opt"})}  # type: ignore[arg-type]
+    opt = {**disks, "/opt/ollama/0.35.1": Disk("/opt", noexec=True, **{**WIDE, "mount": "/opt"})}  # type: ignore[arg-type]
     (text,) = plan(None, disks=opt).blockers
     assert "`sudo mount -o remount,exec /opt`" in text

@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def host(name: str, **settings: Any) -> Host:
-    return Host(name, Settings.model_validate({"ollama_version": "0.32.14", **settings}))
+    return Host(name, Settings.model_validate({"ollama_version": "0.35.1", **settings}))
 
 
 def unload(subject: Subject, name: str) -> None:

@@ -68,7 +68,7 @@ def address(server: Server) -> str:
 
 
 def host(name: str, server: Server, **settings: Any) -> Host:
-    wanted = {"ollama_version": "0.32.14", "ollama_base_url": address(server), **settings}
+    wanted = {"ollama_version": "0.35.1", "ollama_base_url": address(server), **settings}
     return Host(name, Settings.model_validate(wanted), "ssh")
 
 
@@ -102,7 +102,7 @@ def test_there_are_forty_ways_and_more() -> None:
 def well(found: Report) -> None:
     """What the nine answer is known from what they are."""
     told = {one.host: (one.state, one.version, one.models) for one in found.hosts}
-    assert {name: told.pop(name) for name in GOOD} == dict.fromkeys(GOOD, (State.HEALTHY, "0.32.14", ("tiny:1m",)))
+    assert {name: told.pop(name) for name in GOOD} == dict.fromkeys(GOOD, (State.HEALTHY, "0.35.1", ("tiny:1m",)))
     assert set(told) == {BAD}
 
 
@@ -282,7 +282,7 @@ def test_a_host_that_breaks_every_reader_in_turn_breaks_no_other(
 @pytest.mark.parametrize("name", each_field(HostReport, "host", "url"))
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_report_that_cannot_be_shown_hides_no_other(name: str, form: str, caplog: pytest.LogCaptureFixture) -> None:
-    hosts = tuple(HostReport(one, State.HEALTHY, version="0.32.14", url="http://x") for one in (*GOOD, BAD))
+    hosts = tuple(HostReport(one, State.HEALTHY, version="0.35.1", url="http://x") for one in (*GOOD, BAD))
     found = Report("probe", (*hosts[:9], breaking(hosts[9], name)), 1.0)
     text = FORMATS[form](found)
     assert all(one in text for one in (*GOOD, BAD))

@@ -16,13 +16,13 @@ from reaper_ops.flows.inventory.gather import Gathered
 
 SOURCE = Source(("hosts.yml",))
 STOPPED = Unit("ollama.service", {"LoadState": "loaded", "ActiveState": "inactive", "Result": "success"})
-VERSION = Exchange("/api/version", "done", status=200, body='{"version":"0.32.14"}')
+VERSION = Exchange("/api/version", "done", status=200, body='{"version":"0.35.1"}')
 TAGS = Exchange("/api/tags", "done", status=200, body='{"models":[]}')
 PS = Exchange("/api/ps", "done", status=200, body='{"models":[{"name":"a","size":9,"size_vram":9}]}')
 
 
 def host(name: str, connection: str = "ssh", **settings: Any) -> Host:
-    return Host(name, Settings.model_validate({"ollama_version": "0.32.14", **settings}), connection)
+    return Host(name, Settings.model_validate({"ollama_version": "0.35.1", **settings}), connection)
 
 
 def facts(name: str, **values: Any) -> Facts:
@@ -81,7 +81,7 @@ def test_a_server_on_a_remote_loopback_is_asked_on_its_host(gathered: dict[str, 
     gathered["facts"] = {"a": facts("a", exchanges=(VERSION, TAGS, PS))}
     report = probe.probe(SOURCE, Inventory((host("a"),)))
     assert states(report) == {"a": State.HEALTHY}
-    assert report.hosts[0].version == "0.32.14"
+    assert report.hosts[0].version == "0.35.1"
 
 
 def test_deep_takes_a_second_round_on_the_host(gathered: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

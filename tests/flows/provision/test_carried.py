@@ -9,7 +9,7 @@ from reaper_ops.core.inventory import hosts as inventory
 from reaper_ops.flows.inventory.gather import Gathered
 from reaper_ops.flows.provision import plan
 
-VERSION = "0.32.14"
+VERSION = "0.35.1"
 
 
 def planned(place: Path) -> plan.Planned:

@@ -15,7 +15,7 @@ INVENTORY = {
             "here": {"ansible_connection": "local"},
             "gone": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
         },
-        "vars": {"ollama_runtime": "process", "ollama_version": "0.32.14-lab.1"},
+        "vars": {"ollama_runtime": "process", "ollama_version": "0.35.1-lab.1"},
     }
 }
 

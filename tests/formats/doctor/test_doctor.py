@@ -48,7 +48,7 @@ SICK = Diagnosis(
     blind=(Blind("journal.log", "permission denied", ("bad-origins-panic",)),),
     url="http://gpu1:11434",
 )
-WELL = Diagnosis("cpu1", State.HEALTHY, "answers; 0 models loaded", url="http://cpu1:11434", version="0.32.14")
+WELL = Diagnosis("cpu1", State.HEALTHY, "answers; 0 models loaded", url="http://cpu1:11434", version="0.35.1")
 WARNED = replace(WELL, host="cpu2", causes=SICK.causes[1:])
 LOST = Diagnosis("far1", None, problem="cannot be reached: timed out")
 ODD = Diagnosis("odd1", State.HTTP_ERROR, "HTTP 500", (Evidence("GET /api/tags", "HTTP 500"),), explained=False)
@@ -57,7 +57,7 @@ ODD = Diagnosis("odd1", State.HTTP_ERROR, "HTTP 500", (Evidence("GET /api/tags",
 def test_text_has_the_cause_the_proof_the_remedy_and_the_check() -> None:
     lines = doctor_text.render(FleetDiagnosis((SICK, WELL))).splitlines()
     assert lines[:14] == [
-        "cpu1  healthy             http://cpu1:11434  Ollama 0.32.14  answers; 0 models loaded",
+        "cpu1  healthy             http://cpu1:11434  Ollama 0.35.1  answers; 0 models loaded",
         "gpu1  connection-refused  http://gpu1:11434",
         "    cause: the kernel killed llama-server for memory [kernel-oom-kill]",
         "    - kernel log: Out of memory: Killed process 812 (llama-server)",

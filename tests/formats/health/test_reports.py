@@ -17,7 +17,7 @@ WELL = HostReport(
     "gpu1",
     State.HEALTHY,
     "answers; 1 model loaded",
-    version="0.32.14",
+    version="0.35.1",
     url="http://10.0.0.1:11434",
     models=("llama3:8b",),
 )
@@ -37,7 +37,7 @@ SICK = HostReport(
     ),
     "container-memory-limit-oom",
     "raise `ollama_memory_max`, or choose a smaller model, then reaper-ops up -i hosts.yml -l gpu2",
-    version="0.32.14",
+    version="0.35.1",
     url="http://10.0.0.2:11434",
     simulated=("the Ollama server and its models",),
 )
@@ -46,11 +46,11 @@ LOST = HostReport(
 )
 REPORT = Report("probe", (SICK, WELL, LOST))
 TEXT = """\
-gpu1  healthy             http://10.0.0.1:11434  Ollama 0.32.14  llama3:8b  answers; 1 model loaded
+gpu1  healthy             http://10.0.0.1:11434  Ollama 0.35.1  llama3:8b  answers; 1 model loaded
 gpu3  unknown             http://127.0.0.1:11434
     problem: cannot be reached: no route
     next: ansible gpu3 -m ping
-gpu2  out-of-memory       http://10.0.0.2:11434  Ollama 0.32.14
+gpu2  out-of-memory       http://10.0.0.2:11434  Ollama 0.35.1
     the kernel killed the model's runner for lack of memory [container-memory-limit-oom]
     - POST /api/generate: HTTP 500 after 2555 ms: {"error":"llama-server process has terminated: signal:
       killed"}

@@ -19,6 +19,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "gpu": ("gpu_vendor", "gpu_devices", "gpu_require", "gpu_install_driver"),
     "ollama": (
         "ollama_version",
+        "ollama_accepted_vulnerabilities",
         "ollama_release_sha256",
         "ollama_release_url",
         "ollama_image",
@@ -71,8 +72,9 @@ PURPOSES: Mapping[str, str] = {
 
 EXAMPLES: Mapping[str, Any] = {
     "ollama_release_sha256": "c620917a71e146ab3a7f893084f066069c4c65d144ef8379a91c3cbe8b27de8f",
+    "ollama_accepted_vulnerabilities": {"0.34.4": ["CVE-2026-103663"]},
     "ollama_release_url": "https://mirror.example.org/ollama",
-    "ollama_image": "registry.example.org/ollama/ollama:0.32.14",
+    "ollama_image": "registry.example.org/ollama/ollama:0.35.1",
     "ollama_base_url": "https://llm.example.org",
     "ollama_models_dir": "/data/ollama/models",
     "ollama_home": "/scratch/me/ollama",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from functools import cache
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from reaper_ops import assets
-from reaper_ops.core.inventory import environment
+from reaper_ops.core.inventory.releases import recommended
 from reaper_ops.core.inventory.settings.mirror import MirrorSettings, Ports, registries_at_ports
 from reaper_ops.core.values import (
     Checksums,
@@ -33,21 +31,14 @@ Models = Annotated[tuple[ModelName, ...], BeforeValidator(items)]
 Origins = Annotated[tuple[Origin, ...], BeforeValidator(items)]
 GpuIds = Annotated[tuple[GpuId, ...], BeforeValidator(items)]
 Names = Annotated[tuple[str, ...], BeforeValidator(items)]
+Cve = Annotated[str, StringConstraints(pattern=r"^CVE-[0-9]{4}-[0-9]{4,7}$")]
+Cves = Annotated[tuple[Cve, ...], BeforeValidator(items)]
 
 _SYSTEM_DIRECTORY = re.compile(
     r"^/(?:(?:bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp)"
     r"|usr(?:/(?:bin|lib|sbin|share|local(?:/bin)?))?|var(?:/(?:lib|log|tmp))?)?\Z"
 )
 _REGISTRY = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?::\d{1,5})?\Z")
-
-
-@cache
-def newest_release() -> str:
-    """The newest version whose archives for both architectures have a known checksum."""
-    releases = assets.data("releases.json")["releases"]
-    whole = [v for v, files in releases.items() if len({name.split("-")[2].split(".")[0] for name in files}) >= 2]
-    newest: str = max(whole, key=environment.version_key)
-    return newest
 
 
 class SettingsFields(MirrorSettings):
@@ -59,9 +50,13 @@ class SettingsFields(MirrorSettings):
         description="systemd service, docker Compose project, or a plain process without root or systemd",
     )
     ollama_version: Version = Field(
-        default_factory=newest_release,
+        default_factory=recommended,
         description="pinned version; `latest` is refused",
         validate_default=True,
+    )
+    ollama_accepted_vulnerabilities: Annotated[dict[Version, Cves], BeforeValidator(mapping)] = Field(
+        default_factory=dict,
+        description="version to CVEs: installs that version although a request alone runs code on its host",
     )
     ollama_release_sha256: Checksums = Field(
         None, description="SHA-256 of the archive (or a map of archive to SHA-256) that our table lacks"
@@ -189,7 +184,7 @@ class SettingsFields(MirrorSettings):
             return value
         _, _, tag = value.rsplit("/", 1)[-1].partition(":")
         if tag in {"", "latest", "rocm"}:
-            raise ValueError(f"{value!r} moves; name a version tag or a digest, such as ollama/ollama:0.32.14")
+            raise ValueError(f"{value!r} moves; name a version tag or a digest, such as ollama/ollama:0.35.1")
         return value
 
     @field_validator("ollama_base_url")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+from reaper_ops.core.inventory import releases
 from reaper_ops.core.provision import release, takeover
 from reaper_ops.core.provision.layout import STATE
 from reaper_ops.core.provision.plan import effect, port, rights, store, swap
@@ -23,8 +24,23 @@ def blockers(case: PlanInput) -> list[str]:
     found += rights.blockers(case)
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")
-    found += _unproven(case) + _foreign_unit(case) + _state_link(case) + effect.blockers(case) + port.blockers(case)
+    found += _vulnerable(case) + _unproven(case) + _foreign_unit(case) + _state_link(case)
+    found += effect.blockers(case) + port.blockers(case)
     return found + swap.blockers(case) + _gpu(case) + _docker(case) + _held(case) + store.blockers(case)
+
+
+def _vulnerable(case: PlanInput) -> list[str]:
+    """A version on which a request alone runs code is installed only when it is accepted by name."""
+    s = case.settings
+    rows = releases.refused_for(s.ollama_version, s.ollama_accepted_vulnerabilities)
+    if not rows:
+        return []
+    listed = ", ".join(row.id for row in rows)
+    return [
+        f"Ollama {s.ollama_version} is refused: {rows[0].described()} ({rows[0].source}); set `ollama_version: "
+        f"{releases.recommended()}`, or accept it: `ollama_accepted_vulnerabilities: "
+        f"{{{s.ollama_version}: [{listed}]}}`"
+    ]
 
 
 def _unproven(case: PlanInput) -> list[str]:

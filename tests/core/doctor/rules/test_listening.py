@@ -14,7 +14,7 @@ from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import listening
 
 ANSWERS = (
-    Exchange("/api/version", status=200, body='{"version":"0.32.14"}', phase="done"),
+    Exchange("/api/version", status=200, body='{"version":"0.35.1"}', phase="done"),
     Exchange("/api/tags", status=200, body='{"models":[]}', phase="done"),
     Exchange("/api/ps", status=200, body='{"models":[]}', phase="done"),
 )

@@ -82,7 +82,7 @@ def facts(raw: dict[str, Any]) -> Facts:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_outcome(path: Path) -> None:
-    case, settings = json.loads(path.read_text()), {"ollama_version": "0.32.14"}
+    case, settings = json.loads(path.read_text()), {"ollama_version": "0.35.1"}
     settings.update(case.get("settings", {}))
     seen = probe.observe("gpu1", case["url"], [exchange(item) for item in case["exchanges"]])
     known = facts(case["facts"]) if "facts" in case else None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from reaper_ops import assets
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.security.exposure import reachable, truthy
 from reaper_ops.core.health.report import Evidence
+from reaper_ops.core.inventory import releases
 from reaper_ops.core.inventory.environment import version_key
-from reaper_ops.core.inventory.settings.model import newest_release
+from reaper_ops.core.inventory.releases import Vulnerability
 
 READ_BY_ANYONE = "0.17.1"
 LOGIN = re.compile(r"\b(\w{1,64}):?(https?://)[^/@\s\"']{1,256}@([^\s\]\"']{1,256})")
@@ -42,26 +40,22 @@ def vulnerable_version(case: HostEvidence) -> Finding | None:
     - https://www.cyera.com/research/bleeding-llama-critical-unauthenticated-memory-leak-in-ollama
     """
     version = case.seen.version
-    key = version_key(version or "")
-    if version is None or len(key) < 3 or key == (0, 0, 0):
+    rows = sorted(releases.affecting(version or ""), key=Vulnerability.bound, reverse=True)
+    if version is None or not rows:
         return None
-    known = [row for row in assets.data("vulnerabilities.json")["known"] if _affects(row, key)]
-    if not known:
-        return None
-    known.sort(key=_bound, reverse=True)
-    worst = next((row for row in known if row["fixed"] == READ_BY_ANYONE), known[0])
-    count = f"{len(known)} known vulnerabilities" if len(known) > 1 else "a known vulnerability"
-    summary = f"Ollama {version} has {count}: {worst['id']}, {worst['what']}"
-    listed = (worst, *(row for row in known if row is not worst))[:4]
-    evidence = (Evidence("GET /api/version", version), *(Evidence(row["source"], _described(row)) for row in listed))
+    worst = next((row for row in rows if row.refused or row.fixed == READ_BY_ANYONE), rows[0])
+    count = f"{len(rows)} known vulnerabilities" if len(rows) > 1 else "a known vulnerability"
+    listed = (worst, *(row for row in rows if row is not worst))[:4]
+    evidence = (Evidence("GET /api/version", version), *(Evidence(row.source, row.described()) for row in listed))
     exposed = case.settings.exposure == "open" or bool(reachable(case))
-    severe = exposed and key < version_key(READ_BY_ANYONE)
+    severe = exposed and (worst.refused or worst.fixed == READ_BY_ANYONE)
     return Finding(
-        summary,
+        f"Ollama {version} has {count}: {worst.id}, {worst.what}",
         evidence,
-        values={"newest": newest_release()},
+        values={"recommended": releases.recommended()},
         severity=Severity.ERROR if severe else Severity.WARNING,
-        steps=_upgrade(case, _bound(known[0])),
+        steps=_upgrade(case, rows[0].bound()),
+        urgent=exposed and worst.refused,
     )
 
 
@@ -69,20 +63,7 @@ def _upgrade(case: HostEvidence, bound: tuple[int, ...]) -> tuple[Step, ...]:
     """The driver matters only to NVIDIA cards; the inventory may already ask for a version without these faults."""
     driver = (_DRIVER,) if case.facts is None or case.facts.gpu.vendor() == "nvidia" else ()
     configured = case.settings.ollama_managed and version_key(case.settings.ollama_version) > bound
-    return (*driver, _UPGRADE) if configured else (*driver, _NEWEST, _UNTIL)
-
-
-def _affects(row: Mapping[str, Any], key: tuple[int, ...]) -> bool:
-    return key < version_key(row["fixed"]) if row["fixed"] else key <= version_key(row["through"])
-
-
-def _bound(row: Mapping[str, Any]) -> tuple[int, ...]:
-    return version_key(row["fixed"] or row["through"])
-
-
-def _described(row: Mapping[str, Any]) -> str:
-    until = f"fixed in {row['fixed']}" if row["fixed"] else f"reported for versions up to {row['through']}"
-    return f"{row['id']}: {row['what']}; {until}"
+    return (*driver, _UPGRADE) if configured else (*driver, _RECOMMENDED, _UNTIL)
 
 
 def runs_as_root(case: HostEvidence) -> Finding | None:
@@ -166,7 +147,7 @@ def _old_lines(case: HostEvidence) -> Step:
 
 _DRIVER = Step("Check the driver first: Ollama 0.30 and newer need NVIDIA 550, older cards 570.", "nvidia-smi")
 _UPGRADE = Step("Upgrade to the version in the inventory.", "{up}", Automate.ASK, "apply")
-_NEWEST = Step("Upgrade: set `ollama_version: {newest}` in the inventory; then", "{up}")
+_RECOMMENDED = Step("Upgrade: set `ollama_version: {recommended}` in the inventory; then", "{up}")
 _UNTIL = Step("Until then, listen on loopback only and pull models only from registries that you trust.")
 _END = Step("Stop the server that runs as root.", "sudo kill {pid}")
 _RESTART = Step("Start it as the user that the inventory connects with.", "{up}")
@@ -193,7 +174,7 @@ RULES = (
     Rule(
         vulnerable_version,
         Severity.WARNING,
-        steps=(_DRIVER, _NEWEST, _UNTIL),
+        steps=(_DRIVER, _RECOMMENDED, _UNTIL),
         needs=("http",),
         verify="curl -s http://127.0.0.1:{port}/api/version",
     ),

@@ -69,11 +69,11 @@ options:
 author: [reaper_ops (@reaper-ops)]
 """
 EXAMPLES = r"""
-- name: Ollama 0.32.14
+- name: Ollama 0.35.1
   reaper_ops.ollama.ollama_release:
-    version: 0.32.14
+    version: 0.35.1
     archives:
-      - url: https://mirror.example/v0.32.14/ollama-linux-amd64.tar.zst
+      - url: https://mirror.example/v0.35.1/ollama-linux-amd64.tar.zst
         sha256: c620917a71e146ab3a7f893084f066069c4c65d144ef8379a91c3cbe8b27de8f
 """
 RETURN = r"""
