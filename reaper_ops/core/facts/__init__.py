@@ -81,7 +81,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         journal=evidence.parse_log(given),
         kernel=evidence.parse_kernel(given),
         cgroup_oom_kills=process.oom_kills(given),
-        unread={**evidence.unread(given), **given.unread()},
+        unread={**evidence.unread(given), **given.unread(), **docker.late(given)},
         traces=tracing.parse(given) if tracing.ASKED_AT in answers else None,
     )
 

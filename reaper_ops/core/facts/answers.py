@@ -12,6 +12,8 @@ from reaper_ops.core import typed
 Ask = dict[str, Any]
 DENIED = re.IGNORECASE | re.MULTILINE
 LATE = "did not finish in time"
+NO_ANSWER = "no answer in time"
+"""What `reaper_read` says of a question that it did not come to before its own time was over."""
 
 
 @dataclass(frozen=True)

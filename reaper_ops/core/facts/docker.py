@@ -7,11 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from reaper_ops.core.facts import default_paths as places
-from reaper_ops.core.facts.answers import Answers, Ask, as_json, mapping, text, whole
+from reaper_ops.core.facts.answers import NO_ANSWER, Answers, Ask, as_json, mapping, text, whole
 from reaper_ops.core.facts.model import Container, Docker
 from reaper_ops.core.inventory.settings import Settings
 
 HASH_LABEL = "com.docker.compose.config-hash"
+PATIENCE = 8
+"""Seconds that Docker has for one answer; a host is read in ten, and a call that takes longer is ended."""
+LATE = f"Docker did not answer in {PATIENCE} s"
+QUESTIONS = (
+    *("docker-version", "docker-info", "docker-compose", "container", "container-kept", "container-port"),
+    *("volumes", "networks", "images"),
+)
+"""What the engine or its client answers here and in `holders`: without an answer nothing is known to be absent."""
 SAFE = re.compile(r"^(OLLAMA|REAPER_OPS|CUDA|ROCR|HIP|HSA|GGML|LLAMA_ARG|NVIDIA|GPU)_|^(HTTPS?|NO)_PROXY$", re.I)
 
 
@@ -26,9 +34,27 @@ def asks(settings: Settings) -> list[Ask]:
         "container": ["docker", "inspect", "--type", "container", places.CONTAINER],
     }
     return [
-        *({"id": id_, "kind": "command", "argv": argv} for id_, argv in commands.items()),
+        *patient(commands),
         {"id": "daemon.json", "kind": "file", "path": "/etc/docker/daemon.json"},
     ]
+
+
+def patient(commands: Mapping[str, list[str]]) -> list[Ask]:
+    return [{"id": id_, "kind": "command", "argv": argv, "timeout": PATIENCE} for id_, argv in commands.items()]
+
+
+def late(answers: Answers) -> dict[str, str]:
+    """Questions that Docker left open until its time or that of the whole reading was over."""
+    return {
+        id_: LATE
+        for id_ in QUESTIONS
+        if (answer := answers.get(id_)).get("timed_out") or answer.get("error") == NO_ANSWER
+    }
+
+
+def is_late(unread: Mapping[str, str]) -> bool:
+    """Whether facts lack something because Docker was too slow; `unread` as in the facts."""
+    return LATE in unread.values()
 
 
 def parse(answers: Answers) -> Docker | None:

@@ -9,7 +9,7 @@ from typing import Any
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, mapping, text, whole
 from reaper_ops.core.facts.containers import published
-from reaper_ops.core.facts.docker import environment, gpu, strings
+from reaper_ops.core.facts.docker import environment, gpu, patient, strings
 from reaper_ops.core.facts.foreign import KEPT, PROJECT, PROJECT_LABEL, Foreign, ForeignMount, Held
 from reaper_ops.core.inventory.settings import Settings
 
@@ -28,7 +28,7 @@ def asks(settings: Settings) -> list[Ask]:
         "images": ["docker", "images", "--no-trunc", "--digests", "--format", "{{json .}}"],
         "container-port": ["sh", "-c", ON_PORT.format(settings.ollama_port)],
     }
-    return [{"id": id_, "kind": "command", "argv": argv} for id_, argv in commands.items()]
+    return patient(commands)
 
 
 def parse_foreign(answers: Answers) -> Foreign | None:

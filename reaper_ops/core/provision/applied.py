@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reaper_ops.core.health.report import Evidence, HostReport, State
 
-MEND = "see the problem above; once it is fixed, `reaper-ops up` goes on where it stopped"
+AGAIN = "`reaper-ops up`"
+MEND = f"see the problem above; once it is fixed, {AGAIN} goes on where it stopped"
 LOST = "bring the host back (power, network); then `reaper-ops up` goes on where it stopped"
 INTEGRITY_ONLY = "the release was checked against its own checksum file: that proves integrity, not origin"
 
 
-def not_touched(host: HostReport, blockers: str) -> HostReport:
-    return replace(host, problem=f"was not touched: {blockers}")
+def not_touched(host: HostReport, blockers: Sequence[str]) -> HostReport:
+    """blockers: each says what is in the way and, after a semicolon, what removes it; that is the next step."""
+    parts = [text.partition("; ") for text in blockers]
+    steps = [step for _, _, step in parts if step]
+    done = "" if any(AGAIN in step for step in steps) else f"; then {AGAIN}"
+    problem = f"was not touched: {'; '.join(why for why, _, _ in parts)}"
+    return replace(host, problem=problem, next_step=f"{'; and '.join(steps)}{done}")
 
 
 def ended(host: HostReport, failed: str, unreachable: str, step: str) -> HostReport:

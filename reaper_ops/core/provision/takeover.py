@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reaper_ops.core.facts.answers import LATE
+from reaper_ops.core.facts import docker
 from reaper_ops.core.facts.foreign import KEPT, Foreign, ForeignMount
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory.settings import Settings
@@ -16,8 +16,10 @@ RESTART = "unless-stopped"
 PORT = 11434
 OF_THE_IMAGE = ("NVIDIA_", "OLLAMA_HOST", "REAPER_OPS_")
 """Variables that every image or we ourselves set: nobody chose them for this container."""
-ASKED = ("container", "container-kept", "container-port", "volumes", "networks")
-LATE_ENGINE = "the Docker engine did not say in time what it has under our names; nothing is done on a guess, run again"
+UNHEARD = (
+    f"{docker.LATE}: what is installed, runs and has our names there is not known; see what slows it down "
+    "(`time sudo docker ps`, `sudo journalctl -u docker -n 50`), then run again"
+)
 HIDDEN = "***"
 PLAIN_NETWORKS = frozenset({"bridge", "default", "host", "none"})
 
@@ -137,12 +139,14 @@ def image_there(image: str, facts: Facts) -> bool:
     return image.removeprefix("docker.io/").removeprefix("library/") in (facts.images or ())
 
 
+def unheard(settings: Settings, facts: Facts) -> str:
+    """Why nothing can be planned with an engine that is too slow to say what it holds; empty where it said so."""
+    return UNHEARD if settings.ollama_runtime == "docker" and docker.is_late(facts.unread) else ""
+
+
 def blockers(settings: Settings, facts: Facts) -> list[str]:
     """Names that others hold, and what to do about it."""
     taken, there = of(settings, facts), facts.foreign
-    late = [what for what in ASKED if facts.unread.get(what) == LATE] if settings.ollama_runtime == "docker" else []
-    if late:
-        return [LATE_ENGINE]
     if taken is not None:
         return taken.obstacles()
     found = []

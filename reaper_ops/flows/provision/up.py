@@ -76,7 +76,7 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     """The state of every host after the run, with what went wrong on the way."""
     judged = probe.probe(source, planned.inventory, known=gathered)
     unproven = integrity_only(run) if run else {}
-    blocked = {plan.host: "; ".join(plan.blockers) for plan in planned.plans if plan.blockers}
+    blocked = {plan.host: plan.blockers for plan in planned.plans if plan.blockers}
     changed = changes(run) if run else {}
     hosts = [replace(_with(host, blocked, run, gathered), changed=changed.get(host.host, ())) for host in judged.hosts]
     kept = {**planned.refused, **(run.withheld if run else {})}
@@ -85,7 +85,7 @@ def prove(source: Source, planned: Planned, gathered: Gathered, run: Run | None)
     return Report("up", (*noted, *absent), judged.time)
 
 
-def _with(host: HostReport, blocked: Mapping[str, str], run: Run | None, gathered: Gathered) -> HostReport:
+def _with(host: HostReport, blocked: Mapping[str, tuple[str, ...]], run: Run | None, gathered: Gathered) -> HostReport:
     name = host.host
     if name in blocked:
         return applied.not_touched(host, blocked[name])

@@ -70,6 +70,17 @@ def test_plan(path):
         assert reason in next(a.reason for a in plan.actions if a.id == id_)
 
 
+def test_every_blocker_says_what_removes_it():
+    found = [text for path in CASES.glob("[0-9]*.json") for text in _blockers(json.loads(path.read_text()))]
+    assert len(found) > 20
+    assert [text for text in found if not text.partition("; ")[2]] == []
+
+
+def _blockers(case):
+    settings, facts = load(case)
+    return desired_state.derive(settings, facts, case.get("sizes")).plan.blockers
+
+
 def test_every_action_says_why():
     for path in sorted(CASES.glob("[0-9]*.json")):
         settings, facts = load(json.loads(path.read_text()))

@@ -94,7 +94,7 @@ def test_a_file_in_the_way_and_a_share_that_root_may_not_change_are_named() -> N
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"read_only": True}, "mounted read-only: `sudo mount -o remount,rw /data`"),
+        ({"read_only": True}, "mounted read-only; mount it for writing: `sudo mount -o remount,rw /data`"),
         ({"free": 4096}, "is full: 4.1 kB are free"),
         ({"inodes_free": 0, "inodes_total": 9}, "no inode left"),
     ],

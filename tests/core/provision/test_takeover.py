@@ -1,8 +1,9 @@
 """A container of others: what of it our Compose file has, what is never ours, and what `down` needs to give it back."""
 
+import pytest
 import yaml
 
-from reaper_ops.core.facts import parse
+from reaper_ops.core.facts import asks, parse
 from reaper_ops.core.facts.foreign import Foreign, ForeignMount, Held
 from reaper_ops.core.facts.model import Facts, Holder, System
 from reaper_ops.core.inventory.settings import Settings
@@ -122,11 +123,32 @@ def test_our_own_container_is_not_foreign():
     assert parse("h", SETTINGS, {"container": {"rc": 0, "stdout": ours, "stderr": ""}}).foreign is None
 
 
-def test_an_engine_that_answers_too_late_is_no_engine_without_containers():
-    for asked in takeover.ASKED:
-        facts = parse("h", SETTINGS, {asked: {"timed_out": True}})
-        found = desired_state.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan.blockers
-        assert any("did not say in time" in line for line in found)
+def docker_questions():
+    """Every question that Docker's client or engine answers, but for the log, without which a plan is the same."""
+    rows = [row for row in asks(SETTINGS) if "docker " in " ".join(row.get("argv", ())) and row["id"] != "log"]
+    assert {"docker-version", "container", "container-port", "networks", "images"} <= {row["id"] for row in rows}
+    return rows
+
+
+LATE = ({"timed_out": True, "stdout": "", "stderr": "", "rc": -9}, {"error": "no answer in time"})
+
+
+@pytest.mark.parametrize("answer", LATE, ids=str)
+@pytest.mark.parametrize("question", docker_questions(), ids=lambda row: row["id"])
+def test_an_engine_that_answers_too_late_is_not_absent(question, answer):
+    installed = {"dockerd": {"rc": 0, "stdout": "Docker version 28.2.2, build e6534b4\n", "stderr": ""}}
+    facts = parse("h", SETTINGS, {**installed, question["id"]: answer})
+    plan = desired_state.derive(SETTINGS.model_copy(update={"ollama_adopt": False}), facts).plan
+    assert plan.blockers[0].startswith(f"Docker did not answer in {question['timeout']} s:")
+    assert (len(plan.blockers), plan.actions) == (1, ())
+
+
+def test_a_slow_docker_does_not_concern_another_runtime():
+    facts = parse("h", SETTINGS, {"docker-info": {"timed_out": True}})
+    assert takeover.unheard(Settings(), facts) == ""
+
+
+def test_an_engine_that_says_no_holds_nothing_of_ours():
     facts = parse("h", SETTINGS, {"container": {"rc": 1, "stdout": "", "stderr": "No such container"}})
     assert takeover.blockers(SETTINGS, facts) == []
 

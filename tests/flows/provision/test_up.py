@@ -58,6 +58,29 @@ def test_a_failed_action_is_no_change_and_has_a_next_step_of_its_own(monkeypatch
     assert host.problem == "Install the release: x.tgz: SHA-256 is 00, expected 11 (user)"
 
 
+def blocked(monkeypatch: pytest.MonkeyPatch, *blockers: str) -> HostReport:
+    """The report of `up` about a host that is not touched, and whose server does not answer."""
+    monkeypatch.setattr(sweep, "sweep", lambda urls, ladder: {})
+    refused = Exchange("/api/version", "connect", "refused", "Connection refused")
+    gathered = Gathered({"a": Facts("a", System(os_id="debian"), exchanges=(refused,))})
+    planned = Planned(hosts(), gathered, (Plan("a", (Action("ollama/unit", "x", "is not there"),), blockers),))
+    (host,) = up.prove(Source(("x",)), planned, gathered, None).hosts
+    return host
+
+
+def test_the_next_step_of_a_blocked_host_removes_what_blocks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = blocked(
+        monkeypatch, "port 11434 is held by nginx (pid 7); stop it: `sudo kill 7`", "/x is a link; remove it"
+    )
+    assert host.problem == "was not touched: port 11434 is held by nginx (pid 7); /x is a link"
+    assert host.next_step == "stop it: `sudo kill 7`; and remove it; then `reaper-ops up`"
+
+
+def test_up_is_named_once_where_the_blocker_names_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = blocked(monkeypatch, "/x undoes our settings; remove that line, then `reaper-ops up`")
+    assert host.next_step == "remove that line, then `reaper-ops up`"
+
+
 def test_a_failure_that_the_playbook_ignores_leaves_the_change() -> None:
     assert up.changes(run(COPIED, {**REFUSED, "ignored": True})) == {"a": ("ollama/release",)}
 

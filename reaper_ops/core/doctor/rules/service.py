@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reaper_ops.core import url as base_url
 from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, heard
+from reaper_ops.core.facts import docker
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.errors import ReaperError
 
@@ -108,12 +109,18 @@ def _container(case: HostEvidence) -> Verdict | None:
         state = facts.container.state
         summary = CONTAINER_STATES.get(state, f"the container is {state or 'not running'}")
         return _refused(case, "service-not-running", summary, shown, "docker start ollama")
+    if docker.is_late(facts.unread):
+        shown = Evidence("docker", f"{docker.LATE}: whether the container is there or runs is not known")
+        look = case.on_host("sudo journalctl -u docker -n 100 --no-pager")
+        return replace(_refused(case, None, docker.LATE, shown, ""), next_step=look)
     if facts.docker is None or facts.docker.engine is None:
         if "docker-version" in facts.unread:
             return None
         shown = Evidence("docker version", "no Docker engine on this host")
         return _refused(case, "service-not-installed", "Docker is not installed", shown, "install Docker")
     if not facts.docker.running:
+        if "docker-version" in facts.unread:
+            return None
         shown = Evidence("docker version", "the engine does not answer")
         summary = "the Docker engine is not running"
         return _refused(case, "service-not-running", summary, shown, "sudo systemctl start docker")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reaper_ops.core.facts.model import Facts
 from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.provision import takeover
 from reaper_ops.core.provision.plan import blockers as obstacles
 from reaper_ops.core.provision.plan import host, server, swap
 from reaper_ops.core.provision.plan.model import Action, Desired, DesiredState, Plan, PlanInput
@@ -24,6 +25,8 @@ def plan(settings: Settings, facts: Facts, desired: DesiredState) -> Plan:
     """The difference between desired state and facts, in the order of the roles; empty when there is none."""
     if not settings.ollama_managed:
         return Plan(facts.host)
+    if unheard := takeover.unheard(settings, facts):
+        return Plan(facts.host, blockers=(unheard,))
     case = PlanInput(settings, facts, desired)
     blockers = obstacles.blockers(case)
     actions = [action for planner in PLANNERS.values() for action in planner(case)]

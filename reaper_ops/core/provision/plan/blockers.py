@@ -20,7 +20,10 @@ def blockers(case: PlanInput) -> list[str]:
     found: list[str] = []
     s, system = case.settings, case.facts.system
     if s.ollama_runtime != "docker" and release.architecture(system.arch) is None:
-        found.append(f"Ollama has no release for architecture {system.arch!r}; amd64 and arm64 have one")
+        found.append(
+            f"Ollama has no release for architecture {system.arch!r}, only for amd64 and arm64; "
+            "set `ollama_managed: false` to have the host only probed, or take it out of the inventory"
+        )
     found += rights.blockers(case)
     if s.ollama_runtime == "systemd" and system.init not in {"systemd", ""}:
         found.append(f"process 1 is {system.init}, not systemd; set ollama_runtime: process or docker")

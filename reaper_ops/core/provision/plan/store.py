@@ -124,12 +124,13 @@ def _file_systems(case: PlanInput) -> list[str]:
 def _file_system(disk: Disk, what: str, path: str, *, runs: bool) -> list[str]:
     mount, where = shlex.quote(disk.mount), f"{disk.mount}, where {what} ({path}) would lie,"
     if disk.read_only:
-        return [f"{where} is mounted read-only: `sudo mount -o remount,rw {mount}`"]
+        return [f"{where} is mounted read-only; mount it for writing: `sudo mount -o remount,rw {mount}`"]
     if runs and disk.noexec:
-        return [f"{where} is mounted noexec, so that no server starts from there: `sudo mount -o remount,exec {mount}`"]
+        return [f"{where} is mounted noexec, so that no server starts from there; `sudo mount -o remount,exec {mount}`"]
     if disk.free < FULL:
         look = f"sudo du -xh --max-depth=2 {mount} | sort -h | tail"
         return [f"{where} is full: {human_bytes(disk.free)} are free; see what takes it: `{look}`"]
     if disk.inodes_free == 0:
-        return [f"{where} has no inode left: `df -i {mount}`"]
+        look = f"sudo du -x --inodes --max-depth=2 {mount} | sort -n | tail"
+        return [f"{where} has no inode left; see where the many small files are: `{look}`"]
     return []
