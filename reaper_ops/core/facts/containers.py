@@ -56,7 +56,7 @@ def kind(answers: Answers) -> str:
     """Empty where there is no engine."""
     said = answers.command("docker-info")
     info = mapping(as_json(said.out if said else None))
-    tool = answers.get("containers").get("tool")
+    tool = text(answers.get("containers").get("tool"))
     if tool in {"podman", "kubectl"}:
         return "podman" if tool == "podman" else "kubernetes"
     if "/snap/" in (answers.out("docker-path") or "") or (text(info.get("DockerRootDir")) or "").startswith(

@@ -423,6 +423,13 @@ def test_any_text_is_taken(text: str) -> None:
     assert first == again
 
 
+@pytest.mark.parametrize("odd", [[], {}, 1], ids=str)
+def test_a_tool_of_an_odd_type_is_none(odd: object) -> None:
+    found = facts.parse("a", Settings(), {"controller": {}, "containers": {"tool": odd}}).traces
+    assert found is not None
+    assert found.docker_kind == ""
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_answers_are_taken(data: st.DataObject) -> None:
