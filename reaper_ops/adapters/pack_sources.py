@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from reaper_ops.adapters.fan_out import Halt
 from reaper_ops.adapters.pack_writer import Slot, Writer, on_disk
 from reaper_ops.adapters.registry import RegistryError, RegistryManifest
+from reaper_ops.core.facts import store_layout
 from reaper_ops.core.models.names import ModelName
 from reaper_ops.errors import ReaperError
 
@@ -25,22 +27,49 @@ class BlobOrigin(Protocol):
     def blob(self, name: ModelName, digest: str, start: int = 0) -> AbstractContextManager[Iterator[bytes]]: ...
 
 
+PREFERRED = ("ggml", "llamacpp")
+"""Of a list, the weights as they were published, which every server runs; then what 0.40 makes of them."""
+STORE_HINT = "`ollama list` shows the models of a store"
+
+
 class LocalStore:
-    """The model store of an Ollama server, as it is on disk."""
+    """The model store of an Ollama server, as it is on disk, in either of its layouts."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if not (root / "manifests").is_dir():
+        if not any((root / part).is_dir() for part in store_layout.ROOTS):
             raise ReaperError(str(root), "is no model store: it has no manifests", "name OLLAMA_MODELS of a server")
 
     def manifest(self, name: ModelName) -> RegistryManifest:
-        path = self.root / "manifests" / name.host / name.namespace / name.model / name.tag
+        """Of a list of manifests the one of the weights as they were published, otherwise the first that is there."""
+        paths = [self.root / place for place in store_layout.places(*astuple(name))]
+        path = next((path for path in paths if path.exists()), paths[-1])
+        data = self._bytes(path)
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            hint = "`ollama list` shows the models of a store"
-            raise ReaperError(str(path), f"cannot be read ({error.strerror})", hint) from None
+            listed = store_layout.children(data)
+        except ValueError as error:
+            raise ReaperError(str(path), str(error), STORE_HINT) from None
+        if listed is not None:
+            path, data = self._chosen(path, listed)
         return RegistryManifest(str(path), data, f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+    def _bytes(self, path: Path) -> bytes:
+        """A link is followed to a blob of this store only."""
+        if path.is_symlink() and path.resolve().parent != (self.root / "blobs").resolve():
+            raise ReaperError(str(path), "is a link to no blob of its store", STORE_HINT)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ReaperError(str(path), f"cannot be read ({error.strerror})", STORE_HINT) from None
+
+    def _chosen(self, path: Path, listed: Sequence[tuple[str, str]]) -> tuple[Path, bytes]:
+        blobs = [(self.root / "blobs" / digest.replace(":", "-"), engine) for digest, engine in listed]
+        there = [(blob, engine) for blob, engine in blobs if blob.exists()]
+        if not there:
+            raise ReaperError(str(path), "lists no manifest that is in the store", STORE_HINT)
+        order = {engine: number for number, engine in enumerate(PREFERRED)}
+        blob, _ = min(there, key=lambda row: order.get(row[1], len(order)))
+        return blob, self._bytes(blob)
 
     @contextmanager
     def blob(self, name: ModelName, digest: str, start: int = 0) -> Iterator[Iterator[bytes]]:

@@ -25,7 +25,7 @@ PARTS = (
         "reaper_deadline",
         "reaper_http",
     ),
-    *("reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
+    *("reaper_layout", "reaper_manifests", "reaper_traces", "reaper_stores", "reaper_containers", "reaper_upstream"),
     *("reaper_port", "reaper_units", "reaper_place"),
 )
 PYTHONS = ("/usr/bin/python3", "python3", "/usr/libexec/platform-python")

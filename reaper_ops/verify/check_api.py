@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from reaper_ops.verify.applies import MODELS
-from reaper_ops.verify.expected import Expected, model_path
+from reaper_ops.verify.expected import Expected, model_paths
 from reaper_ops.verify.server import CheckedServer
 
 
@@ -47,13 +47,28 @@ def check_models_are_whole(host: Any, server: CheckedServer, expected: Expected)
     digests = {model["name"]: model["digest"] for model in server.api("/api/tags")["models"]}
     store = server.store()
     for name in expected.models:
-        manifest = f"{store}/{model_path(name)}"
-        done = host.run("sha256sum %s", manifest)
-        assert done.rc == 0, f"{name}: there is no manifest {manifest}"
-        assert done.stdout.split()[0] == digests.get(name), f"{name}: the manifest is not the one that the API serves"
-        content = json.loads(host.check_output("cat %s", manifest))
-        layers = {f"{store}/blobs/{layer['digest'].replace(':', '-')}": layer["size"] for layer in content["layers"]}
+        paths = [f"{store}/{path}" for path in model_paths(name)]
+        manifest = next((path for path in paths if host.run("test -f %s", path).rc == 0), None)
+        assert manifest, f"{name}: there is no manifest {paths[-1]}"
+        digest = host.check_output("sha256sum %s", manifest).split()[0]
+        assert digest == digests.get(name), f"{name}: the manifest is not the one that the API serves"
+        rows = [layer for found in _manifests(host, store, manifest) for layer in found["layers"]]
+        layers = {_blob(store, layer): layer["size"] for layer in rows}
         sizes = host.run("stat -c '%%s %%n' " + " ".join("%s" for _ in layers), *layers).stdout.splitlines()
         found = {path: int(size) for size, _, path in (line.partition(" ") for line in sizes)}
         damaged = [path for path, size in layers.items() if found.get(path) != size]
         assert not damaged, f"{name}: missing or of a wrong size: {', '.join(damaged)}"
+
+
+def _blob(store: str, row: dict[str, Any]) -> str:
+    return f"{store}/blobs/{row['digest'].replace(':', '-')}"
+
+
+def _manifests(host: Any, store: str, path: str) -> list[dict[str, Any]]:
+    """The manifest itself; of a list those that are there, for a server pulls what its engine needs."""
+    found = json.loads(host.check_output("cat %s", path))
+    if "manifests" not in found:
+        return [found]
+    there = [blob for row in found["manifests"] if host.run("test -f %s", blob := _blob(store, row)).rc == 0]
+    assert there, f"{path}: no manifest that it lists is in the store"
+    return [json.loads(host.check_output("cat %s", blob)) for blob in there]

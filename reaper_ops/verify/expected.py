@@ -86,9 +86,10 @@ def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def model_path(name: str) -> str:
-    """Where a store keeps the manifest of a model."""
+def model_paths(name: str) -> tuple[str, str]:
+    """Where a store keeps the manifest of a model: a server from 0.40 on, and one before it."""
     path, _, tag = name.rpartition(":")
     parts = path.split("/")
-    whole = [*["registry.ollama.ai", "library"][: 3 - len(parts)], *parts]
-    return "manifests/" + "/".join([*whole, tag])
+    host, *rest = [*["registry.ollama.ai", "library"][: 3 - len(parts)], *parts]
+    today = "ollama.com" if host == "registry.ollama.ai" else host.replace(":", "%3A")
+    return "/".join(["manifests-v2", today, *rest, tag]), "/".join(["manifests", host, *rest, tag])

@@ -19,6 +19,7 @@ from reaper_ops.flows.models import bundle as models_bundle
 from reaper_ops.flows.models.progress_events import ByteProgress
 from reaper_ops.lab import models
 from reaper_ops.lab.registry import LabRegistry
+from tests import modern_store
 
 
 @pytest.fixture
@@ -165,6 +166,29 @@ def test_the_store_of_a_server_is_never_taken_for_a_bundle(tmp_path, registry):
     with pytest.raises(ReaperError, match="belongs to no bundle"):
         create(tmp_path / "home", registry, "tiny")
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["letter.txt"]
+
+
+def test_a_bundle_is_made_from_a_store_of_0_40_with_the_weights_as_they_were_published(tmp_path):
+    made = modern_store.migrated(tmp_path / "store")
+    origin = str(tmp_path / "store")
+    models_bundle.create(tmp_path / "b", lock_path=tmp_path / "none.lock", only=("tiny",), origin=origin)
+    (one,) = checked(tmp_path / "b").contents.lock.models
+    assert (one.digest, made.weights in one.blobs) == (made.old, False)
+
+
+def test_of_a_list_what_is_there_is_taken_and_a_link_out_of_the_store_is_not(tmp_path):
+    made = modern_store.migrated(tmp_path / "store")
+    store = pack_sources.LocalStore(tmp_path / "store")
+    modern_store.path_of(tmp_path / "store", made.old).unlink()
+    assert store.manifest(names.split("tiny")).digest == made.new
+    modern_store.path_of(tmp_path / "store", made.new).unlink()
+    with pytest.raises(ReaperError, match="lists no manifest that is in the store"):
+        store.manifest(names.split("tiny"))
+    made.entry.unlink()
+    made.entry.symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_text("{}")
+    with pytest.raises(ReaperError, match="is a link to no blob of its store"):
+        store.manifest(names.split("tiny"))
 
 
 def test_a_moved_tag_and_a_full_disk_are_said_before_a_byte_is_fetched(tmp_path, registry, monkeypatch):

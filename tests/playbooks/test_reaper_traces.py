@@ -22,6 +22,7 @@ from reaper_ops.core import facts
 from reaper_ops.core.facts import containers, holdings, network, running
 from reaper_ops.core.facts.answers import Answers
 from reaper_ops.core.inventory.settings import Settings
+from tests import modern_store
 
 
 def read(*asks: dict[str, Any], root: str = "", env: dict[str, str] | None = None) -> dict[str, Any]:
@@ -134,6 +135,40 @@ def test_stores_with_what_their_manifests_name(tmp_path: Path) -> None:
     }
     assert [(blob.name, blob.size) for blob in first.blobs or ()] == [("sha256-aa", 3)]
     assert [step.path for step in holdings.path_steps(text) or ()][-1] == str(own)
+
+
+def test_a_store_of_0_40_has_each_model_once_with_the_blobs_of_all_its_engines(tmp_path: Path) -> None:
+    made = modern_store.migrated(tmp_path / "own")
+    text = one(kind="stores", path=str(tmp_path / "own"), others=[])["stdout"]
+    (found,) = holdings.stores(text, time.time()) or ()
+    (model,) = found.manifests
+    assert (model.name, model.path, model.error) == ("tiny:latest", str(made.entry), "")
+    assert set(model.layers) == {blob.name for blob in found.blobs or ()}
+
+
+def test_what_a_migration_left_of_a_removed_model_is_kept_for_an_older_server(tmp_path: Path) -> None:
+    made = modern_store.migrated(tmp_path / "own")
+    made.entry.unlink()
+    (tmp_path / "own/manifests/registry.ollama.ai/library/tiny/latest").unlink()
+    text = one(kind="stores", path=str(tmp_path / "own"), others=[])["stdout"]
+    (found,) = holdings.stores(text, time.time()) or ()
+    assert found.manifests == ()
+    assert made.weights.replace(":", "-") in found.kept
+    assert made.listed.replace(":", "-") not in found.kept
+
+
+def test_a_link_that_leaves_the_store_is_told_and_its_target_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / f"sha256-{'a' * 64}"
+    secret.write_text(json.dumps({"layers": [{"digest": "sha256:secret", "size": 1}]}))
+    entry = tmp_path / "own/manifests-v2/ollama.com/library/tiny/latest"
+    entry.parent.mkdir(parents=True)
+    entry.symlink_to(secret)
+    text = one(kind="stores", path=str(tmp_path / "own"), others=[])["stdout"]
+    (found,) = holdings.stores(text, time.time()) or ()
+    assert [(m.name, m.error, dict(m.layers)) for m in found.manifests] == [
+        ("tiny:latest", "is a link to no blob of its store", {})
+    ]
+    assert "secret" not in text
 
 
 def test_a_store_that_is_not_there(tmp_path: Path) -> None:
@@ -295,7 +330,7 @@ def test_the_registry_is_asked_for_what_the_server_lacks_and_nothing_else() -> N
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         rows = [
-            {"name": f"{name}:1", "path": "", "url": f"{url}/v2/library/{name}/manifests/1"}
+            {"name": f"{name}:1", "path": "r/library/m/1", "url": f"{url}/v2/library/{name}/manifests/1"}
             for name in ("here", "gone")
         ]
         where = {"base_url": url, "path": "/none", "server": {"pid_file": "/none"}, "version": "0.35.1"}
@@ -306,6 +341,18 @@ def test_the_registry_is_asked_for_what_the_server_lacks_and_nothing_else() -> N
     assert Registry.asked == [("/api/tags", ""), ("/v2/library/gone/manifests/1", "ollama/0.35.1")]
 
 
+def test_a_model_whose_entry_lies_in_manifests_v2_is_not_missing(tmp_path: Path) -> None:
+    modern_store.migrated(tmp_path)
+    where = {"base_url": "http://127.0.0.1:9", "path": str(tmp_path), "version": "1", "server": {"pid_file": "/none"}}
+    url = "http://127.0.0.1:9/v2/library/tiny/manifests/latest"
+    row = {"name": "tiny:latest", "path": "registry.ollama.ai/library/tiny/latest", "url": url}
+    assert one(kind="upstream", models=[row], **where)["exchanges"] == []
+    made = tmp_path / "manifests-v2/ollama.com/library/tiny/latest"
+    made.unlink()
+    (tmp_path / "manifests/registry.ollama.ai/library/tiny/latest").unlink()
+    assert len(one(kind="upstream", models=[row], **where)["exchanges"]) == 1
+
+
 def test_the_registry_is_asked_through_the_servers_own_proxy(tmp_path: Path) -> None:
     Registry.asked.clear()
     (tmp_path / "manifests").mkdir()
@@ -314,7 +361,7 @@ def test_the_registry_is_asked_through_the_servers_own_proxy(tmp_path: Path) -> 
         env = {**os.environ, "HTTP_PROXY": f"http://u:geheim@127.0.0.1:{server.server_port}"}
         with subprocess.Popen(["sleep", "60"], env=env) as process:
             (tmp_path / "pid").write_text(str(process.pid))
-            row = {"name": "m:1", "path": "r/m/1", "url": "http://r.invalid/v2/m/manifests/1"}
+            row = {"name": "m:1", "path": "r/library/m/1", "url": "http://r.invalid/v2/m/manifests/1"}
             where = {"base_url": "http://127.0.0.1:9", "path": str(tmp_path), "version": "1"}
             answer = one(kind="upstream", models=[row], server={"pid_file": str(tmp_path / "pid")}, **where)
             process.kill()

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests import modern_store
+
 from .conftest import Module
 
 RECORD = Module("reaper_manifest")
@@ -160,6 +162,25 @@ def test_models_that_were_there_before_are_never_purged(module: Any, host: Path)
     done = module.predicted(**args, purge_models=True)
     assert any("existed before reaper_ops" in line for line in done["kept"]), done["kept"]
     assert snapshot(top) == before
+
+
+def test_models_in_the_layout_of_0_40_that_were_there_before_are_never_purged(module: Any, host: Path) -> None:
+    top = host / "var/lib/ollama/models"
+    modern_store.migrated(top, "theirs")
+    before = snapshot(top)
+    args = install(host)
+    modern_store.migrated(top, "ours", "other weights")
+    assert len(snapshot(top)) > len(before)
+    module.predicted(**args, purge_models=True)
+    assert snapshot(top) == before
+
+
+def test_a_store_in_the_layout_of_0_40_that_is_ours_goes_whole(module: Any, host: Path) -> None:
+    before = snapshot(host)
+    args = install(host)
+    modern_store.migrated(host / "var/lib/ollama/models", "ours")
+    assert module.predicted(**args, purge_models=True)["kept"] == []
+    assert without_empty(snapshot(host), host / "opt", host / "usr", host / "usr/bin") == before
 
 
 def test_a_model_of_theirs_that_was_updated_since_keeps_the_blobs_that_it_names_now(module: Any, host: Path) -> None:

@@ -29,6 +29,17 @@ def test_there_and_back_again(module: Any, store: Path, name: str) -> None:
     assert not (store / "set-aside").exists()
 
 
+def test_an_entry_of_0_40_goes_as_the_link_that_it_is(module: Any, store: Path) -> None:
+    entry = store / "manifests-v2/r/l/m/t"
+    entry.parent.mkdir(parents=True)
+    entry.symlink_to("../../../../blobs/sha256-aa")
+    args = {"store": str(store), "path": str(entry)}
+    module.predicted(**args, state="quarantined")
+    assert (entry.is_symlink(), (store / "blobs/sha256-aa").read_text()) == (False, "blobs/sha256-aa")
+    module.predicted(**args, state="restored")
+    assert entry.read_text() == "blobs/sha256-aa"
+
+
 def test_thrown_away(module: Any, store: Path) -> None:
     args = {"store": str(store), "path": str(store / "blobs/sha256-aa")}
     module(**args, state="quarantined")

@@ -4,7 +4,7 @@ import pytest
 
 from reaper_ops.core.inventory.settings import Settings
 from reaper_ops.core.provision import layout, render
-from reaper_ops.verify.expected import DROPIN, UNIT, VARIABLES, Expected, model_path, same
+from reaper_ops.verify.expected import DROPIN, UNIT, VARIABLES, Expected, model_paths, same
 
 GIVEN = (
     {},
@@ -52,12 +52,14 @@ def test_addresses(bind: str, good: str, bad: str) -> None:
     ("name", "path"),
     [
         ("llama3:8b", "manifests/registry.ollama.ai/library/llama3/8b"),
+        ("llama3:8b", "manifests-v2/ollama.com/library/llama3/8b"),
+        ("mirror.example:5000/library/tiny:latest", "manifests-v2/mirror.example%3A5000/library/tiny/latest"),
         ("ada/mine:latest", "manifests/registry.ollama.ai/ada/mine/latest"),
         ("mirror.example:5000/library/tiny:latest", "manifests/mirror.example:5000/library/tiny/latest"),
     ],
 )
-def test_model_path(name: str, path: str) -> None:
-    assert model_path(name) == path
+def test_model_paths(name: str, path: str) -> None:
+    assert path in model_paths(name)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ ROW = re.compile(
     r"^(step )?([a-z]) ([0-7]{1,6}) ([0-9]{1,10}) ([0-9]{1,10}) ([0-9]{1,18}) ([0-9]{1,12})(?:\.[0-9]*)? (/.*)$"
 )
 LAYER = re.compile(r"^layer (sha256-[0-9a-f]{1,128}) ([0-9]{1,18}) (/.*)$")
+KEPT = re.compile(r"^kept (sha256-[0-9a-f]{1,128}) (/.*)$")
+MANIFESTS = re.compile(r"/manifests(?:-v2)?/")
 ODD = re.compile(r"^(absent|error \S+) (/.*)$")
 MANIFEST_ERRORS = {"no_manifest": "is no manifest"}
 
@@ -80,15 +82,18 @@ def stores(output: str | None, now: float | None) -> tuple[ModelStore, ...] | No
         return None
     found: dict[str, _Contents] = {}
     for line in output.splitlines():
-        odd, layer, row = ODD.match(line), LAYER.match(line), ROW.match(line)
-        path = (odd[2] if odd else layer[3] if layer else row[8] if row and not row[1] else "").rstrip("/")
+        odd, layer, kept, row = ODD.match(line), LAYER.match(line), KEPT.match(line), ROW.match(line)
+        named = odd[2] if odd else layer[3] if layer else kept[2] if kept else row[8] if row and not row[1] else ""
+        path = named.rstrip("/")
         if not path:
             continue
-        contents = found.setdefault(re.sub(r"/(blobs|manifests)(/.*)?$", "", path), _Contents())
+        contents = found.setdefault(re.sub(r"/(blobs|manifests(?:-v2)?)(/.*)?$", "", path), _Contents())
         if odd:
             contents.odd(odd[1], path)
         elif layer:
             contents.layers.setdefault(path, {})[layer[1]] = int(layer[2])
+        elif kept:
+            contents.kept.add(kept[1])
         elif row:
             contents.row(row, path, now)
     return tuple(contents.store(path) for path, contents in found.items() if contents.is_store(path))
@@ -103,6 +108,7 @@ class _Contents:
         self.manifests: list[str] = []
         self.layers: dict[str, dict[str, int]] = {}
         self.errors: dict[str, str] = {}
+        self.kept: set[str] = set()
         self.absent = False
 
     def odd(self, what: str, path: str) -> None:
@@ -111,7 +117,7 @@ class _Contents:
             return
         error = what.removeprefix("error ")
         self.errors[path] = MANIFEST_ERRORS.get(error, error.replace("_", " "))
-        if not path.rpartition("/manifests/")[1]:
+        if not MANIFESTS.search(path):
             self.blobs = None
 
     def row(self, row: re.Match[str], path: str, now: float | None) -> None:
@@ -121,7 +127,7 @@ class _Contents:
             age = None if now is None else max(0, int(now) - int(row[7]))
             self.blobs = [] if self.blobs is None else self.blobs
             self.blobs.append(StoredBlob(path.rpartition("/")[2], int(row[6]), age))
-        elif "/manifests/" in path and row[2] == "f":
+        elif MANIFESTS.search(path) and row[2] in "fl":
             self.manifests.append(path)
         elif "/manifests" not in path:
             self.top = (int(row[4]), int(row[5]), f"{int(row[3], 8):04o}") if row[4].isdigit() else None
@@ -136,9 +142,10 @@ class _Contents:
             StoredManifest(model_of(name) or name, name, self.layers.get(name, {}), self.errors.get(name, ""))
             for name in known
         )
-        broken = any("/manifests/" not in place for place in self.errors)
+        broken = any(not MANIFESTS.search(place) for place in self.errors)
         blobs = () if self.absent else self.blobs if self.blobs is not None else None if broken else ()
-        return ModelStore(path, manifests, None if blobs is None else tuple(blobs), uid, gid, mode)
+        found = None if blobs is None else tuple(blobs)
+        return ModelStore(path, manifests, found, uid, gid, mode, frozenset(self.kept))
 
 
 def path_steps(output: str | None) -> tuple[PathStep, ...] | None:

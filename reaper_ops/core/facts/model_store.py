@@ -59,7 +59,8 @@ class StoredManifest:
 class ModelStore:
     """A model store: the server's own first, then others that were found on the host. blobs None: not read.
 
-    mode is empty for a store of the server's that is not there.
+    mode is empty for a store of the server's that is not there. kept: names of blobs that only a manifest for an older
+    server lists.
     """
 
     path: str
@@ -68,6 +69,7 @@ class ModelStore:
     uid: int | None = None
     gid: int | None = None
     mode: str = ""
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

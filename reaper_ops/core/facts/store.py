@@ -8,6 +8,7 @@ from typing import Any
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
 from reaper_ops.core.facts.model import Fetched
+from reaper_ops.core.facts.store_layout import ROOTS, is_shadow, parts_of
 from reaper_ops.core.inventory.settings import Settings
 
 LIBRARY = ("registry.ollama.ai", "library")
@@ -25,7 +26,7 @@ def asks(settings: Settings) -> list[Ask]:
     if store:
         found += [
             {"id": "store", "kind": "listdir", "path": store},
-            {"id": "manifests", "kind": "glob", "patterns": [f"{store}/manifests/*/*/*/*"]},
+            {"id": "manifests", "kind": "glob", "patterns": [f"{store}/{root}/*/*/*/*" for root in ROOTS]},
             {"id": "blobs", "kind": "listdir", "path": f"{store}/blobs"},
         ]
     return found
@@ -62,18 +63,19 @@ def parse_models(answers: Answers) -> tuple[str, ...] | None:
     matches = answers.matches("manifests")
     if matches is None or _names(answers, "store") is None:
         return None
-    found = (model_of(str(item["path"])) for item in matches if item.get("kind") == "file")
-    return tuple(sorted(name for name in found if name))
+    found = (model_of(str(item["path"])) for item in matches if item.get("kind") in {"file", "link"})
+    return tuple(sorted({name for name in found if name}))
 
 
 def model_of(path: str) -> str | None:
-    """`…/manifests/HOST/NAMESPACE/MODEL/TAG` as Ollama names the model."""
-    parts = path.split("/")[-5:]
-    if len(parts) < 5 or parts[0] != "manifests" or not all(parts):
+    """`…/manifests/HOST/NAMESPACE/MODEL/TAG` as Ollama names the model; None for what is none, in either layout."""
+    parts = parts_of(path)
+    if parts is None:
         return None
-    host, namespace, model, tag = parts[1:]
+    host, namespace, model, tag = parts
     prefix = "" if (host, namespace) == LIBRARY else f"{namespace}/" if host == LIBRARY[0] else f"{host}/{namespace}/"
-    return f"{prefix}{model}:{tag}"
+    name = f"{prefix}{model}:{tag}"
+    return None if is_shadow(name) else name
 
 
 def parse_user_groups(answers: Answers) -> tuple[str, ...] | None:

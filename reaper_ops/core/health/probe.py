@@ -11,6 +11,7 @@ from reaper_ops.core import typed
 from reaper_ops.core.facts import exchanges
 from reaper_ops.core.facts.exchanges import REQUESTS, Request
 from reaper_ops.core.facts.model import Exchange
+from reaper_ops.core.facts.store_layout import is_shadow
 from reaper_ops.core.models.pull_steps import is_lease
 
 BODY_LIMIT = exchanges.BODY_LIMIT
@@ -164,8 +165,12 @@ class Listing:
 
     @property
     def models(self) -> tuple[ListedModel, ...]:
-        rows = [row for row in self.rows if not is_lease(row["name"])]
-        return tuple(ListedModel(row["name"], row["digest"], row["size"]) for row in rows)
+        """Each once, for a server from 0.40 on may list a model for each engine; none that is a server's own name."""
+        rows: dict[str, Mapping[str, Any]] = {}
+        for row in self.rows:
+            if not (is_lease(row["name"]) or is_shadow(row["name"])):
+                rows.setdefault(row["name"], row)
+        return tuple(ListedModel(row["name"], row["digest"], row["size"]) for row in rows.values())
 
     @property
     def loaded(self) -> tuple[RunningModel, ...]:

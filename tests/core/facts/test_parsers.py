@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reaper_ops.core import facts
 from reaper_ops.core.facts import amd, docker, gpu, memory, nvidia, packages, store, system, unit
+from reaper_ops.core.facts.answers import Answers
 from reaper_ops.core.inventory.settings import Settings
 
 PARSERS: dict[str, Callable[[str], Any]] = {
@@ -120,10 +121,25 @@ def test_rows_of_nvidia_smi(row: str, expected: tuple[Any, ...] | None) -> None:
         ("/m/manifests/hf.co/bartowski/X-GGUF/Q4_K_M", "hf.co/bartowski/X-GGUF:Q4_K_M"),
         ("/m/manifests/127.0.0.1:5000/ok/tiny/1m", "127.0.0.1:5000/ok/tiny:1m"),
         ("/m/manifests/library/llama3/8b", None),
+        ("/m/manifests/ollama.com/library/llama3/8b", "llama3:8b"),
+        ("/m/manifests-v2/ollama.com/library/llama3/8b", "llama3:8b"),
+        ("/m/manifests-v2/127.0.0.1%3A5000/ok/tiny/1m", "127.0.0.1:5000/ok/tiny:1m"),
+        (f"/m/manifests/registry.ollama.ai/library/llamacpp/{'0' * 64}", None),
+        ("/m/manifests-v3/ollama.com/library/llama3/8b", None),
     ],
 )
 def test_models_by_their_manifests(path: str, name: str | None) -> None:
     assert store.model_of(path) == name
+
+
+def test_a_model_of_both_layouts_is_one_and_an_entry_may_be_a_link() -> None:
+    rows = [
+        {"path": "/m/manifests-v2/ollama.com/library/llama3/8b", "kind": "link"},
+        {"path": "/m/manifests/registry.ollama.ai/library/llama3/8b", "kind": "file"},
+        {"path": "/m/manifests/registry.ollama.ai/library/old/1b", "kind": "file"},
+    ]
+    answers = Answers({"store": {"names": ["blobs"]}, "manifests": {"matches": rows}})
+    assert store.parse_models(answers) == ("llama3:8b", "old:1b")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,13 @@ def test_size_vram_that_is_not_there_is_zero_and_null_lists_are_empty() -> None:
     assert seen.models == ()
 
 
+def test_a_model_with_a_row_for_each_engine_is_one_and_what_a_migration_left_is_none() -> None:
+    rows = [{"name": "a:1b", "digest": "f" * 64, "size": 7}] * 2
+    rows.append({"name": f"llamacpp:{'0' * 64}", "digest": "0" * 64, "size": 9})
+    seen = probe.observe("h", "u", [Exchange("/api/tags", "done", status=200, body=json.dumps({"models": rows}))])
+    assert seen.models == (probe.ListedModel("a:1b", "f" * 64, 7),)
+
+
 def test_the_ladder_stops_at_the_first_failure() -> None:
     ladder = probe.ladder()
     assert ladder([]) == REQUESTS[0]

@@ -114,7 +114,7 @@ def orphans(store: ModelStore) -> list[StoredBlob]:
         return []
     if any(blob.age is None or blob.age < GRACE for blob in partials(store)):
         return []
-    named = {name for manifest in store.manifests for name in manifest.layers}
+    named = store.kept.union(*(manifest.layers for manifest in store.manifests))
     return [b for b in store.blobs if _WHOLE.match(b.name) and b.name not in named and (b.age or 0) >= GRACE]
 
 

@@ -14,11 +14,13 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files imp
     unlink,
     write_atomic,
 )
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import ROOTS
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import manifest, sizes_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_ownership import files_beneath
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_packages import run
 
 NAME = "before.json"
-PARTS = ("blobs", "manifests")
+PARTS = ("blobs", *ROOTS)
 
 
 def note_path(manifest_path):
@@ -130,18 +132,16 @@ def ours_in(store, note):
         return [], len(there)
     stay = set(there) & set(names)
     try:
-        named = {"blobs/" + blob for name in stay if name.startswith("manifests/") for blob in blobs_of(store, name)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        named = {"blobs/" + blob for name in stay if not name.startswith("blobs/") for blob in blobs_of(store, name)}
+    except (OSError, ValueError):
         return [], len(there)
     stay |= named & set(there)
     return [name for name in there if name not in stay], len(stay)
 
 
-def blobs_of(store, manifest):
-    with tree.reading(os.path.join(store, manifest), linked=True) as file:
-        document = json.loads(file.read(1 << 20).decode("utf-8"))
-    rows = list(document["layers"]) + ([document["config"]] if document.get("config") else [])
-    return [str(row["digest"]).replace(":", "-") for row in rows]
+def blobs_of(store, name):
+    found = manifest(store, [os.path.join(store, name)])
+    return [digest.replace(":", "-") for digest in sizes_of(store, found)]
 
 
 def forget(manifest_path, note, left):

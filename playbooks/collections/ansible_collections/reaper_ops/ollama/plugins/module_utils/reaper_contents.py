@@ -8,16 +8,21 @@ import hashlib
 import json
 import os
 import platform
-import re
 import subprocess
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import is_shadow
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import (
+    BLOB,
+    entries,
+    manifest,
+    named_by,
+    sizes_of,
+)
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry import blobs as blobs_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import Trouble, same_name, split_name
 
 PIECE = 1 << 20
-LARGEST_MANIFEST = 8 << 20
-BLOB = re.compile(r"^sha256-[0-9a-f]{64}$")
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "ppc64le": 273, "s390x": 282, "riscv64": 30}
 IDLE = 3 << 13
 
@@ -52,40 +57,34 @@ def behind_others():
     return ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, IDLE) == 0
 
 
-def manifests(store):
-    """(name, path, bytes) of every model, by its directories; bytes are None if they cannot be read."""
-    for path in tree.matches("*/*/*/*", under=os.path.join(store, "manifests")):
-        try:
-            with tree.reading(path) as file:
-                data = file.read(LARGEST_MANIFEST)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            data = None
-        host, namespace, model, tag = path.split("/")[-4:]
-        yield "%s/%s/%s:%s" % (host, namespace, model, tag), path, data
-
-
 def place_of(store, name):
     """Path of a model's manifest; keeps a spelling that the store already has, as the server does."""
-    there = [path for known, path, _ in manifests(store) if same_name(known, name)]
+    there = [paths[0] for known, paths in entries(store).items() if same_name(known, name)]
     return there[0] if there else os.path.join(store, "manifests", *split_name(name))
 
 
 def models_in(store):
     """A row for each model: name, path, digest, and the sizes of its blobs, or what is wrong with the manifest."""
-    rows = []
-    for name, path, data in manifests(store):
-        row = {"name": name, "path": path, "digest": "", "sizes": {}, "error": "%s cannot be read" % path}
-        rows.append(row)
-        if data is None:
-            continue
-        row.update(digest=hashlib.sha256(data).hexdigest(), error="")
-        try:
-            row["sizes"] = blobs_of(path, data)
-        except Trouble as trouble:
-            row["error"] = str(trouble)
-    return rows
+    rows = [row_of(store, name, paths) for name, paths in entries(store).items() if not is_shadow(name)]
+    return [row for row in rows if row is not None]
+
+
+def row_of(store, name, paths):
+    """None for a model that was removed meanwhile."""
+    row = {"name": name, "path": paths[0], "digest": "", "sizes": {}, "error": ""}
+    try:
+        found = manifest(store, paths)
+        row.update(path=found[0], digest=hashlib.sha256(found[1]).hexdigest())
+        row["sizes"] = sizes_of(store, found, blobs_of)
+    except (Trouble, ValueError, tree.Refused) as error:
+        row["error"] = str(error)
+    except FileNotFoundError as error:
+        if not os.path.lexists(row["path"]):
+            return None
+        row["error"] = "%s %s" % (row["path"], error.strerror)
+    except OSError:
+        row["error"] = "%s cannot be read" % row["path"]
+    return row
 
 
 def chosen(rows, only):
@@ -130,9 +129,12 @@ def hashed(descriptor, tell):
             tell(position)
 
 
-def unnamed(store, rows):
-    """Digests and sizes of complete blobs that no manifest lists, and the number of unfinished files."""
-    named = {digest for row in rows for digest in row["sizes"]}
+def unnamed(store):
+    """Digests and sizes of complete blobs that no manifest names, and the number of unfinished files.
+
+    What only a manifest for an older server names is named.
+    """
+    named = {digest for paths in entries(store).values() for path in paths for digest in named_by(store, path)}
     found, unfinished = {}, 0
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), tree.directory(os.path.join(store, "blobs")) as fd:
         for name in sorted(os.listdir(fd)):

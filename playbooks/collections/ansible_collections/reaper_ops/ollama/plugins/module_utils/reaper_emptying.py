@@ -7,6 +7,7 @@ import os
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import ROOTS
 
 SERVER_LITTER = ("id_ed25519", "id_ed25519.pub", "history", "server.json", "logs")
 
@@ -25,7 +26,7 @@ def is_directory(path):
 def parts_of(store):
     """What a server keeps in its store. A link there is left to whoever created it."""
     found = []
-    for name in ("blobs", "manifests"):
+    for name in ("blobs", *ROOTS):
         path = os.path.join(store, name)
         with contextlib.suppress(FileNotFoundError), tree.entry(store) as place:
             info = tree.lstat(place.fd, name)

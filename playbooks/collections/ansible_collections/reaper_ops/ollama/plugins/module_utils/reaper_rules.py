@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Iterable, Mapping
 
-from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers, reaper_layout
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import (  # noqa: F401 - whoever walks the rules has all of it from here
     ENDED,
     NAME,
@@ -45,7 +45,7 @@ LEASE = "reaper-ops/lock:"
 
 
 def listing(url: str) -> Steps[list[Row]]:
-    """Rows of the server's list, without invalid model names."""
+    """Rows of the server's list, without invalid names and what a migration leaves for an older server."""
     try:
         answer = yield Ask("GET", "/api/tags")
     except Trouble as trouble:
@@ -55,7 +55,7 @@ def listing(url: str) -> Steps[list[Row]]:
     found = reaper_answers.rows(answer.text)
     if found is None:
         raise Trouble("%s cannot be reached or is not Ollama: /api/tags returns no list of models" % url)
-    return found[0]
+    return [row for row in found[0] if not reaper_layout.is_shadow(row["name"])]
 
 
 def listed(url: str) -> Steps[dict[str, str]]:

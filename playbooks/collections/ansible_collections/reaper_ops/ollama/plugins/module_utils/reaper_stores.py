@@ -1,15 +1,22 @@
 """Model stores with what their manifests list, programs called ollama, and changes to our own files."""
 
+import contextlib
 import hashlib
 import json
 import os
-import re
 import stat
 import sys
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_command import environ_of, pid_of, run_command
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_host import contents, reason
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import ROOTS, is_shadow
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import (
+    entries,
+    manifest,
+    named_by,
+    sizes_of,
+)
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_traces import said
 
 MAX_STORES = 8
@@ -115,8 +122,8 @@ def store(path):
             yield described(os.fstat(place.fd), path)
         yield from blobs_in(path + "/blobs")
         refused = {}
-        for manifest in tree.matches("*/*/*/*", refused, under=path + "/manifests")[:MAX_MANIFESTS]:
-            for line in layers(manifest):
+        for name, paths in list(entries(path, refused).items())[:MAX_MANIFESTS]:
+            for line in lines_of(path, paths, is_shadow(name)):
                 yield line
         for where, exc in refused.items():
             yield "error %s %s" % (reason(exc).replace(" ", "_"), where)
@@ -142,18 +149,33 @@ def blobs_in(path):
         return
 
 
-def layers(path):
+def lines_of(store, paths, shadow):
+    """Of what the server reads the entry and its blobs, or what is wrong; of the rest the blobs, as `kept`."""
+    if not shadow:
+        for line in layers(store, paths):
+            yield line
+    for path in paths if shadow else paths[1:]:
+        for digest in sorted(named_by(store, path)):
+            yield "kept %s %s" % (digest.replace(":", "-"), path)
+
+
+def layers(store, paths):
+    where, sizes, problem = paths[0], {}, ""
     try:
-        with tree.entry(path) as place:
-            yield described(os.fstat(place.fd), path)
-        document = json.loads(contents(path, {"max_bytes": MANIFEST_BYTES})[0].decode("utf-8"))
-        rows = list(document["layers"]) + ([document["config"]] if document.get("config") else [])
-        for row in rows:
-            yield "layer %s %d %s" % (re.sub(r"\s", "", row["digest"]).replace(":", "-"), int(row["size"]), path)
+        found = manifest(store, paths, MANIFEST_BYTES)
+        where, sizes = found[0], sizes_of(store, found)
     except OSError as exc:
-        yield "error %s %s" % (reason(exc).replace(" ", "_"), path)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        yield "error no_manifest %s" % path
+        problem = reason(exc).replace(" ", "_")
+    except ValueError:
+        problem = "no_manifest"
+    with contextlib.suppress(OSError), tree.entry(os.path.dirname(where)) as place:
+        info = tree.lstat(place.fd, os.path.basename(where))
+        if info is not None:
+            yield described(info, where)
+    if problem:
+        yield "error %s %s" % (problem, where)
+    for digest, size in sizes.items():
+        yield "layer %s %d %s" % (digest.replace(":", "-"), size, where)
 
 
 def read_access(host, ask):
@@ -167,7 +189,9 @@ def read_access(host, ask):
     wanted = []
     for number in range(len(own.split("/"))):
         wanted += ["enter", "/".join(own.split("/")[: number + 1]) or "/"]
-    places = [own, own + "/blobs", own + "/manifests", *tree.matches("*/*/*", under=own + "/manifests")[:200]]
+    places = [own, own + "/blobs"]
+    for root in ("%s/%s" % (own, name) for name in ROOTS):
+        places += [root, *tree.matches("*/*/*", under=root)[:200]]
     for place in places:
         wanted += ["read", place, "write", place]
     uid, gids = user

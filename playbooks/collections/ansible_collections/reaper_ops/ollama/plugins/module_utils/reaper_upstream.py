@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_layout as layout
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_command import pid_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_host import redact
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_http import failed, read_http, telling
@@ -44,9 +45,16 @@ def missing(host, ask):
     if listing["status"] == 200:
         return [row for row in ask["models"] if '"%s"' % row["name"] not in listing["body"]]
     store = os.path.expanduser(ask["path"])
-    if not os.path.isdir(store + "/manifests"):
+    if not any(os.path.isdir(os.path.join(store, root)) for root in layout.ROOTS):
         return []
-    return [row for row in ask["models"] if not os.path.exists("%s/manifests/%s" % (store, row["path"]))]
+    return [row for row in ask["models"] if not any(map(os.path.exists, manifests_of(store, row["path"])))]
+
+
+def manifests_of(store, path):
+    """Where the manifest HOST/NAMESPACE/MODEL/TAG can lie."""
+    host, rest = path.split("/", 1)
+    space, model, tag = rest.rsplit("/", 2)
+    return [os.path.join(store, place) for place in layout.places(host, space, model, tag)]
 
 
 def environ_of(pid):

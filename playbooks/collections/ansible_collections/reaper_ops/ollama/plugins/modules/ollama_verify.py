@@ -103,7 +103,7 @@ def check(params):
             rows = models_in(store)
             reader = Reader(store, progress)
             models = [reader.model(row) for row in chosen(rows, params["models"])]
-            sizes, unfinished = unnamed(store, rows)
+            sizes, unfinished = unnamed(store)
             others = [] if params["models"] else reader.rest(sizes)
     finally:
         progress.end()

@@ -10,13 +10,15 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import CURRENT, ROOTS
 
 DOCUMENTATION = r"""
 module: store_quarantine
 short_description: Quarantine a file of a model store, restore it, or discard it
 description:
-  - Touches only a regular file below I(store)C(/manifests) or I(store)C(/blobs). Follows no link inside the store and
-    crosses no mount, neither to the file nor to the quarantine.
+  - Touches only a regular file below I(store)C(/manifests), I(store)C(/manifests-v2) or I(store)C(/blobs), and a link
+    below I(store)C(/manifests-v2), which it moves as it is. Follows no link inside the store and crosses no mount,
+    neither to the file nor to the quarantine.
   - Quarantined files lie in I(store)C(/set-aside), which Ollama does not read, on the same file system.
 options:
   store: {description: The model store., type: path, required: true}
@@ -34,7 +36,7 @@ EXAMPLES = r"""
 RETURN = r"""
 kept: {description: Where the file lies while it is quarantined., type: str, returned: always}
 """
-ROOMS, QUARANTINE = ("manifests", "blobs"), "set-aside"
+ROOMS, QUARANTINE = (*ROOTS, "blobs"), "set-aside"
 
 
 class Refused(Exception):
@@ -88,7 +90,8 @@ def matching(source, name):
 
 def judge(source, name, path):
     info = tree.lstat(source, name)
-    if info is None or not tree.is_file(info):
+    entry = info is not None and (tree.is_file(info) or (tree.is_link(info) and CURRENT in path.split("/")[-5:-4]))
+    if not entry:
         raise Refused("%s: is not a regular file" % path)
 
 
