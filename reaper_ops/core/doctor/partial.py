@@ -17,6 +17,13 @@ from reaper_ops.core.doctor.rules.rule import Rule
 SYMPTOMS = frozenset({"gpu-not-used", "runner-crash-other", "service-crash-looping"})
 """Findings that explain a state, and call for a cause themselves."""
 Reach = Callable[[str], set[str]]
+OF_STARTS = frozenset(
+    {
+        *("port-taken", "bind-address-missing", "bad-origins-panic", "env-value-invalid", "program-not-executable"),
+        *("service-home-missing", "systemd-exec-failed", "unit-file-invalid", "system-libraries-too-old"),
+    }
+)
+"""Why a start fails: past when the server of a host that was read answers. A pasted text may show another's start."""
 OF_LOADS = frozenset(
     {
         *("vram-oom-load", "vram-oom-runtime", "rocm-vulkan-oom", "ram-preflight-refused", "context-oversized"),
@@ -51,15 +58,23 @@ def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, R
     for row in said(case):
         if row.cause in rules and row.cause not in covered:
             by_cause.setdefault(row.cause, []).append(row)
-    past = (OF_LOADS if loaded_last(case) else frozenset()) | (
-        OF_A_KNOWN_SERVER if _server_is_known(case) else frozenset()
-    )
+    past = _past(case)
     kept = {cause: rows for cause, rows in by_cause.items() if cause not in past}
     doubtful = {cause for cause, rows in kept.items() if all(row.confidence is Confidence.POSSIBLE for row in rows)}
     if len(doubtful) < len(kept) or any(finding.severity is Severity.ERROR for finding in findings):
         kept = {cause: rows for cause, rows in kept.items() if cause not in doubtful}
     explained = set().union(*(reach(cause) for cause in kept)) if kept else set()
     return [_named(made.of(rows), rules[cause]) for cause, rows in kept.items() if cause not in explained]
+
+
+def _past(case: HostEvidence) -> frozenset[str]:
+    """Causes of which lines no longer say anything about the present."""
+    answers = case.seen.version is not None and not case.traces.shown
+    return (
+        (OF_LOADS if loaded_last(case) else frozenset())
+        | (OF_A_KNOWN_SERVER if _server_is_known(case) else frozenset())
+        | (OF_STARTS if answers and _server_is_known(case) else frozenset())
+    )
 
 
 def _server_is_known(case: HostEvidence) -> bool:
