@@ -19,8 +19,8 @@ def main() -> None:
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(contracts.inserted(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    settings = ROOT / "docs" / "settings.md"
+    settings.write_text(contracts.inserted(settings.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 main()

@@ -40,7 +40,7 @@ FORMS = ("text", "json", "junit", "nagios")
 @click.option("-v", "--verbose", is_flag=True, help="all evidence, also of consequences, and all that was not read")
 @click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="form of the answer")
 def command(**kwargs: Any) -> int:
-    """Say why a host is sick: the cause, the proof, the remedy; and apply it where that is safe.
+    """Diagnose unhealthy hosts: the cause, the evidence, the remedy; apply it where that is safe.
 
     With `-o nagios` the exit code is Nagios' own: 0 OK, 1 warning, 2 critical, 3 unknown.
     """

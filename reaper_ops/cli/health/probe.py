@@ -26,7 +26,7 @@ from reaper_ops.errors import ReaperError
 @click.option("--direct", is_flag=True, help="HTTP from here only: no host is read through Ansible")
 @click.option("--watch", type=click.FloatRange(min=0.5), metavar="SECONDS", help="the same as `watch --interval`")
 def command(output: str, out: str | None, watch: float | None, **kwargs: Any) -> int:
-    """Say how each host answers: its state, the evidence, the next step."""
+    """Show how each host answers: its state, the evidence, the next step."""
     if watch is not None:
         if out:
             raise ReaperError("--out", "goes with one probe, not with --watch", "leave one of them out")

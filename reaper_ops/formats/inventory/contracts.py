@@ -130,14 +130,14 @@ def _cell(row: SettingRow) -> str:
 
 
 def settings_table() -> str:
-    """All settings by role, for the README."""
+    """All settings by role, for docs/settings.md."""
     parts = [f"**{catalogue.PURPOSES[role]}** (role `{role}`)\n\n{table(_of(role))}" for role in ROLES]
     parts.append(f"**Only for rehearsals.**\n\n{table(catalogue.rehearsal_rows())}")
     return "\n\n".join(parts)
 
 
 def inserted(text: str) -> str:
-    """README.md with the table between its two markers renewed."""
+    """docs/settings.md with the table between its two markers renewed."""
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n{settings_table()}\n{END}{rest.split(END)[1]}"
 

@@ -21,8 +21,8 @@ def test_a_generated_file_is_in_step(name, text):
     assert (ROOT / name).read_text(encoding="utf-8") == text, AGAIN
 
 
-def test_the_table_of_the_readme_is_in_step():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_the_settings_is_in_step():
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert contracts.inserted(text) == text, AGAIN
 
 
