@@ -45,10 +45,10 @@ def _entering(short_forks: bool) -> tuple[Command, ...]:
             *(["-f"] if short_forks else []),
             "--forks",
             type=click.IntRange(min=1),
-            help="hosts that Ansible works on at once",
+            help="number of hosts that Ansible works on in parallel",
         ),
         click.option("--private-key", "--key-file", type=click.Path(), help="SSH key for the hosts"),
-        click.option("-u", "--user", help="user to log in as, where the inventory names none"),
+        click.option("-u", "--user", help="user to log in as on hosts for which the inventory names none"),
         click.option("--ask-vault-pass", "--ask-vault-password", is_flag=True, help="ask once for the vault password"),
         click.option("-K", "--ask-become-pass", is_flag=True, help="ask once for the sudo password of the hosts"),
         click.option("--become-password-file", type=file, help="file with the sudo password of the hosts"),
@@ -64,8 +64,8 @@ def _entering(short_forks: bool) -> tuple[Command, ...]:
 
 def _choosing(required: bool) -> tuple[Command, ...]:
     return (
-        click.option("-e", "--extra-vars", multiple=True, help="further variables, as Ansible takes them"),
-        click.option("-l", "--limit", help="only these hosts (an Ansible pattern)"),
+        click.option("-e", "--extra-vars", multiple=True, help="extra variables, in Ansible's syntax"),
+        click.option("-l", "--limit", help="limit to these hosts (an Ansible pattern)"),
         click.option(
             "-i",
             "--inventory",
@@ -80,12 +80,12 @@ def _choosing(required: bool) -> tuple[Command, ...]:
 
 
 OUTPUTS = click.Choice(["text", "json", "lines"])
-output_option = click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
+output_option = click.option("-o", "--output", type=OUTPUTS, default="text", help="output format")
 lock_option = click.option(
     "--lock",
     "lock_path",
     type=click.Path(),
-    help="the lock; not given: models.lock beside the inventory, DIR.models.lock for a directory",
+    help="the lock file; by default models.lock next to the inventory, DIR.models.lock for a directory",
 )
 
 

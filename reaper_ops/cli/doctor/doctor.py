@@ -24,21 +24,28 @@ FORMS = ("text", "json", "junit", "nagios")
 
 @click.command("doctor")
 @partial(source_options, required=False)
-@click.option("--url", help="one server by its URL: what can be told from outside")
+@click.option("--url", help="diagnose one server by its URL, from outside only")
 @click.option(
-    "--from", "from_", type=click.Path(path_type=Path), metavar="FILE|DIR", help="a bundle, or what somebody sent"
+    "--from", "from_", type=click.Path(path_type=Path), metavar="FILE|DIR", help="a bundle, or files that somebody sent"
 )
 @click.option("--paste", is_flag=True, help="diagnose the text on standard input; `doctor -` does the same")
 @click.argument("text", required=False, metavar="[-]")
 @click.option("--bundle", type=click.Path(path_type=Path), metavar="FILE", help="save all evidence as one archive")
-@click.option("--explain", metavar="ID", help="print the runbook of one id; asks no host")
-@click.option("--fix", is_flag=True, help="apply remedies: the safe ones after showing them, others after a yes each")
+@click.option("--explain", metavar="ID", help="print the runbook of this id; contacts no host")
+@click.option(
+    "--fix", is_flag=True, help="apply remedies: safe ones after they are shown, each of the others after a yes"
+)
 @click.option("-y", "--yes", is_flag=True, help="with --fix: apply the safe ones without asking (for machines)")
-@click.option("--accept", multiple=True, metavar="ID", help="with --fix: a yes in advance for the remedy of this id")
-@click.option("--slow", is_flag=True, help="measure a model that is loaded already, and say where the time goes")
+@click.option("--accept", multiple=True, metavar="ID", help="with --fix: approve the remedy of this id in advance")
+@click.option("--slow", is_flag=True, help="measure a model that is already loaded, and show where the time goes")
 @click.option("--load", is_flag=True, help="with --slow: load a model that is not loaded, to measure the cold start")
-@click.option("-v", "--verbose", is_flag=True, help="all evidence, also of consequences, and all that was not read")
-@click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="form of the answer")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="show all evidence, including that of consequences, and everything that was not read",
+)
+@click.option("-o", "--output", type=click.Choice(FORMS), default="text", help="output format")
 def command(**kwargs: Any) -> int:
     """Diagnose unhealthy hosts: the cause, the evidence, the remedy; apply it where that is safe.
 

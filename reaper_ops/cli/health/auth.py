@@ -17,7 +17,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("provider", type=PROVIDERS)
-@click.option("--base-url", help="where the server is; the remembered one, or http://localhost:11434, when not given")
+@click.option("--base-url", help="URL of the server; by default the remembered one, otherwise http://localhost:11434")
 def login(provider: str, base_url: str | None) -> int:
     """Confirm that the server answers, and remember its URL."""
     from reaper_ops.flows.health import auth

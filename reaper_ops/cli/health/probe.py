@@ -19,11 +19,11 @@ from reaper_ops.errors import ReaperError
     "--output",
     type=click.Choice(["text", "json", "prometheus"]),
     default="text",
-    help="form of the answer; prometheus is a file for node exporter's textfile collector",
+    help="output format; prometheus writes a file for node exporter's textfile collector",
 )
-@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="write there, replaced in one step")
-@click.option("--deep", is_flag=True, help="ask a model that is loaded already for one token; nothing is ever loaded")
-@click.option("--direct", is_flag=True, help="HTTP from here only: no host is read through Ansible")
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="write to this file, replaced in one step")
+@click.option("--deep", is_flag=True, help="ask a model that is already loaded for one token; never loads a model")
+@click.option("--direct", is_flag=True, help="use only HTTP from here; read no host through Ansible")
 @click.option("--watch", type=click.FloatRange(min=0.5), metavar="SECONDS", help="the same as `watch --interval`")
 def command(output: str, out: str | None, watch: float | None, **kwargs: Any) -> int:
     """Show how each host answers: its state, the evidence, the next step."""

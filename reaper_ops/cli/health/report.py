@@ -21,10 +21,10 @@ from reaper_ops.formats.visible import one_line
     "files",
     type=click.Path(dir_okay=False),
     multiple=True,
-    help="a kept report (`probe -o json`, `doctor -o json`); may be given several times, and shows the trend",
+    help="a saved report (`probe -o json`, `doctor -o json`); several show the trend",
 )
-@click.option("--deep", is_flag=True, help="ask a model that is loaded already for one token; nothing is ever loaded")
-@click.option("--direct", is_flag=True, help="HTTP from here only: no host is read through Ansible")
+@click.option("--deep", is_flag=True, help="ask a model that is already loaded for one token; never loads a model")
+@click.option("--direct", is_flag=True, help="use only HTTP from here; read no host through Ansible")
 def command(path: str, files: tuple[str, ...], **kwargs: Any) -> int:
     """Write one web page about the fleet: states, causes, remedies, memory, models, trend. It needs no network.
 

@@ -22,11 +22,11 @@ INTERVAL = 30.0
 @click.command("watch")
 @partial(source_options, required=False)
 @click.option("--url", help="watch one server by its URL, without an inventory")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
-@click.option("--deep", is_flag=True, help="ask a model that is loaded already for one token; nothing is ever loaded")
-@click.option("--direct", is_flag=True, help="HTTP from here only: no host is read through Ansible")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="output format")
+@click.option("--deep", is_flag=True, help="ask a model that is already loaded for one token; never loads a model")
+@click.option("--direct", is_flag=True, help="use only HTTP from here; read no host through Ansible")
 @click.option("--interval", type=click.FloatRange(min=0.5), default=INTERVAL, help="seconds between rounds")
-@click.option("--metrics", metavar="ADDR:PORT", help="serve metrics for Prometheus there, on loopback without ADDR")
+@click.option("--metrics", metavar="ADDR:PORT", help="serve metrics for Prometheus there; without ADDR on loopback")
 def command(interval: float, metrics: str | None, output: str, **kwargs: Any) -> int:
     """Probe again and again: a live table on a terminal, lines for what changed in a pipe. Ctrl-C ends it."""
     return follow(look_from(kwargs, "watch"), interval, output, metrics)

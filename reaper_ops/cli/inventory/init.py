@@ -11,7 +11,7 @@ from reaper_ops.formats.visible import one_line
 
 @click.command("init")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="also into a directory that holds files; those are kept as they are")
+@click.option("--force", is_flag=True, help="also write into a directory that is not empty; existing files are kept")
 def command(directory: Path, force: bool) -> None:
     """Write a commented example inventory to DIRECTORY. Nothing is overwritten."""
     from reaper_ops import assets

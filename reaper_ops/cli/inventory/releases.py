@@ -7,7 +7,7 @@ import click
 
 @click.command("releases")
 @click.argument("version", required=False)
-@click.option("--all", "everything", is_flag=True, help="also those that are older than the ten newest")
+@click.option("--all", "everything", is_flag=True, help="list all, not only the ten newest")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(version: str | None, everything: bool, output: str) -> None:
     """List the releases of Ollama whose checksums are known, what each carries, and which is recommended.

@@ -14,7 +14,7 @@ def command() -> None:
 
 
 @command.command("up")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="output format")
 def up(output: str) -> int:
     """Start the lab and bring its four hosts up, as `up` does with any fleet."""
     from reaper_ops.cli.provision import up as verb

@@ -28,10 +28,10 @@ def command() -> None:
 
 @command.command("up")
 @with_source
-@click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
+@click.option("-o", "--output", type=OUTPUTS, default="text", help="output format")
 @click.option("-y", "--yes", is_flag=True, help="apply without asking (for machines)")
 @click.option("--check", is_flag=True, help="show the plan and stop")
-@click.option("--no-diff", is_flag=True, help="leave out the differences of files")
+@click.option("--no-diff", is_flag=True, help="do not show diffs of files")
 def up(output: str, yes: bool, check: bool, no_diff: bool, source: Source) -> int:
     """Converge the mirror: show the plan, ask, apply it."""
     from reaper_ops.flows.mirror import mirror
@@ -61,7 +61,7 @@ def up(output: str, yes: bool, check: bool, no_diff: bool, source: Source) -> in
     "--output",
     type=click.Choice(["text", "json", "lines", "prometheus"]),
     default="text",
-    help="form of the answer",
+    help="output format",
 )
 def status(output: str, source: Source) -> int:
     """Say how the mirror does: what answers, what is in the cache, what came in and went out."""
@@ -77,12 +77,12 @@ def status(output: str, source: Source) -> int:
 
 @command.command("gc")
 @with_source
-@click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
+@click.option("-o", "--output", type=OUTPUTS, default="text", help="output format")
 @click.option(
     "--lock", "lockfile", type=click.Path(dir_okay=False), help="keep only blobs of the models in this models.lock"
 )
-@click.option("--verify", is_flag=True, help="hash every whole blob, and drop what is wrong")
-@click.option("-y", "--yes", is_flag=True, help="remove; without it the answer says what would go")
+@click.option("--verify", is_flag=True, help="hash every complete blob, and delete damaged ones")
+@click.option("-y", "--yes", is_flag=True, help="remove; by default only shows what would be removed")
 def gc(output: str, lockfile: str | None, verify: bool, yes: bool, source: Source) -> int:
     """Tidy the cache: drop blobs that the lock does not name, and those whose bytes are wrong."""
     from reaper_ops.flows.mirror import mirror
@@ -109,10 +109,10 @@ def _digests(path: str) -> frozenset[str]:
 
 @command.command("down")
 @with_source
-@click.option("-o", "--output", type=OUTPUTS, default="text", help="form of the answer")
+@click.option("-o", "--output", type=OUTPUTS, default="text", help="output format")
 @click.option("-y", "--yes", is_flag=True, help="remove without asking (for machines)")
-@click.option("--check", is_flag=True, help="say what would be removed and stop")
-@click.option("--purge-own", is_flag=True, help="delete own models too; nobody else has them")
+@click.option("--check", is_flag=True, help="show what would be removed, and stop")
+@click.option("--purge-own", is_flag=True, help="also delete your own models, which exist nowhere else")
 def down(output: str, yes: bool, check: bool, purge_own: bool, source: Source) -> int:
     """Remove the mirror: what we installed, and the cache. Own models stay unless asked."""
     from reaper_ops.flows.mirror import mirror

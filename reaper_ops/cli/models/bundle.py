@@ -56,8 +56,13 @@ def create(
 @partial(source_options, required=False)
 @lock_option
 @output_option
-@click.option("--to-mirror", metavar="URL", help="put the models into this mirror or registry, not on hosts")
-@click.option("--all", "every", is_flag=True, help="all models to every host; without it, to the hosts that want them")
+@click.option("--to-mirror", metavar="URL", help="load the models into this mirror or registry instead of on hosts")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="load all models on every host; by default each host gets the models that it wants",
+)
 @click.option("--check", is_flag=True, help="check every byte of the bundle, and stop")
 @click.argument("place", metavar="FILE|DIR", type=PLACE)
 @click.argument("models", metavar="[MODEL]...", nargs=-1)

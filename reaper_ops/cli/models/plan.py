@@ -14,7 +14,7 @@ from reaper_ops.core.models.strategy import STRATEGIES, named
 @with_source
 @lock_option
 @output_option
-@click.option("--strategy", type=click.Choice(list(STRATEGIES)), help="as `models pull` takes it")
+@click.option("--strategy", type=click.Choice(list(STRATEGIES)), help="same as for `models pull`")
 def command(lock_path: str | None, output: str, strategy: str | None, source: Source) -> int:
     """Show what `models pull` would fetch, over which network, and what room is left. Changes nothing."""
     from reaper_ops.flows.models import look as models_look

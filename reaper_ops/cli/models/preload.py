@@ -13,7 +13,7 @@ from reaper_ops.errors import ReaperError
 @click.command("preload")
 @with_source
 @output_option
-@click.option("--keep-alive", default="-1", show_default=True, help="how long an idle model stays; -1: forever")
+@click.option("--keep-alive", default="-1", show_default=True, help="how long an idle model stays loaded; -1: forever")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 def command(output: str, keep_alive: str, models: tuple[str, ...], source: Source) -> int:
     """Load each MODEL on every host that wants it, and keep it in memory."""

@@ -42,23 +42,29 @@ from reaper_ops.errors import ReaperError
     "--push-port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="push: port for manifests, if a firewall wants one; a free one by itself",
+    help="push: port for manifests, for firewalls; a free port by default",
 )
-@click.option("--push-rate", metavar="SIZE", help="push: most bytes per second to each host, such as 50M")
+@click.option("--push-rate", metavar="SIZE", help="push: limit of bytes per second to each host, such as 50M")
 @click.option(
     "--limit-rate",
     metavar="SIZE",
-    help="most bytes per second from the internet, such as 50M; the mirror or the swarm's seed keeps it",
+    help="limit of bytes per second from the internet, such as 50M; applies to the mirror or the seed of a swarm",
 )
 @click.option(
     "--wait-window",
     metavar="22:00-06:00",
-    help="wait for these hours (of this machine), and stop when they are over; exit code 4 then: run it again",
+    help="pull only in these hours (of this machine's clock); stop with exit code 4 at their end; the next run resumes",
 )
-@click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="hosts that pull at a time")
+@click.option(
+    "--at-once", type=click.IntRange(1), default=16, show_default=True, help="how many hosts pull at the same time"
+)
 @click.option("--retries", type=click.IntRange(0), default=4, show_default=True, help="further attempts for each model")
 @click.option(
-    "--stall-timeout", type=click.IntRange(5), default=75, show_default=True, help="seconds without a byte to try again"
+    "--stall-timeout",
+    type=click.IntRange(5),
+    default=75,
+    show_default=True,
+    help="seconds without a byte after which a pull is retried",
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 def command(

@@ -13,7 +13,7 @@ from reaper_ops.cli.options import lock_option, output_option, with_source
 @with_source
 @lock_option
 @output_option
-@click.option("--repair", is_flag=True, help="fetch damaged and missing blobs again")
+@click.option("--repair", is_flag=True, help="download damaged and missing blobs again")
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 def command(lock_path: str | None, output: str, repair: bool, models: tuple[str, ...], source: Source) -> int:
     """Hash the blobs of all models (or of each MODEL) again, on every host at once, behind all other work there.

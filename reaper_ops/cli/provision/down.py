@@ -22,9 +22,9 @@ GIVEN_BACK = {"adopted unit ": "unit ", "replacement of container ": "container 
 
 @click.command("down")
 @source_options
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="output format")
 @click.option("-y", "--yes", is_flag=True, help="remove without asking (for machines)")
-@click.option("--purge-models", is_flag=True, help="delete the model store too")
+@click.option("--purge-models", is_flag=True, help="also delete the model store")
 def command(output: str, yes: bool, purge_models: bool, **kwargs: Any) -> int:
     """Remove from hosts what reaper_ops installed, and nothing else. Models stay unless asked."""
     from reaper_ops.flows.provision import down

@@ -14,8 +14,8 @@ from reaper_ops.formats.provision import plan_json, plan_text
 
 @click.command("plan")
 @source_options
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
-@click.option("--no-diff", is_flag=True, help="leave out the differences of files")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="output format")
+@click.option("--no-diff", is_flag=True, help="do not show diffs of files")
 @click.option("--out", type=click.Path(path_type=Path), help="write the plan to a file that `up --plan` takes")
 def command(output: str, no_diff: bool, out: Path | None, **kwargs: Any) -> int:
     """Show what `up` would change on each host, and why. Changes nothing."""

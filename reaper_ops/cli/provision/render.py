@@ -40,7 +40,7 @@ def monitoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @partial(source_options, required=False)
 @click.option("--out", "directory", type=click.Path(file_okay=False), help="write DIR/HOST/path instead of printing")
 @click.option("--facts", "facts_file", type=click.File("r"), help="saved facts (JSON) to render from")
-@click.option("--read", is_flag=True, help="ask the hosts what they are; otherwise no host is contacted")
+@click.option("--read", is_flag=True, help="read facts from the hosts; by default no host is contacted")
 @click.option("--save-facts", type=click.Path(dir_okay=False), help="with --read: save the facts as JSON")
 @monitoring_options
 def command(kind: str | None, directory: str | None, **kwargs: Any) -> int:

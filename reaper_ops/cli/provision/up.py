@@ -21,11 +21,13 @@ from reaper_ops.formats.visible import one_line
 
 @click.command("up")
 @source_options
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="output format")
 @click.option("-y", "--yes", is_flag=True, help="apply the plan without asking (for machines)")
 @click.option("--check", is_flag=True, help="show the plan and stop: the same as `plan`")
-@click.option("--no-diff", is_flag=True, help="leave out the differences of files")
-@click.option("--plan", "file", type=click.Path(path_type=Path), help="apply only what this file of `plan --out` has")
+@click.option("--no-diff", is_flag=True, help="do not show diffs of files")
+@click.option(
+    "--plan", "file", type=click.Path(path_type=Path), help="apply only the plan in this file, written by `plan --out`"
+)
 def command(output: str, yes: bool, check: bool, no_diff: bool, file: Path | None, **kwargs: Any) -> int:
     """Converge hosts to their desired state: show the plan, ask, apply it, and prove the result."""
     source = source_from(kwargs)

@@ -11,7 +11,7 @@ from reaper_ops.cli.options import source_from, source_options
 
 @click.command("verify")
 @source_options
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="form of the answer")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="output format")
 def command(output: str, **kwargs: Any) -> int:
     """Check the desired state on the hosts with independent tests (testinfra). Changes nothing."""
     from reaper_ops.flows.provision import verify
