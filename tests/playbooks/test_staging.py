@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reaper_ops import assets
+from tests import modern_store
 
 DATA = b"weights" * 1000
 DIGEST = "sha256:" + hashlib.sha256(DATA).hexdigest()
@@ -72,6 +73,16 @@ def test_wrong_bytes_links_and_pipes_are_not_placed(made, staging, tmp_path):
     with pytest.raises(staging.Trouble, match="regular"):
         made.take(DIGEST)
     assert placed(made) == []
+
+
+def test_a_manifest_is_put_where_a_server_of_0_40_reads_it_and_where_an_older_one_does(made):
+    store = Path(made.models_dir)
+    before = modern_store.migrated(store)
+    listed = before.entry.read_bytes()
+    made.put_manifest("tiny", DATA)
+    old = store / "manifests/registry.ollama.ai/library/tiny/latest"
+    assert (before.entry.is_symlink(), before.entry.read_bytes(), old.read_bytes()) == (False, DATA, DATA)
+    assert modern_store.path_of(store, before.listed).read_bytes() == listed
 
 
 def test_what_another_left_in_the_place_goes(made):

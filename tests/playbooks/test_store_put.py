@@ -6,11 +6,15 @@ import base64
 import hashlib
 import json
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from reaper_ops.lab import models
+from tests import modern_store
 
 NAME = "registry.ollama.ai/library/tiny:latest"
 
@@ -56,6 +60,70 @@ def test_what_is_lacking_is_told_carried_placed_and_there_the_next_time(module, 
     other = request(source, NAME.replace("tiny", "Tiny"))
     assert module(models=other, models_dir=str(store))["changed"] is False
     assert [path.name for path in target.parent.parent.iterdir()] == ["tiny"]
+
+
+def put(module, source, store, name: str = NAME, **more):
+    wanted = request(source, name)
+    looked = module(state="looked", models=wanted, models_dir=str(store))
+    for digest in looked["missing"]:
+        carry(source, looked["staging"], digest)
+    return module(models=wanted, models_dir=str(store), **more)
+
+
+def test_in_a_store_of_0_40_it_is_what_that_server_reads_and_what_an_older_one_reads(module, source, store):
+    made = modern_store.migrated(store)
+    listed = made.entry.read_bytes()
+    assert put(module, source, store)["changed"]
+    data = (source / "manifests/library/tiny/latest").read_bytes()
+    old = store / "manifests/registry.ollama.ai/library/tiny/latest"
+    assert (made.entry.is_symlink(), made.entry.read_bytes(), old.read_bytes()) == (False, data, data)
+    assert modern_store.path_of(store, made.listed).read_bytes() == listed
+    assert not put(module, source, store)["changed"]
+    assert put(module, source, store, "127.0.0.1:5000/team/new:1")["changed"]
+    assert (store / "manifests-v2/127.0.0.1%3A5000/team/new/1").read_bytes() == data
+    assert (store / "manifests/127.0.0.1:5000/team/new/1").read_bytes() == data
+
+
+def test_what_a_server_of_0_40_pulled_itself_is_left_as_it_made_it(module, source, store):
+    data = (source / "manifests/library/tiny/latest").read_bytes()
+    entry = modern_store.linked(store, data, "ollama.com/library/tiny/latest")
+    modern_store.legacy(store, b"for an older server", "registry.ollama.ai/library/tiny/latest")
+    assert not put(module, source, store)["changed"]
+    assert entry.is_symlink()
+    assert (store / "manifests/registry.ollama.ai/library/tiny/latest").read_bytes() == b"for an older server"
+
+
+class Tags(BaseHTTPRequestHandler):
+    """Lists what a test says."""
+
+    listed: ClassVar[dict[str, str]] = {}
+
+    def do_GET(self) -> None:
+        rows = [{"name": name, "digest": digest, "size": 1} for name, digest in self.listed.items()]
+        body = json.dumps({"models": rows}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+def test_the_servers_own_list_proves_it(module, source, store):
+    digest = request(source)[0]["digest"].removeprefix("sha256:")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tags) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        Tags.listed = {"tiny:latest": digest}
+        assert put(module, source, store, url=url)["models"][0]["error"] == ""
+        Tags.listed = {"tiny:latest": "0" * 64}
+        assert f"the server lists 000000000000, stored was {digest[:12]}" in put(module, source, store, url=url)["msg"]
+        Tags.listed = {}
+        assert "the server lists no such model" in put(module, source, store, url=url)["msg"]
+        server.shutdown()
+    (row,) = put(module, source, store, url="http://127.0.0.1:9")["models"]
+    assert (row["error"], "no server has listed it" in row["notes"][0]) == ("", True)
 
 
 def test_bytes_that_changed_on_the_way_are_no_blob_and_name_no_model(module, source, store):

@@ -10,8 +10,8 @@ import os
 import platform
 import subprocess
 
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_layout as layout
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import is_shadow
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import (
     BLOB,
     entries,
@@ -57,15 +57,28 @@ def behind_others():
     return ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, IDLE) == 0
 
 
-def place_of(store, name):
-    """Path of a model's manifest; keeps a spelling that the store already has, as the server does."""
-    there = [paths[0] for known, paths in entries(store).items() if same_name(known, name)]
-    return there[0] if there else os.path.join(store, "manifests", *split_name(name))
+def targets_of(store, name):
+    """Where a manifest is written: below `manifests/`, then below `manifests-v2/` where the store has that.
+
+    The same bytes in both: the server reads the last, one from before 0.40 the first, and neither needs a blob for it.
+    Keeps a spelling that the store already has, as the server does.
+    """
+    there = [row for row in entries(store).items() if same_name(row[0], name)]
+    known, paths = there[0] if there else (name, [])
+    current, legacy = layout.places(*split_name(known))[:2]
+    found = [_spelled(store, layout.LEGACY, paths, legacy)]
+    if os.path.isdir(os.path.join(store, layout.CURRENT)):
+        found.append(_spelled(store, layout.CURRENT, paths, current))
+    return found
+
+
+def _spelled(store, root, paths, otherwise):
+    return next((path for path in paths if path.split("/")[-5] == root), os.path.join(store, otherwise))
 
 
 def models_in(store):
     """A row for each model: name, path, digest, and the sizes of its blobs, or what is wrong with the manifest."""
-    rows = [row_of(store, name, paths) for name, paths in entries(store).items() if not is_shadow(name)]
+    rows = [row_of(store, name, paths) for name, paths in entries(store).items() if not layout.is_shadow(name)]
     return [row for row in rows if row is not None]
 
 

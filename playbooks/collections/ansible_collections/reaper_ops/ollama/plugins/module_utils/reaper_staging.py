@@ -9,7 +9,7 @@ import stat
 import time
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_contents import place_of
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_contents import targets_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble, sync_directory
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import split_name
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_torrent import blob, named, sha256
@@ -163,10 +163,10 @@ class Staging:
         parts = split_name(name)
         if any(part in ("", ".", "..") or "/" in part for part in parts):
             raise Trouble("%s is not a model name" % name)
-        target = place_of(self.models_dir, name)
-        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-        temporary = self.temporary()
-        self.write(temporary, data)
         sync_directory(os.path.join(self.models_dir, "blobs"))
-        os.replace(temporary, target)
-        sync_directory(os.path.dirname(target))
+        for target in targets_of(self.models_dir, name):
+            os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+            temporary = self.temporary()
+            self.write(temporary, data)
+            os.replace(temporary, target)
+            sync_directory(os.path.dirname(target))

@@ -16,12 +16,13 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_alone imp
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_contents import (
     file_of,
     hashed,
-    place_of,
     store_of,
+    targets_of,
 )
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import read_json, write_atomic
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_models import listed
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry import free_space
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import Trouble
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import Trouble, digest_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_staging import KEPT
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tree import acting_as, writer_of
 
@@ -41,6 +42,7 @@ options:
     required: true
   pieces: {description: Path on the controller, offset and size by digest; for the plugin., type: dict, default: {}}
   models_dir: {description: The store, as the server names it., type: path, required: true}
+  url: {description: "The host's server, which must then list what was stored.", type: str, default: ""}
   container: {description: The container in which O(models_dir) is a path., type: str}
   record: {description: JSON file that records the models we stored., type: path}
   lock_file: {description: Lock file that blocks a pull while models are stored., type: path}
@@ -161,14 +163,14 @@ def place_manifest(store, row):
     data = base64.b64decode(row["manifest"])
     if "sha256:" + hashlib.sha256(data).hexdigest() != row["digest"]:
         raise Trouble("%s: the manifest does not match its digest" % row["name"])
-    target = place_of(store, row["name"])
-    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
-    before = None
-    with contextlib.suppress(OSError), tree.reading(target) as file:
+    targets, before = targets_of(store, row["name"]), None
+    with contextlib.suppress(OSError), tree.reading(targets[-1]) as file:
         before = file.read()
     if before == data:
         return False
-    write_atomic(target, data.decode("utf-8"), 0o644)
+    for target in targets:
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        write_atomic(target, data.decode("utf-8"), 0o644)
     return True
 
 
@@ -190,6 +192,14 @@ def place(store, params):
     return rows
 
 
+def put(store, params):
+    """Places the models, records them, and has the server show them."""
+    rows = place(store, params)
+    keep(params["record"], rows)
+    seen(params["url"], store, rows)
+    return rows
+
+
 def named(store, row, wrong, placed):
     """The outcome for one model; its manifest is written when all its blobs are there."""
     bad = [wrong[digest] for digest in row["blobs"] if digest in wrong]
@@ -200,6 +210,23 @@ def named(store, row, wrong, placed):
     else:
         found["changed"] = place_manifest(store, row)
     return found
+
+
+def seen(url, store, rows):
+    """The proof: the server lists each model with the digest that was stored. Where none answers, a note says so."""
+    if not url:
+        return
+    try:
+        have = listed(url)
+    except Trouble as trouble:
+        for row in rows:
+            row["notes"].append("stored, but no server has listed it: %s" % trouble)
+        return
+    for row in rows:
+        found = digest_of(row["name"], have) or ""
+        if not row["error"] and found != row["digest"]:
+            row["error"] = "the server lists %s, stored was %s" % (found[:12] or "no such model", row["digest"][:12])
+            row["next_step"] = "check that the server's store is %s" % store
 
 
 def keep(path, rows):
@@ -220,6 +247,7 @@ def main():
         "models": {"type": "list", "elements": "dict", "required": True},
         "pieces": {"type": "dict", "default": {}},
         "models_dir": {"type": "path", "required": True},
+        "url": {"type": "str", "default": ""},
         "container": {"type": "str"},
         "record": {"type": "path"},
         "lock_file": {"type": "path"},
@@ -236,8 +264,7 @@ def main():
         if params["state"] == "looked":
             module.exit_json(**dict(answer, **look(store, params)))
         with alone(params["lock_file"], params["owner"]):
-            rows = place(store, params)
-            keep(params["record"], rows)
+            rows = put(store, params)
     except (Trouble, OSError) as trouble:
         module.fail_json(msg=str(trouble), models=[])
     answer.update(models=rows, changed=any(row["changed"] for row in rows))
