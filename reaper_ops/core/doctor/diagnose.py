@@ -21,16 +21,9 @@ from reaper_ops.core.health.report import State
 BY_ID: Mapping[str, Rule] = {rule.id: rule for rule in RULES}
 ORDER = {rule.id: place for place, rule in enumerate(RULES)}
 CONFIDENCE = tuple(Confidence)
+HYGIENE = partial.HYGIENE
 LAST = ("unexplained-errors",)
 """Judged when all others have spoken."""
-HYGIENE = frozenset(
-    {
-        *("unit-overwritten-by-upgrade", "no-swap", "version-skew", "unknown-env-var", "secrets-in-logs"),
-        *("exposed-unauthenticated", "docker-bypasses-ufw", "vulnerable-version", "origins-wildcard", "runs-as-root"),
-        "orphaned-blobs",
-    }
-)
-"""True, and seldom the cause of a failure: they stand beneath a fault."""
 AT_WORK = frozenset({State.HEALTHY, State.DEGRADED})
 """States without a failure to explain: there a grave finding comes first, hygiene or not."""
 UNASKED = Verdict(State.DEGRADED, "the API was not asked")

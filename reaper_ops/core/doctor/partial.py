@@ -16,6 +16,16 @@ from reaper_ops.core.doctor.rules.rule import Rule
 
 SYMPTOMS = frozenset({"gpu-not-used", "runner-crash-other", "service-crash-looping"})
 """Findings that explain a state, and call for a cause themselves."""
+OUTDONE = frozenset({"proxy-env-intercepts-localhost"})
+"""A warning that explains what clients say better than a guess does."""
+HYGIENE = frozenset(
+    {
+        *("unit-overwritten-by-upgrade", "no-swap", "version-skew", "unknown-env-var", "secrets-in-logs"),
+        *("exposed-unauthenticated", "docker-bypasses-ufw", "vulnerable-version", "origins-wildcard", "runs-as-root"),
+        *("orphaned-blobs", "volume-not-persisted"),
+    }
+)
+"""True, and seldom the cause of a failure: they stand beneath a fault."""
 Reach = Callable[[str], set[str]]
 OF_STARTS = frozenset(
     {
@@ -61,7 +71,8 @@ def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, R
     past = _past(case)
     kept = {cause: rows for cause, rows in by_cause.items() if cause not in past}
     doubtful = {cause for cause, rows in kept.items() if all(row.confidence is Confidence.POSSIBLE for row in rows)}
-    if len(doubtful) < len(kept) or any(finding.severity is Severity.ERROR for finding in findings):
+    settled = any((f.severity is Severity.ERROR and f.id not in HYGIENE) or f.id in OUTDONE for f in findings)
+    if len(doubtful) < len(kept) or settled:
         kept = {cause: rows for cause, rows in kept.items() if cause not in doubtful}
     explained = set().union(*(reach(cause) for cause in kept)) if kept else set()
     return [_named(made.of(rows), rules[cause]) for cause, rows in kept.items() if cause not in explained]

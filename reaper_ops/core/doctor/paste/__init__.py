@@ -60,6 +60,8 @@ def _part(part: str, text: str, own: str, into: PastedEvidence) -> None:
         kind = split.BY_NAME.get(block.kind)
         if kind is not None and kind.read(block, into) is not False:
             into.shown.append(Shown(part, block.first, block.last, block.kind, block.command))
+            if kind.name not in logs.READ_WHOLE:
+                logs.overheard(block, into)
         elif kind is None and logs.overheard(block, into):
             into.shown.append(Shown(part, block.first, block.last, "client error", block.command))
         elif own and not default:

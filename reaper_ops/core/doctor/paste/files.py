@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 
 from reaper_ops.core.doctor.paste.block import Block, Kind
-from reaper_ops.core.doctor.paste.evidence import PastedEvidence
+from reaper_ops.core.doctor.paste.evidence import LOG, PastedEvidence
 from reaper_ops.core.doctor.paste.host import size
+from reaper_ops.core.doctor.paste.line import PastedLine
 
 ROW = re.compile(
     r"\A([-dlbcps][rwxsStT-]{9})[.+@]?\s{1,4}[0-9]{1,6}\s{1,8}(\S{1,64})\s{1,12}(\S{1,64})\s{1,16}([0-9,.]{1,16}[KMGT]?)\s{1,4}"
@@ -97,8 +98,22 @@ def daemon(block: Block, into: PastedEvidence) -> bool:
     return True
 
 
+def daemon_text(block: Block, into: PastedEvidence) -> bool:
+    """As it stands in the file, and what keeps it from being JSON."""
+    into.add("daemon.json", block.text)
+    try:
+        json.loads(block.text)
+    except json.JSONDecodeError as error:
+        said = f"/etc/docker/daemon.json: line {error.lineno}: {error.msg}"
+        into.say(LOG, PastedLine(block.first, said, said))
+    except RecursionError:
+        return False
+    return "{" in block.text
+
+
 KINDS = (
     Kind("daemon.json", daemon, fits=is_daemon),
+    Kind("daemon.json as text", daemon_text, command=re.compile(r"\bdaemon\.json\b"), whole=True),
     Kind(
         "files",
         listed,

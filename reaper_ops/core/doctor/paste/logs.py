@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.paste import clients
 from reaper_ops.core.doctor.paste.block import Block, Kind
 from reaper_ops.core.doctor.paste.evidence import KERNEL, LOG, RING, PastedEvidence
 from reaper_ops.core.doctor.paste.line import PastedLine
+from reaper_ops.core.doctor.rules.reported import codes
+from reaper_ops.core.facts.reported import HTTP, ClientError
 
 SERVER = re.compile(
     r"(?:time=\S{8,40} )?level=[A-Z]{4,5}\b|\[GIN(?:-debug)?\] "
@@ -46,6 +49,11 @@ TOLD = re.compile(
     r"ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|Errno|Cannot connect to host|HTTPConnectionPool|curl: \(|dial tcp|x509: "
 )
 MOST = 500
+READ_WHOLE = frozenset(
+    {"API answer", "server log", "kernel log", "client error", "proxy log", "systemctl status", "ollama version"}
+)
+"""Blocks of which every line is read as what it says."""
+SCOPES = ("any", "log", "pull", "api", "kernel")
 WRAPS = re.compile(r"(?:time=\S{8,40} )?level=|(?:WARN|INFO|ERROR|DEBUG) ")
 BROKEN = re.compile(r"\s{2,40}\S(?!.{0,40}level=)")
 SYSTEMD = re.compile(
@@ -112,7 +120,10 @@ def kernel(block: Block, into: PastedEvidence) -> bool:
 def client(block: Block, into: PastedEvidence) -> bool:
     """Errors of a client or a proxy; the server's own text inside it is the server's."""
     for line in block.lines:
-        into.error(clients.error(line.message), block, line)
+        found = clients.error(line.message)
+        if found is None and named(line.message):
+            found = ClientError("", HTTP, line.message.strip()[:500])
+        into.error(found, block, line)
     return True
 
 
@@ -140,10 +151,22 @@ def _runtime(block: Block, into: PastedEvidence) -> None:
 def overheard(block: Block, into: PastedEvidence) -> bool:
     """Whether a person's own words, or output that nobody knows, quote an error of a client."""
     before = len(into.errors)
+    told = False
     for line in block.lines[:MOST]:
-        if TOLD.search(line.message[:500]):
-            into.error(clients.error(line.message), block, line)
-    return len(into.errors) > before
+        error = clients.error(line.message) if not block.kind and TOLD.search(line.message[:500]) else None
+        if error is not None:
+            into.error(error, block, line)
+        elif named(line.message):
+            into.say(LOG, line)
+            told = True
+    return told or len(into.errors) > before
+
+
+def named(text: str) -> bool:
+    """Whether the line alone names a cause, by the words of some program."""
+    if any(hit.signature.causes for scope in SCOPES for hit in signatures.all_of(scope, text)):
+        return True
+    return next(codes.read("", text), None) is not None
 
 
 def is_proxy_log(value: object) -> bool:

@@ -40,8 +40,16 @@ def loaded(block: Block, into: PastedEvidence) -> bool:
             row = {"name": found["name"], "model": found["name"], "digest": found["id"], "size": size}
             row["size_vram"] = size * share // 100
             models.append(row | ({"context_length": int(found["context"])} if found["context"] else {}))
-    _answer(into, "/api/ps", {"models": models})
+    _answer(into, "/api/ps", {"models": _with_earlier(models, into)})
     return True
+
+
+def _with_earlier(models: list[dict[str, Any]], into: PastedEvidence) -> list[dict[str, Any]]:
+    """What several tables show, one after the other; of a model that stands in more than one the last row."""
+    before = [json.loads(answer["body"])["models"] for answer in into.inside if answer["path"] == "/api/ps"]
+    into.inside[:] = [answer for answer in into.inside if answer["path"] != "/api/ps"]
+    names = {row["name"] for row in models}
+    return [*(row for row in (before[-1] if before else []) if row["name"] not in names), *models]
 
 
 def listed(block: Block, into: PastedEvidence) -> bool:

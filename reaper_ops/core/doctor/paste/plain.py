@@ -28,9 +28,15 @@ TYPED = re.compile(
     r"^(?:sudo )?(?:"
     r"journalctl|systemctl|docker|docker-compose|podman|kubectl|ss|netstat|lsof|ip|ps|dmesg|iptables|ufw|nft|swapon|ls|df"
     r"|free|nvidia-smi|rocm-smi|rocminfo|lspci|lsmod|printenv|env|ollama|curl|cat"
-    r")(?: {1,4}[-/\w|.:'\"][^\n]{0,500})?$"
+    r")(?: {1,4}[-/\w|.'\"][^\n]{0,500})?$"
 )
 """A command that was pasted without its prompt."""
+PLAINLY = re.compile(
+    r"^(?:sudo )?(?:journalctl|systemctl|docker|podman|kubectl|nvidia-smi|rocm-smi|ss|netstat|dmesg|curl|ls|ollama) "
+    r"(?:-|logs?\b|ps\b|run\b|exec\b|info\b|inspect\b|status\b|show\b|cat\b|list\b|pull\b|serve\b|get\b|describe\b"
+    r"|https?:|localhost|/)|^nvidia-smi$"
+)
+"""One of which there is no doubt, so that it begins something new in the middle of a text, too."""
 REQUEST = re.compile(r"^>{1,3} ?(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) \S{1,2000} HTTP/")
 TAGS = re.compile(r"^\s{0,16}(?:</?(?:details|summary|pre|code|p|br|div|span|b|kbd)\b[^<>]{0,200}>\s{0,16})+")
 LAST_TAGS = re.compile(r"(?:</(?:details|summary|pre|code|p|div|span|b|kbd)>\s{0,16}){1,8}$")
@@ -61,6 +67,8 @@ def unquoted(lines: list[str]) -> Iterator[str]:
 
 
 def _untagged(line: str) -> str:
+    if "`" in line and not line.strip("`").count("`") and not line.startswith("```"):
+        line = line.strip("`")
     if "<" not in line or line.lstrip()[:1] not in "<":
         return line
     bare = TAGS.sub("", line[:LONGEST])

@@ -58,8 +58,11 @@ def segments(text: str) -> list[Segment]:
 
 def _is_typed(raw: str, segment: Segment) -> bool:
     """Whether a command was pasted without its prompt."""
-    if segment.command or _said(segment) or not plain.TYPED.match(raw[: plain.LONGEST]):
+    if not plain.TYPED.match(raw[: plain.LONGEST]):
         return False
+    if segment.command or _said(segment):
+        apart = bool(segment.lines) and not segment.lines[-1].text.strip()
+        return apart and not segment.fenced and plain.PLAINLY.match(raw[: plain.LONGEST]) is not None
     return OPENS.match(raw[: plain.LONGEST]) is None
 
 
@@ -76,10 +79,24 @@ def blocks(part: str, text: str, default: str = "") -> Iterator[Block]:
             yield Block(part, "docker run", (line,), segment.command, None, segment.fenced)
         kind = by_command(segment.command)
         if kind is not None and kind.whole and segment.lines:
-            yield Block(part, kind.name, _trimmed(segment.lines), segment.command, None, segment.fenced)
+            end = _end_of(kind, segment.lines)
+            yield Block(part, kind.name, _trimmed(segment.lines[:end]), segment.command, None, segment.fenced)
+            after = Segment("", segment.fenced, segment.number, segment.lines[end:])
+            yield from _clustered(part, after, default, tries) if _said(after) else ()
             continue
         rest = kind.name if kind is not None and kind.goes_on is None else default
         yield from _clustered(part, segment, rest, tries)
+
+
+def _end_of(kind: Kind, lines: list[PastedLine]) -> int:
+    """Where output of another kind begins after an empty line, without a prompt before it."""
+    for at in range(2, len(lines)):
+        if lines[at - 1].text.strip() or not lines[at].text.strip():
+            continue
+        other = _opener(lines[at])
+        if other is not None and other is not kind and not (kind.goes_on and kind.goes_on.match(lines[at].text)):
+            return at
+    return len(lines)
 
 
 def by_command(typed: str) -> Kind | None:

@@ -16,7 +16,9 @@ from reaper_ops.core.doctor.signatures import (
     literals,
     memory,
     named,
+    named_cards,
     named_more,
+    named_requests,
     pull,
     reach,
     server,
@@ -28,7 +30,7 @@ from reaper_ops.core.doctor.signatures.model import Hit, Signature
 
 TABLE = (
     *(*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE),
-    *(*named.TABLE, *named_more.TABLE),
+    *(*named.TABLE, *named_more.TABLE, *named_cards.TABLE, *named_requests.TABLE),
 )
 Names = tuple[str, ...]
 SERVED, ASKED = "history", "request-served"

@@ -117,7 +117,7 @@ TABLE = (
     S(
         "old-c-library",
         "any",
-        r"version `(?P<symbol>(?:GLIBC|GLIBCXX|CXXABI|GCC|GOMP)_[\d.]{1,12})' not found(?: \(required by"
+        r"version [`'\"]?(?P<symbol>(?:GLIBC|GLIBCXX|CXXABI|GCC|GOMP)_[\d.]{1,12})['\"]? not found(?: \(required by"
         r" (?P<by>[^)]{1,300})\))?",
         ("system-libraries-too-old",),
         "/usr/local/bin/ollama: /lib64/libm.so.6: version `GLIBC_2.27' not found (required by /usr/local/bin/ollama)",
@@ -136,7 +136,8 @@ TABLE = (
     S(
         "library-absent",
         "any",
-        r"(?:error while loading shared libraries: |Unable to load \w{1,20} library[^:\n]{0,200}: )"
+        r"(?:error while loading shared libraries: |Unable to load \w{1,20} library[^:\n]{0,200}: "
+        r"(?:Unable to load dynamic server library: )?)"
         r"(?P<library>[\w./+-]{1,300}): (?P<why>cannot open shared object file[^\n\"]{0,80}"
         r"|failed to map segment[^\n\"]{0,80}|invalid ELF header|wrong ELF class[^\n\"]{0,40}|file too short)",
         ("shared-library-missing",),

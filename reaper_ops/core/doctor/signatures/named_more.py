@@ -40,11 +40,12 @@ TABLE = (
         "daemon-json-invalid",
         "any",
         r"unable to configure the Docker daemon with file (?P<path>\S{1,300}): (?P<why>[^\n]{1,200})"
+        r"|daemon\.json: (?P<at>line \d{1,9}: [^\n]{1,200})"
         r"|the following directives (?:are specified both as a flag|don't match any configuration option)[^\n]{0,200}",
         ("docker-daemon-config-invalid",),
         "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid character '}' looking for "
         "beginning of object key string",
-        summary="Docker does not start, because its configuration file is invalid: {why}",
+        summary="Docker does not start, because its configuration file is invalid: {why}{at}",
         sure=True,
     ),
     S(

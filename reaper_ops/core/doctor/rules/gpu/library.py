@@ -79,7 +79,7 @@ def _no_runner(case: HostEvidence) -> Evidence | None:
 
 
 def _release(case: HostEvidence) -> dict[str, str]:
-    """release: what to remove so that the release is unpacked again. path: its library directory."""
+    """release: what to move aside so that the release is unpacked again. path: its library directory."""
     program = case.facts.process.exe if case.facts and case.facts.process else ""
     prefix, inside, _ = program.rpartition("/bin/ollama")
     libraries = f"{prefix}/lib/ollama" if inside else "/usr/local/lib/ollama"
@@ -93,7 +93,7 @@ def _steps(case: HostEvidence) -> tuple[Step, ...]:
     if not case.settings.ollama_managed:
         return (Step("Install this version again from its whole archive, lib/ollama included."), _RESTART)
     sudo = "" if case.settings.ollama_runtime == "process" else "sudo "
-    return (Step("Remove the incomplete release; it holds no models.", f"{sudo}rm -rf {{release}}"), _APPLY)
+    return (Step(_ASIDE, f"{sudo}mv -T {{release}} {{release}}.incomplete"), _APPLY)
 
 
 def _which(case: HostEvidence) -> tuple[Step, ...]:
@@ -102,6 +102,7 @@ def _which(case: HostEvidence) -> tuple[Step, ...]:
     return (Step(text, f"docker exec ollama {ldd}" if case.settings.ollama_runtime == "docker" else ldd),)
 
 
+_ASIDE = "Move the incomplete release aside; it holds no models, and can go when the new one works."
 _APPLY = Step("Install the release again.", "{up}")
 _RESTART = Step("Restart Ollama.", "{restart}", Automate.ASK, "restart")
 _OFFICIAL = Step(
@@ -125,7 +126,7 @@ RULES = (
         gpu_library_missing,
         Severity.ERROR,
         steps=(
-            Step("Remove the incomplete release; it holds no models."),
+            Step(_ASIDE),
             _APPLY,
         ),
         explains=("gpu-not-used", "runner-crash-other", "cpu-fallback", "degraded", "http-error"),

@@ -30,6 +30,11 @@ _SKIPPED = re.compile(
     r"(?P<rest>[^\n]{0,300})"
 )
 _BACKEND = re.compile(r"load_backend: loaded (?P<name>\w{1,20}) backend")
+_NONE = re.compile(
+    r"no GPU detected|no compatible GPUs were discovered|no nvidia devices detected"
+    r"|inference compute\" id=\S{1,40} library=cpu"
+)
+_FAILS = re.compile(r"level=(?:ERROR|FATAL)|(?:^|\s)(?:Error|panic|fatal error):? |process has terminated|\| 5\d\d \|")
 SHARED = re.compile(r"type=iGPU|integrated", re.I)
 
 
@@ -40,6 +45,7 @@ def read(case: HostEvidence) -> Iterator[Said]:
     yield from _held(rows)
     yield from _layers(rows)
     yield from _cpu_backend(case, rows)
+    yield from _found_none(case, rows)
 
 
 def _hidden(rows: list[str]) -> Iterator[Said]:
@@ -137,3 +143,15 @@ def _cpu_backend(case: HostEvidence, rows: list[str]) -> Iterator[Said]:
     line = next(row for row in rows if _BACKEND.search(row))
     summary = "the runner loaded only the CPU backend, although the host has a GPU"
     yield Said("gpu-library-missing", summary, line, SERVER, Confidence.LIKELY, {}, steps.OTHER_LIBRARY)
+
+
+def _found_none(case: HostEvidence, rows: list[str]) -> Iterator[Said]:
+    """A pasted start without a GPU, and nothing else that fails in it: who asks about it misses the GPU."""
+    if not case.traces.shown or any(_FAILS.search(row) for row in rows):
+        return
+    if any((c := _COMPUTE.search(row)) and c["library"].lower() != "cpu" for row in rows):
+        return
+    found = next((row for row in reversed(rows) if _NONE.search(row)), None)
+    if found is not None:
+        summary = "the server found no GPU when it started, so models run on the CPU"
+        yield Said("gpu-not-used", summary, found, SERVER, Confidence.POSSIBLE, {}, steps.HAND_OVER)

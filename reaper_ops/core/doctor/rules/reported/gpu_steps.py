@@ -51,6 +51,22 @@ def unset(variable: str) -> tuple[Step, ...]:
     )
 
 
+HAND_OVER = (
+    Step("See whether the host's own driver reaches the card.", "nvidia-smi || ls -l /dev/kfd /dev/dri"),
+    Step(
+        "A container must be given the card: `--gpus=all` with NVIDIA's Container Toolkit; for AMD the image"
+        " ollama/ollama:rocm with `--device /dev/kfd --device /dev/dri`."
+    ),
+    Step(
+        "In Kubernetes: a limit `nvidia.com/gpu: 1`, the device plugin, and `runtimeClassName: nvidia` where "
+        "it is used."
+    ),
+    Step(
+        "Where the release came from a distribution, install its GPU package as well (ollama-cuda, ollama-rocm);"
+        " then restart the server."
+    ),
+    Step("If it still finds none, set OLLAMA_DEBUG=1, restart the server, and read the start of its log.", "{log}"),
+)
 DISCOVERY = (
     Step("Restart the server alone; the drivers are awake by then.", "{restart}"),
     Step(

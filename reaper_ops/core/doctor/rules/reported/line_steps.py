@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from reaper_ops.core.doctor.finding import Step
 
+_LIBRARIES = "ls -d /usr/local/lib/ollama/* /usr/lib/ollama/*"
 _BATCH = (
     Step("Use a smaller batch: `num_batch` 128 in the request's options makes the largest buffer smaller."),
     Step("Reduce the context (`num_ctx`), or keep some layers on the CPU (`num_gpu`)."),
@@ -51,8 +52,63 @@ _DIED = (
     Step("Run the same model on the CPU (`num_gpu: 0`), then another model: it shows whether GPU or file is at fault."),
     Step("Try another version of Ollama, newer or the last that worked."),
 )
+_HOST_SWAP = (
+    Step("Make and activate the swap file on the host of the container, or raise the container's swap limit there."),
+    Step("See what swap the container has.", "swapon --show; free -h"),
+)
+_MOUNT = (
+    Step("Make the directory, then start the container again.", "mkdir -p {path}"),
+    Step("Or correct the path in the unit, the Compose file or the command that starts it."),
+)
+_URL = (
+    Step("Write the base URL whole and once, with scheme and port: http://HOST:11434, and no quotes or spaces."),
+    Step("Where a form asks for host and port apart, enter the name without http://."),
+)
+_CPU_BUILD = (
+    Step(
+        "See which libraries there are: a build for GPUs has cuda_*, rocm* or vulkan beside those for the CPU.",
+        _LIBRARIES,
+    ),
+    Step(
+        "From a distribution's package: install the one for the GPU as well, such as ollama-cuda, ollama-rocm or"
+        " ollama-vulkan; from source: build with the GPU's tool kit."
+    ),
+    Step(
+        "From a downloaded release: install this version again from its whole archive, over the present files; AMD"
+        " needs the -rocm archive, too."
+    ),
+    Step("Restart the server.", "{restart}"),
+)
+_CUT = (
+    Step("Ask the registry from the same host.", "curl -sSv -o /dev/null https://registry.ollama.ai/v2/"),
+    Step("If it fails as well, ask who runs the network: firewall, proxy, VPN. Or pull over another network."),
+    Step("Behind a proxy, set HTTPS_PROXY for the server itself, in its unit or container, and restart it."),
+    Step("Pull again: a download goes on where it stopped."),
+)
+_CARD_UNFIT = (
+    Step("See the card's gfx type.", "rocminfo | grep -m 2 gfx"),
+    Step(
+        "See whether the server's user may open the device: it must be in the groups render and video.",
+        "ls -l /dev/kfd",
+    ),
+    Step(
+        "For a card without kernels of its own, set HSA_OVERRIDE_GFX_VERSION to that of the nearest one "
+        "(10.3.0, 11.0.0)."
+    ),
+    Step("Or use Vulkan instead: set OLLAMA_VULKAN=1 for the server."),
+)
 BY_SIGNATURE: Mapping[str, tuple[Step, ...]] = {
     "runner-died": _DIED,
+    "runner-gone": _DIED,
+    "cpu-libraries-only": _CPU_BUILD,
+    "swap-in-container": _HOST_SWAP,
+    "mount-source-absent": _MOUNT,
+    "url-malformed": _URL,
+    "registry-cut": _CUT,
+    "tensile-host": _CARD_UNFIT,
+    "hip-fault": _AMD,
+    "kfd-absent": _AMD,
+    "unhealthy-dependency": _HEALTH,
     "vulkan-buffer-limit": _BATCH,
     "swap-file-refused": _SWAP,
     "swapfile-holes": _SWAP,

@@ -15,7 +15,7 @@ from reaper_ops.core.doctor.signatures.model import Hit
 
 REQUEST = signatures.REQUEST
 _LEFT = re.compile(r"client connection closed before (?:llama-)?server finished loading")
-SCOPES: Mapping[bool, tuple[str, ...]] = {True: ("any", "kernel"), False: ("any", "log", "pull", "kernel")}
+SCOPES: Mapping[bool, tuple[str, ...]] = {True: ("any", "kernel"), False: ("any", "log", "pull", "api", "kernel")}
 """By whether the text is the kernel's."""
 STEPS: Mapping[str, tuple[Step, ...]] = {"discovery-gave-up": gpu_steps.DISCOVERY, **line_steps.BY_SIGNATURE}
 UNFIT = frozenset(

@@ -8,11 +8,13 @@ from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severi
 from reaper_ops.core.doctor.rules import store
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
 from reaper_ops.core.doctor.rules.pull import reasons
+from reaper_ops.core.doctor.rules.reported.texts import loaded_last
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.storage import home as at_home
-from reaper_ops.core.doctor.rules.variables import written
+from reaper_ops.core.doctor.rules.variables import unit_properties, written
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.facts.model_store import Denied, PathStep
+from reaper_ops.core.facts.reported import ListedFile
 from reaper_ops.core.health.report import Evidence, State
 
 _OWN = Step(
@@ -23,6 +25,11 @@ _OWN = Step(
     ("store",),
 )
 _PASS = Step("Let that user, and nobody else, pass through the directory.", "sudo setfacl -m u:{user}:x {path}")
+_HIDDEN = Step(
+    "If the modes already allow it, the unit hides /home from the server: with ProtectHome=yes, set ProtectHome=no in a"
+    " drop-in, or move the store out of /home.",
+    "systemctl show ollama -p ProtectHome -p ProtectSystem -p ReadWritePaths",
+)
 _SETTLE = Step("Restart the server.", "{restart}", Automate.ASK, "restart")
 REFUSED = frozenset({"models-dir-permission", "models-dir-readonly"})
 
@@ -32,7 +39,7 @@ def refused(case: HostEvidence) -> Hit | None:
     hit = case.log.complaint
     if hit is None or hit.signature.id not in REFUSED or at_home.refused(case) is not None:
         return None
-    if not case.environ and not case.unit:
+    if not case.environ and "Environment" not in case.unit:
         return hit
     path, ours = hit.groups.get("path", ""), store.expanded(case, case.models_dir)
     return hit if store.below(path, ours) or store.below(ours, path) else None
@@ -73,12 +80,37 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
             return None
         confidence = Confidence.CERTAIN if certain or said else Confidence.LIKELY
         return _walled(case, path, (shown, *said), confidence)
-    silent = case.traces.denied is not None or case.state is State.HEALTHY
+    silent = (case.traces.denied is not None or case.state is State.HEALTHY) and not _of_weights(case, hit)
     if hit is not None and hit.signature.id == "models-dir-permission" and not silent:
         return _walled(case, _blocking(case, hit), said, Confidence.LIKELY)
     if reason is not None and case.traces.denied is None:
         return _walled(case, reason.groups.get("path", case.models_dir), said, Confidence.CERTAIN)
-    return None
+    row = _closed(case)
+    if row is None:
+        return None
+    shown = Evidence("ls -l", f"{row.mode} {row.owner} {row.group} {row.path}")
+    return _walled(case, row.path, (shown,), Confidence.LIKELY)
+
+
+def _closed(case: HostEvidence) -> ListedFile | None:
+    """The first directory on the way to the store that a pasted `ls -l` shows as closed to the unit's user."""
+    user, ours = unit_properties(case).get("User", ""), written(case).get("OLLAMA_MODELS", "").rstrip("/")
+    if not ours.startswith("/") or user in {"", "root", "0"} or case.traces.denied is not None:
+        return None
+    rows = [row for row in case.traces.listed if row.mode[:1] == "d" and store.below(ours, row.path)]
+    return next((row for row in sorted(rows, key=lambda row: len(row.path)) if not _open_to(row, user, ours)), None)
+
+
+def _open_to(row: ListedFile, user: str, ours: str) -> bool:
+    """By owner, by a group of the user's own name, or for everybody: to write the store, to pass what is above it."""
+    start = 1 if row.owner == user else 4 if row.group == user else 7
+    bits = row.mode[start : start + 3]
+    return bits[2] in "xst" and (bits[1] == "w" or row.path.rstrip("/") != ours)
+
+
+def _of_weights(case: HostEvidence, hit: Hit | None) -> bool:
+    """Whether a load of this run failed over the file of a model: the API answers, and that model does not."""
+    return hit is not None and "couldn't open model file" in hit.line and not loaded_last(case)
 
 
 def _told(reason: reasons.Reason | None) -> tuple[Evidence, ...]:
@@ -97,7 +129,7 @@ def _ours(case: HostEvidence) -> str:
 
 
 def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confidence: Confidence) -> Finding:
-    user = case.unit.get("User") or "ollama"
+    user = unit_properties(case).get("User") or "ollama"
     inside = store.below(path, store.expanded(case, case.models_dir))
     what = "may not write" if inside else "may not pass through"
     return Finding(
@@ -106,8 +138,14 @@ def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confiden
         confidence,
         {"path": path, "user": user, "store": store.expanded(case, case.models_dir)},
         weight(case),
-        steps=(_OWN, _SETTLE) if inside else (_PASS, _SETTLE),
+        steps=(_OWN if inside else _PASS, *_maybe_hidden(case, path), _SETTLE),
     )
+
+
+def _maybe_hidden(case: HostEvidence, path: str) -> tuple[Step, ...]:
+    """Below /home the unit can be the reason, where nothing shows what it protects."""
+    known = "ProtectHome" in unit_properties(case) or case.unit.get("Environment") is not None
+    return (_HIDDEN,) if store.below(path, "/home") and not known else ()
 
 
 def _walls(case: HostEvidence) -> Iterator[tuple[str, Evidence, bool]]:

@@ -10,6 +10,7 @@ from reaper_ops.core.doctor.rules import store
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.storage.access import refused, weight
+from reaper_ops.core.doctor.rules.variables import unit_properties
 from reaper_ops.core.health.report import Evidence, State
 
 HOMES = ("/home", "/root", "/run/user")
@@ -36,7 +37,11 @@ def unit_sandbox_blocks(case: HostEvidence) -> Finding | None:
     """
     hit, path = refused(case), store.expanded(case, case.models_dir)
     said = (Evidence("server log", excerpt(hit.line, 200)),) if hit else ()
-    why = _hidden(case.unit, path) or _fenced(case.unit, path, sure=hit is not None)
+    unit = unit_properties(case)
+    why = _hidden(unit, path) or _fenced(unit, path, sure=hit is not None)
+    refused_at = hit.groups.get("path", "") if hit else ""
+    if not why and (why := _hidden(unit, refused_at)):
+        path = refused_at
     if why:
         confidence = Confidence.CERTAIN if said else Confidence.LIKELY
         summary = f"the unit denies the server its store {path}: {why.split(';')[0]}"

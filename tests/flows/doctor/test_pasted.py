@@ -1,0 +1,158 @@
+"""What people paste, and the cause that stands first: kinds of reports, in our words and the programs' lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from reaper_ops.core.doctor.diagnosis import Diagnosis
+from reaper_ops.flows.doctor import doctor
+
+UNIT = "[Service]\nExecStart=/usr/local/bin/ollama serve\nUser=ollama\n"
+CASES = {
+    "month in Chinese": (
+        "3月 02 10:00:00 box ollama[7]: Error: mkdir /mnt/big/models: permission denied\n",
+        "models-dir-permission",
+        "setfacl -m u:ollama:x /mnt/big",
+    ),
+    "modes and unit, without an error": (
+        "$ ls -ld /srv/ai /srv/ai/models\ndrwx------ 4 ann ann 4096 Mar 02 18:57 /srv/ai\n"
+        f"drwxrwxrwx 4 ann ann 4096 Mar 02 18:57 /srv/ai/models\n\n{UNIT}Environment=OLLAMA_MODELS=/srv/ai/models\n",
+        "models-dir-permission",
+        "setfacl -m u:ollama:x /srv/ai",
+    ),
+    "unit file that hides homes": (
+        f"```\n{UNIT}ProtectHome=yes\nEnvironment=OLLAMA_MODELS=models\n```\n```\nError: mkdir /home/ann: "
+        f"permission denied\n```\n",
+        "unit-sandbox-blocks",
+        "ProtectHome=no",
+    ),
+    "home, nothing known of the unit": (
+        "Mar 02 10:00:00 box ollama[7]: Error: mkdir /home/big: permission denied\n",
+        "models-dir-permission",
+        "ProtectHome",
+    ),
+    "engine's refusal below its command": (
+        '$ docker run --gpus=all ollama/ollama\ndocker: Error response from daemon: could not select device driver ""'
+        " with capabilities: [[gpu]].\n",
+        "container-toolkit-missing",
+        "nvidia-ctk",
+    ),
+    "nvidia-smi that fails in the container and works outside": (
+        "$ docker exec ollama nvidia-smi\nFailed to initialize NVML: Unknown Error\n\n$ nvidia-smi -L\n"
+        "GPU 0: NVIDIA A30 (UUID: GPU-5d2e7a10-1111-2222-3333-444455556666)\n",
+        "nvml-unknown-container",
+        "CDI",
+    ),
+    "error in somebody's sentence": (
+        "it says vk::Queue::submit: ErrorDeviceLost and then nothing\n",
+        "vulkan-driver-fault",
+        "driver",
+    ),
+    "lost card in lines of its own": (
+        "[ 18.3] NVRM: The NVIDIA GPU 0000:b3:00.0\n               NVRM: fallen off the bus and is not responding.\n",
+        "gpu-xid-fault",
+        "power cables",
+    ),
+    "start without a GPU": (
+        'time=2026-03-02T10:00:00Z level=INFO source=routes.go:1 msg="Listening on [::]:11434 (version 0.32.14)"\n'
+        'time=2026-03-02T10:00:01Z level=INFO source=types.go:2 msg="no compatible GPUs were discovered"\n',
+        "gpu-not-used",
+        "--gpus=all",
+    ),
+    "libraries for the CPU only": (
+        'time=2026-03-02T10:00:00Z level=INFO source=payload.go:1 msg="Dynamic LLM libraries [cpu cpu_avx]"\n',
+        "gpu-library-missing",
+        "archive",
+    ),
+    "two tables, of which the first shows the slow model": (
+        "$ ollama ps\nNAME      ID            SIZE   PROCESSOR        UNTIL\n"
+        "big:70b   aaaaaaaaaaaa  41 GB  42%/58% CPU/GPU  4 minutes from now\n\n"
+        "NAME      ID            SIZE   PROCESSOR        UNTIL\n"
+        "small:1b  bbbbbbbbbbbb  2 GB   100% GPU         4 minutes from now\n",
+        "partial-cpu-offload",
+        "quantization",
+    ),
+    "daemon.json without a comma": (
+        '$ cat /etc/docker/daemon.json\n{\n "runtimes": {}\n "exec-opts": []\n}\n',
+        "docker-daemon-config-invalid",
+        "daemon.json",
+    ),
+    "browser that is refused": (
+        "GET http://gpu1:11434/api/tags net::ERR_ABORTED 403 (Forbidden)\n",
+        "cors-origin-403",
+        "OLLAMA_ORIGINS",
+    ),
+    "proxy's page inside a client's error": (
+        "Traceback (most recent call last):\n  File \"x.py\", line 1\nollama._types.ResponseError: <html>504 "
+        "Gateway Time-out</html>\n",
+        "proxy-504-timeout",
+        "stream",
+    ),
+    "host that is a scheme": (
+        "Cannot connect to host http:80 ssl:default [Timeout while contacting DNS servers]\n",
+        "base-url-has-path",
+        "without http://",
+    ),
+    "own host by the proxy": (
+        "httpx.HTTPStatusError: Server error '503 Service Unavailable' for url 'http://localhost:11434/api/chat'\n",
+        "proxy-env-intercepts-localhost",
+        "NO_PROXY",
+    ),
+    "client that answers by its limit": (
+        "litellm.APIConnectionError: OllamaException - litellm.Timeout: Connection timed out after 600.0 seconds.\n",
+        "client-timeout-too-short",
+        "timeout",
+    ),
+    "commands without prompts": (
+        "curl -fsSL https://ollama.com/install.sh | sh\n\nollama -v\nWarning: could not connect to a running "
+        "Ollama instance\n",
+        "service-not-running",
+        "start",
+    ),
+    "command name before the loader's words": (
+        "ollama : /usr/lib64/libstdc++.so.6: version GLIBCXX_3.4.25 not found\n",
+        "system-libraries-too-old",
+        "container",
+    ),
+}  # fmt: skip
+
+
+def told(text: str) -> Diagnosis:
+    (found,) = doctor.examine(doctor.from_text(text)).hosts
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_cause_stands_first_and_its_steps_help(case: str) -> None:
+    text, cause, step = CASES[case]
+    found = told(text)
+    assert [one.finding.id for one in found.causes][:1] == [cause]
+    assert step in "\n".join(f"{one.text} {one.command}" for one in found.causes[0].steps)
+
+
+INNOCENT = {
+    "a URL in a program's text": "client = Client(host='http://localhost:11434')\n",
+    "modes that are open to the user": (
+        f"$ ls -ld /srv/ai\ndrwxr-xr-x 4 ann ann 4096 Mar 02 18:57 "
+        f"/srv/ai\n\n{UNIT}Environment=OLLAMA_MODELS=/srv/ai/models\n"
+    ),
+    "modes that are closed, with another store": (
+        f"$ ls -ld /root\ndrwx------ 4 root root 4096 Mar 02 18:57 "
+        f"/root\n\n{UNIT}Environment=OLLAMA_MODELS=/srv/models\n"
+    ),
+    "an answered request": '[GIN] 2026/03/02 - 10:00:00 | 200 |  1.2ms |  127.0.0.1 | POST  "/api/chat"\n',
+    "valid daemon.json": '$ cat /etc/docker/daemon.json\n{"log-driver": "local"}\n',
+    "start with a GPU": (
+        'time=2026-03-02T10:00:00Z level=INFO source=routes.go:1 msg="Listening on [::]:11434 (version 0.32.14)"\n'
+        'time=2026-03-02T10:00:01Z level=INFO source=types.go:2 msg="inference compute" id=GPU-5d2e library=CUDA '
+        'compute=8.9 total="24.0 GiB" available="23.5 GiB"\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INNOCENT)
+def test_what_is_well_is_accused_of_nothing(case: str) -> None:
+    assert [one.finding.id for one in told(INNOCENT[case]).causes if one.finding.id not in HYGIENE] == []
+
+
+HYGIENE = {"unit-overwritten-by-upgrade", "vulnerable-version"}
