@@ -13,9 +13,15 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 
 LONGEST = 4096
+UNTYPED = "by hand (a name in it cannot be typed safely)"
 _PLACE = re.compile(r"\{([a-z_]{1,40})\}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}\$?\Z")
 _NUMBER = re.compile(r"[0-9]{1,12}\Z")
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,255}\.(?:service|socket)\Z")
+_BLOB = re.compile(r"sha256[:-][0-9a-f]{1,64}\Z")
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
+_OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?\Z")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
 class ValueRefused(ValueError):
@@ -55,6 +61,24 @@ def user(value: str) -> str:
     return shlex.quote(value)
 
 
+def unit(value: str) -> str:
+    """A service or socket of systemd, systemd.unit(5)."""
+    if not _UNIT.match(value):
+        raise ValueRefused(value)
+    return shlex.quote(value)
+
+
+def matching(form: re.Pattern[str]) -> Callable[[str], str]:
+    """A value of one form, in which a shell, a glob and a path find nothing of their own."""
+
+    def name(value: str) -> str:
+        if not form.match(value):
+            raise ValueRefused(value)
+        return value
+
+    return name
+
+
 def word_or(value: str, instead: str) -> Ready:
     """For sentences, which say the name of what is meant where it cannot be typed."""
     try:
@@ -64,9 +88,14 @@ def word_or(value: str, instead: str) -> Ready:
 
 
 KINDS: Mapping[str, Callable[[str], str]] = {
-    **dict.fromkeys(("path", "models_dir", "release", "file", "home", "key"), path),
+    **dict.fromkeys(("path", "models_dir", "release", "file", "home", "key", "store"), path),
     **dict.fromkeys(("pid", "port", "cores"), number),
-    "user": user,
+    **dict.fromkeys(("user", "account"), user),
+    "unit": unit,
+    "variable": matching(_VARIABLE),
+    "blob": matching(_BLOB),
+    **dict.fromkeys(("volume", "container"), matching(_VOLUME)),
+    "owner": matching(_OWNER),
 }
 """What a place takes; any other takes a word."""
 
@@ -113,6 +142,29 @@ def _quoting(text: str, quote: str) -> str:
     return quote
 
 
+def typed(template: str, **values: str) -> str:
+    """A command within a sentence, between backticks; where a value cannot be typed, the sentence gives none."""
+    try:
+        found = command(template, values)
+    except ValueRefused:
+        return UNTYPED
+    return UNTYPED if "`" in found else f"`{found}`"
+
+
+OURS = ("/var/lib/ollama", "/var/lib/private/ollama", "/usr/share/ollama", "/home/ollama")
+_OF_SYSTEM = frozenset("bin boot dev etc lib lib32 lib64 libx32 proc root run sbin sys usr var".split())  # noqa: SIM905
+_SHARED = frozenset({"/home", "/media", "/mnt", "/opt", "/snap", "/srv", "/tmp"})  # noqa: S108 - compared, not written
+
+
+def of_others(path: str) -> bool:
+    """Whether a directory is the system's, a person's home, or holds those: a log line may name it, nobody gets it."""
+    if below(path, OURS):
+        return False
+    top = path.split("/")[1:2]
+    return path in _SHARED or top[0] in {"", *_OF_SYSTEM} or (top == ["home"] and path.count("/") < 3)
+
+
 def below(place: str, directories: tuple[str, ...]) -> bool:
-    """Whether a path without detours is one of the directories or lies in it."""
-    return any(place == one or place.startswith(one.rstrip("/") + "/") for one in directories if one.startswith("/"))
+    """Whether a path is one of the directories or lies in it; one with detours lies in none."""
+    plain = posixpath.normpath(place) == place
+    return plain and any(place == one or place.startswith(one.rstrip("/") + "/") for one in directories if one.startswith("/"))

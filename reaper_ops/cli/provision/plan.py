@@ -26,10 +26,12 @@ def command(output: str, no_diff: bool, out: Path | None, **kwargs: Any) -> int:
     click.echo(as_output(planned, output, diffs=not no_diff))
     if out:
         from reaper_ops.adapters import plan_file
+        from reaper_ops.core import shell
         from reaper_ops.flows.provision import plan_file as filing
 
         plan_file.write(out, filing.of(source, planned))
-        click.echo(f"written to {out}: `reaper-ops up --plan {out}` does exactly this or says what differs", err=True)
+        apply = shell.typed("reaper-ops up --plan {name}", name=str(out))
+        click.echo(f"written to {out}: {apply} does exactly this or says what differs", err=True)
     return planned.exit_code
 
 

@@ -76,6 +76,8 @@ def places(case: HostEvidence) -> dict[str, str]:
         "source": shell.Ready(case.source or "-i INVENTORY"),
         "port": str(settings.ollama_port),
         "models_dir": case.models_dir,
+        "settings_store": case.settings.ollama_models_dir or "",
+        "account_home": home if (home := case.traces.user_home or "").count("/") > 1 else "",
         "ollama": _client(case),
         "inside": shell.Ready(f"{docker_exec} " if docker else ""),
         "sudo": shell.Ready(f"{docker_exec} " if docker else "" if process else "sudo "),
@@ -152,9 +154,18 @@ def step(template: Step, ours: Mapping[str, str], values: Mapping[str, str]) -> 
         command = shell.command(template.command, known)
     except shell.ValueRefused:
         return Step(f"{text} {UNTYPED}", "", Automate.NEVER)
-    if template.within and not shell.below(known.get("path", ""), tuple(known.get(n, "") for n in template.within)):
+    if template.within and not _may_be_given(known, template.within):
         return Step(f"{text} {OUTSIDE}", "", Automate.NEVER)
     return replace(template, text=text, command=command)
+
+
+def _may_be_given(known: Mapping[str, str], within: tuple[str, ...]) -> bool:
+    """Of what the server itself says (its environment, its log), nothing but a store or a home of its own."""
+    path = known.get("path", "")
+    if not shell.below(path, tuple(known.get(name, "") for name in within)):
+        return False
+    promised = tuple(known.get(name, "") for name in ("settings_store", "account_home"))
+    return shell.below(path, promised) or not any(map(shell.of_others, (path, *(known.get(n, "") for n in within))))
 
 
 def _without(template: Step, known: Mapping[str, str], lacking: frozenset[str]) -> str:

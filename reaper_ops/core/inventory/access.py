@@ -226,7 +226,7 @@ def _changed_key(text: str, login: Login) -> Trouble | None:
         return None
     shown, known = PRINT.search(text), CHANGED.search(text)
     named = f" (it shows {shown[1]} {shown[2]})" if shown else ""
-    forget = shlex.join(["ssh-keygen", "-f", known[1], "-R", known[2]]) if known else f"ssh-keygen -R {login.host}"
+    forget = shlex.join(["ssh-keygen", *(("-f", known[1], "-R", known[2]) if known else ("-R", login.host))])
     return Trouble(
         f"its SSH host key is another one than before{named}: it was installed again, or somebody is in between",
         f"compare the fingerprint on its console; if it is right: `{forget}`, then `{login.command} true`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reaper_ops.core import shell
 from reaper_ops.core.facts import docker
 from reaper_ops.core.facts.foreign import KEPT, Foreign, ForeignMount
 from reaper_ops.core.facts.model import Facts
@@ -157,14 +158,16 @@ def blockers(settings: Settings, facts: Facts) -> list[str]:
             "over with its models and settings, or give it another name (`docker rename`) and port, or remove it"
         )
     if _foreign_volume(NAME, facts) and not settings.ollama_adopt:
+        remove = shell.typed("sudo docker volume rm {name}", name=NAME)
         found.append(
             f"volume {NAME} was there before us; set `ollama_adopt: true` to use it with its models, which then stay "
-            f"whatever is removed, or remove it, models included: `sudo docker volume rm {NAME}`"
+            f"whatever is removed, or remove it, models included: {remove}"
         )
     network = next((one for one in facts.networks or () if one.name == "reaper_ops_default"), None)
     if network is not None and not network.ours:
         found.append(
-            f"network {network.name} is there and not ours; remove it: `sudo docker network rm {network.name}`"
+            f"network {network.name} is there and not ours; remove it: "
+            f"{shell.typed('sudo docker network rm {name}', name=network.name)}"
         )
     return found
 

@@ -27,10 +27,7 @@ def test_an_ollama_that_somebody_started_by_hand_is_named_and_its_models_can_be_
     (text,) = blockers(by_hand, Holder("0.0.0.0", 11435, 9))
     assert "held by /usr/local/bin/ollama serve (pid 421, user root)" in text
     assert "`sudo kill 421`" in text
-    assert (
-        "`sudo cp -a /root/.ollama/models/. /var/lib/ollama/models/ && sudo chown -R ollama: /var/lib/ollama/models`"
-        in text
-    )
+    assert "`sudo -u root tar -C /root/.ollama/models -c . | sudo -u ollama tar -C /var/lib/ollama/models -x`" in text
     assert "`ollama_port: 11436`" in text
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reaper_ops.core import shell
 from reaper_ops.core.provision import in_effect, listening, render
 from reaper_ops.core.provision.in_effect import DROPIN, FORMER, MARKER, Line
 from reaper_ops.core.provision.plan.model import Action, PlanInput, redact
@@ -67,12 +67,13 @@ def blockers(case: PlanInput) -> list[str]:
 def _undone(case: PlanInput, line: Line) -> str:
     wanted = case.desired.context["environment"].get(line.name)
     desired = f" ({line.name}={redact(wanted)} is desired)" if wanted is not None else ""
-    path = shlex.quote(line.path)
     if line.key == "EnvironmentFile":
-        mend = f"remove that line: `sudo sed -i '/^{line.name}=/d' {path}`"
+        delete = shell.typed("sudo sed -i '/^{variable}=/d' {path}", variable=line.name, path=line.path)
+        mend = f"remove that line: {delete}"
     else:
         folder, _, name = line.path.rpartition("/")
-        mend = f"let it sort before ours: `sudo mv {path} {shlex.quote(f'{folder}/50-{name}')}`"
+        move = shell.typed("sudo mv {path} {file}", path=line.path, file=f"{folder}/50-{name}")
+        mend = f"let it sort before ours: {move}"
     return (
         f"{line.path} takes effect after our settings and sets {_text_of(line)}{desired}; {mend}, then `reaper-ops up`"
     )

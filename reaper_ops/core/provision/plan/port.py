@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reaper_ops.core import shell
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.model import Holder
 from reaper_ops.core.provision import listening, takeover
@@ -53,18 +54,19 @@ def _mend(case: PlanInput, holder: Holder) -> str:
         return f"it is ours, of runtime systemd: `reaper-ops down` with that runtime first (models stay), {other}"
     if holder.container:
         name = holder.container.split(" ")[0]
-        stop = f"stop it: `sudo docker stop {name}`, {other}"
+        stop = f"stop it: {shell.typed('sudo docker stop {container}', container=name)}, {other}"
         foreign = case.facts.foreign
         known = foreign is not None and foreign.name == name
         return f"set `ollama_adopt: true` to take it over with its models and settings, or {stop}" if known else stop
     if holder.pid is None:
-        return f"see who it is: `sudo ss -ltnp 'sport = :{holder.port}'`, {other}"
+        look = shell.typed("sudo ss -ltnp 'sport = :{port}'", port=str(holder.port))
+        return f"see who it is: {look}, {other}"
     stop = _stop(holder)
     if not serves(holder):
-        return f"stop it: `{stop}`, {other}"
+        return f"stop it: {stop}, {other}"
     if holder.unit == places.UNIT:
         return f"it is an Ollama: take it over with `ollama_runtime: systemd` and `ollama_adopt: true`, {other}"
-    return f"it is an Ollama: to replace it, stop it: `{stop}`{_models(case, holder)}, {other}"
+    return f"it is an Ollama: to replace it, stop it: {stop}{_models(case, holder)}, {other}"
 
 
 def _is_unit_of_ours(case: PlanInput) -> bool:
@@ -74,8 +76,8 @@ def _is_unit_of_ours(case: PlanInput) -> bool:
 
 def _stop(holder: Holder) -> str:
     if holder.unit.endswith(UNITS):
-        return f"sudo systemctl disable --now {holder.unit}"
-    return f"sudo kill {holder.pid}"
+        return shell.typed("sudo systemctl disable --now {unit}", unit=holder.unit)
+    return shell.typed("sudo kill {pid}", pid=str(holder.pid))
 
 
 def serves(holder: Holder) -> bool:
@@ -85,14 +87,19 @@ def serves(holder: Holder) -> bool:
 
 
 def _models(case: PlanInput, holder: Holder) -> str:
-    """Its models can be kept where ours is a service: copied once the store is there."""
+    """Its models can be kept where ours is a service: copied once the store is there.
+
+    Where they lie is what that process says of itself: they are read with the rights of its user, and written with
+    those of ours, so that no place that only root can read is copied.
+    """
     if not holder.store or case.settings.ollama_runtime != "systemd":
         return ""
     ours = case.desired.context["models_dir"]
     if holder.store == ours:
         return " (its models are in our store, and stay)"
-    copy = f"sudo cp -a {holder.store}/. {ours}/ && sudo chown -R {case.desired.context['user']}: {ours}"
-    return f", run `reaper-ops up`, and keep its models by `{copy}`"
+    places = {"user": holder.user, "path": holder.store, "name": case.desired.context["user"], "models_dir": ours}
+    copy = shell.typed("sudo -u {user} tar -C {path} -c . | sudo -u {name} tar -C {models_dir} -x", **places)
+    return f", run `reaper-ops up`, and keep its models by {copy}" if copy != shell.UNTYPED else ""
 
 
 def _free(case: PlanInput) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import stat
 
+from reaper_ops.core import shell
 from reaper_ops.core.facts.model_store import PlacePart
 from reaper_ops.core.provision.plan.model import PlanInput
 
@@ -31,7 +31,7 @@ def exposed(where: PlacePart | None, place: str, setting: str) -> list[str]:
     """Whoever can change a directory decides what root writes and runs there."""
     if where is None:
         return []
-    who, mend = "other users", f"`sudo chmod go-w {shlex.quote(where.path)}`, or "
+    who, mend = "other users", f"{shell.typed('sudo chmod go-w {path}', path=where.path)}, or "
     if where.uid:
         who = where.owner
         mend = f"run it as that user: `ansible_become: true` and `ansible_become_user: {who}`, or "

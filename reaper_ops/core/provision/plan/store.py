@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
+from reaper_ops.core import shell
 from reaper_ops.core.facts.model import Disk
 from reaper_ops.core.facts.model_store import Place, PlacePart
 from reaper_ops.core.provision.plan.model import Action, PlanInput
@@ -12,6 +11,10 @@ from reaper_ops.core.values import human_bytes
 HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared, not written
 FULL = 1 << 20
 _ENTER, _WRITE = 0o1, 0o3
+_MAKE_USER = (
+    "sudo useradd --system --user-group --no-create-home --home-dir {home} --shell /usr/sbin/nologin {user} && "
+)
+_GIVE = "sudo chown -R {user}: {path}"
 
 
 def models_dir(case: PlanInput) -> list[Action]:
@@ -76,25 +79,23 @@ def _may(place: Place, step: PlacePart, need: int) -> bool:
 
 
 def _closed(case: PlanInput, step: PlacePart) -> str:
-    path, user = shlex.quote(step.path), case.desired.context["user"]
+    enter, user = shell.typed("sudo chmod o+x {path}", path=step.path), case.desired.context["user"]
     return (
         f"the server's user {user} cannot pass {step.path} (mode {step.mode}, {step.owner}'s), where its models are; "
-        f"let it: `sudo chmod o+x {path}`, or name another ollama_models_dir"
+        f"let it: {enter}, or name another ollama_models_dir"
     )
 
 
 def _foreign(case: PlanInput, place: Place, last: PlacePart) -> str:
-    user, path = case.desired.context["user"], shlex.quote(place.path)
-    make = "" if case.facts.user_groups is not None else (
-        f"sudo useradd --system --user-group --no-create-home --home-dir {case.desired.context['home']} "
-        f"--shell /usr/sbin/nologin {user} && "
-    )  # fmt: skip
+    user = case.desired.context["user"]
+    make = _MAKE_USER if case.facts.user_groups is None else ""
+    give = shell.typed(f"{make}{_GIVE}", user=user, home=case.desired.context["home"], path=place.path)
     held = (
         "holds files" if place.entries is None else f"holds {place.entries} entr{'y' if place.entries == 1 else 'ies'}"
     )
     return (
         f"{place.path} {held} and is {last.owner}'s (mode {last.mode}), so that {user} cannot write there; it is not "
-        f"changed by us: `{make}sudo chown -R {user}: {path}`, or name an empty ollama_models_dir"
+        f"changed by us: {give}, or name an empty ollama_models_dir"
     )
 
 
@@ -122,15 +123,17 @@ def _file_systems(case: PlanInput) -> list[str]:
 
 
 def _file_system(disk: Disk, what: str, path: str, *, runs: bool) -> list[str]:
-    mount, where = shlex.quote(disk.mount), f"{disk.mount}, where {what} ({path}) would lie,"
+    mount, where = {"path": disk.mount}, f"{disk.mount}, where {what} ({path}) would lie,"
     if disk.read_only:
-        return [f"{where} is mounted read-only; mount it for writing: `sudo mount -o remount,rw {mount}`"]
+        allow = shell.typed("sudo mount -o remount,rw {path}", **mount)
+        return [f"{where} is mounted read-only; mount it for writing: {allow}"]
     if runs and disk.noexec:
-        return [f"{where} is mounted noexec, so that no server starts from there; `sudo mount -o remount,exec {mount}`"]
+        allow = shell.typed("sudo mount -o remount,exec {path}", **mount)
+        return [f"{where} is mounted noexec, so that no server starts from there; {allow}"]
     if disk.free < FULL:
-        look = f"sudo du -xh --max-depth=2 {mount} | sort -h | tail"
-        return [f"{where} is full: {human_bytes(disk.free)} are free; see what takes it: `{look}`"]
+        look = shell.typed("sudo du -xh --max-depth=2 {path} | sort -h | tail", **mount)
+        return [f"{where} is full: {human_bytes(disk.free)} are free; see what takes it: {look}"]
     if disk.inodes_free == 0:
-        look = f"sudo du -x --inodes --max-depth=2 {mount} | sort -n | tail"
-        return [f"{where} has no inode left; see where the many small files are: `{look}`"]
+        look = shell.typed("sudo du -x --inodes --max-depth=2 {path} | sort -n | tail", **mount)
+        return [f"{where} has no inode left; see where the many small files are: {look}"]
     return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from reaper_ops.core import shell
 from reaper_ops.core.facts.model import HostFile, Swap
 from reaper_ops.core.provision.plan.model import Action, PlanInput
 from reaper_ops.core.values import human_bytes
@@ -90,7 +91,7 @@ def _foreign(case: PlanInput, there: HostFile | None) -> list[str]:
         held = f" ({human_bytes(there.size)})" if there and there.size is not None else ""
         return [
             f"{path}{held} is there, is not of reaper_ops, and the host does not swap to it; it is left as it is: "
-            f"switch it on (`swapon {path}`) if it is your swap, or choose another swap_path"
+            f"switch it on ({shell.typed('swapon {path}', path=path)}) if it is your swap, or choose another swap_path"
         ]
     if _same(row.size, size):
         return []

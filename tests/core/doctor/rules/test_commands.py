@@ -28,7 +28,18 @@ from reaper_ops.core.health.probe import Observation
 from reaper_ops.core.inventory.settings import Settings
 
 RUNTIMES = ("systemd", "docker", "process")
-VALUES = {"pid": "7", "port": "7", "cores": "7", "user": "ollama", "model": "llama3.2:1b", "address": "192.168.1.20"}
+VALUES = {
+    "pid": "7",
+    "port": "7",
+    "cores": "7",
+    "user": "ollama",
+    "account": "ollama",
+    "blob": "sha256-0a",
+    "volume": "models",
+    "owner": "1000:1000",
+    "model": "llama3.2:1b",
+    "address": "192.168.1.20",
+}
 
 EXCLUDED = (
     "SC2002",  # `cat FILE |`: a step pipes "the command that prints the log", which for a process is `cat`
@@ -118,7 +129,7 @@ def rendered() -> Iterator[Typed]:
         ours = remedy.places(host)
         for origin, step in STEPS:
             values = {place: VALUES.get(place, "/store/x") for place in PLACES.findall(step.command)}
-            shown = remedy.step(step, ours, {**values, "store": "/store", "home": "/store"})
+            shown = remedy.step(step, ours, {**values, "path": "/store/x", "store": "/store", "home": "/store"})
             if step.command:
                 assert shown.command, f"{origin}: {step.command}"
                 yield Typed(shown.command, name, f"{origin}, {name}")

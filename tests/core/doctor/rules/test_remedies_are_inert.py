@@ -92,7 +92,17 @@ def _outside(text: str) -> str:
 HOST = HostEvidence(Settings(), Observation("gpu1", "http://gpu1:11434"), source="-i hosts.yml")
 OURS = remedy.places(HOST)
 STEPS = [(rule.id, step) for rule in RULES for step in (*rule.steps, Step("", rule.verify))]
-GOOD = {"pid": "7", "port": "7", "cores": "7", "user": "ollama"}
+GOOD = {
+    "pid": "7",
+    "port": "7",
+    "cores": "7",
+    "user": "ollama",
+    "account": "ollama",
+    "blob": "sha256-0a",
+    "volume": "models",
+    "owner": "1000:1000",
+}
+DIRECTORIES = {"path": "/store/x", "store": "/store", "home": "/store"}
 NAMES = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -102,10 +112,10 @@ def test_every_place_of_every_step_is_one_word(evil: str) -> None:
     for id_, step in STEPS:
         names = sorted(set(NAMES.findall(step.command)) - remedy.READY)
         good = {name: GOOD.get(name, "/store/x") for name in names}
-        plain = remedy.step(step, OURS, {**good, "store": "/store", "home": "/store"}).command
+        plain = remedy.step(step, OURS, {**DIRECTORIES, **good}).command
         assert plain or not step.command, id_
         for name in names:
-            dirty = remedy.step(step, OURS, {**good, name: good[name] + evil, "store": "/store", "home": "/store"})
+            dirty = remedy.step(step, OURS, {**DIRECTORIES, **good, name: good[name] + evil})
             if not dirty.command:
                 assert dirty.action == "", id_
                 continue

@@ -18,8 +18,8 @@ from reaper_ops.core.facts.reported import ListedFile
 from reaper_ops.core.health.report import Evidence, State
 
 _OWN = Step(
-    "Give the directory to the server's user.",
-    "sudo chown -R {user}: {path} && sudo chmod -R u+rwX {path}",
+    "Give the model store to the server's user.",
+    "sudo chown -R {user}: {store} && sudo chmod -R u+rwX {store}",
     Automate.ASK,
     "own",
     ("store",),

@@ -109,4 +109,4 @@ _OTHER_HOME = Step(
     "Or give that user a directory of its own: mount one, and set HOME=/data and OLLAMA_MODELS=/data/models for the"
     " server."
 )
-_OWN = Step("Give the home to the server's user.", "sudo chown -R {user}: {home}")
+_OWN = Step("Give the home to the server's user.", "sudo chown -R {user}: {home}", within=("home",))
