@@ -160,11 +160,12 @@ def of_others(path: str) -> bool:
     """Whether a directory is the system's, a person's home, or holds those: a log line may name it, nobody gets it."""
     if below(path, OURS):
         return False
-    top = path.split("/")[1:2]
-    return path in _SHARED or top[0] in {"", *_OF_SYSTEM} or (top == ["home"] and path.count("/") < 3)
+    top = path.removeprefix("/").partition("/")[0]
+    return path in _SHARED or top in {"", *_OF_SYSTEM} or (top == "home" and path.count("/") < 3)
 
 
 def below(place: str, directories: tuple[str, ...]) -> bool:
     """Whether a path is one of the directories or lies in it; one with detours lies in none."""
     plain = posixpath.normpath(place) == place
-    return plain and any(place == one or place.startswith(one.rstrip("/") + "/") for one in directories if one.startswith("/"))
+    tops = [one for one in directories if one.startswith("/")]
+    return plain and any(place == one or place.startswith(one.rstrip("/") + "/") for one in tops)

@@ -81,3 +81,21 @@ def test_json_in_quotes_stays_json() -> None:
 def test_below(path: str, inside: bool) -> None:
     assert shell.below(path, ("/s",)) is inside
     assert not shell.below(path, ("",))
+
+
+@pytest.mark.parametrize(
+    ("path", "theirs"),
+    [
+        *(
+            (path, True)
+            for path in ("", "/", "/etc", "/etc/x", "/usr/lib/ollama", "/root", "/home", "/home/ana", "/srv")
+        ),
+        *((path, True) for path in ("/var/lib", "/var/lib/dpkg", "/var/lib/ollama-x", "/var/lib/ollama/../dpkg")),
+        *(
+            (path, False)
+            for path in ("/var/lib/ollama", "/var/lib/ollama/models", "/home/ana/models", "/data", "/srv/x")
+        ),
+    ],
+)
+def test_directories_of_others(path: str, theirs: bool) -> None:
+    assert shell.of_others(path) is theirs
