@@ -18,10 +18,10 @@ _PLACE = re.compile(r"\{([a-z_]{1,40})\}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}\$?\Z")
 _NUMBER = re.compile(r"[0-9]{1,12}\Z")
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,255}\.(?:service|socket)\Z")
-_BLOB = re.compile(r"sha256[:-][0-9a-f]{1,64}\Z")
-_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
-_OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?\Z")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_BLOB = re.compile(r"\Asha256[:-][0-9a-f]{1,64}\Z")
+_VOLUME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
+_OWNER = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?\Z")
+_VARIABLE = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
 class ValueRefused(ValueError):
