@@ -39,7 +39,12 @@ def manifest(store: Path, text: str, **more: Any) -> bytes:
     """The manifest of a model whose weights are this text. more: further keys, as a migration adds them."""
     config = layer(store, '{"model_format":"gguf"}', CONFIG)
     whole = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer(store, text)], **more}
-    return json.dumps(whole).encode()
+    return as_go(whole)
+
+
+def as_go(document: dict[str, Any]) -> bytes:
+    """As Go's encoding/json writes it, and registries keep it."""
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def listing(*children: tuple[str, str]) -> bytes:
@@ -47,7 +52,7 @@ def listing(*children: tuple[str, str]) -> bytes:
     rows = [
         {"mediaType": MANIFEST, "digest": digest, "runner": engine, "format": "gguf"} for digest, engine in children
     ]
-    return json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": rows}).encode()
+    return as_go({"schemaVersion": 2, "mediaType": LIST, "manifests": rows})
 
 
 def linked(store: Path, data: bytes, name: str) -> Path:
@@ -68,9 +73,13 @@ def legacy(store: Path, data: bytes, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration leaves of one model: digests of the list, of both its manifests, and of the new weights."""
+    """What a migration leaves of one model: digests of the list, of both its manifests, and of the new weights.
+
+    published: the digest of what was pulled, which is nowhere in the store now.
+    """
 
     entry: Path
+    published: str
     listed: str
     old: str
     new: str
@@ -79,6 +88,7 @@ class Migrated:
 
 
 def migrated(store: Path, model: str = "tiny", text: str = "weights") -> Migrated:
+    published = hashlib.sha256(manifest(store, text)).hexdigest()
     old = manifest(store, text, runner="ggml", format="gguf")
     new = manifest(store, f"{text}, converted", runner="llamacpp", format="gguf")
     old_digest, new_digest = blob(store, old), blob(store, new)
@@ -91,4 +101,4 @@ def migrated(store: Path, model: str = "tiny", text: str = "weights") -> Migrate
     legacy(store, new, f"registry.ollama.ai/library/llamacpp/{tag}")
     entry = linked(store, data, f"ollama.com/library/{model}/latest")
     weights = json.loads(new)["layers"][0]["digest"]
-    return Migrated(entry, blob(store, data), old_digest, new_digest, weights, f"llamacpp:{tag}")
+    return Migrated(entry, f"sha256:{published}", blob(store, data), old_digest, new_digest, weights, f"llamacpp:{tag}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -210,6 +211,56 @@ def test_root_follows_a_link_of_the_servers_user_by_the_name_of_its_blob(content
     for path in (store, *store.rglob("*")):
         os.chown(path, 65534, 65534, follow_symlinks=False)
     assert only(contents, store)["error"] == ""
+
+
+def test_a_migrated_model_is_known_as_what_was_pulled(reader: Any, store: Path) -> None:
+    made = modern.migrated(store)
+    known = reader.identities(str(store))
+    assert list(known) == [made.listed]
+    assert {made.old, made.new, made.published} <= known[made.listed]
+    assert known[made.listed].isdisjoint({made.listed, made.weights})
+
+
+def test_other_weights_are_not_known_as_what_was_pulled(reader: Any, store: Path) -> None:
+    made, other = modern.migrated(store), modern.migrated(store, "other", "other weights")
+    assert made.published not in reader.identities(str(store))[other.listed]
+
+
+def test_a_list_that_a_registry_sent_is_known_as_each_of_its_manifests(reader: Any, store: Path) -> None:
+    one, absent = modern.blob(store, modern.manifest(store, "weights")), "sha256:" + "b" * 64
+    data = modern.listing((one, "llamacpp"), (absent, "mlx"))
+    modern.linked(store, data, "ollama.com/library/tiny/latest")
+    assert {one, absent} <= reader.identities(str(store))[modern.blob(store, data)]
+
+
+def test_a_manifest_hashes_as_go_writes_it_with_and_without_a_line_end(reader: Any) -> None:
+    wanted = (
+        b'{"schemaVersion":2,"config":{"name":"a\\u003cb\\u0026"},"layers":[{"digest":"x","name":"\xc3\xa4\\u2028"}]}'
+    )
+    data = wanted[:-1] + b',"runner":"ggml","format":"gguf"}'
+    anchor = data.replace(b"]", b',{"mediaType":"application/vnd.ollama.manifest.list.v2+json","digest":"y"}]')
+    digests = {f"sha256:{hashlib.sha256(one).hexdigest()}" for one in (wanted, wanted + b"\n")}
+    assert reader.published(data) == digests
+    assert reader.published(anchor) == digests
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"layers":1}', b'{"layers":["x"]}', b"\xff", b"[" * 100_000])
+def test_what_is_no_manifest_is_known_as_nothing(reader: Any, data: bytes) -> None:
+    assert reader.published(data) == set()
+
+
+def test_with_and_without_the_name_of_the_hash(reader: Any, store: Path) -> None:
+    made = modern.migrated(store)
+    listed, published = made.listed.removeprefix("sha256:"), made.published.removeprefix("sha256:")
+    assert reader.is_known(str(store), listed, published)
+    assert reader.is_known(str(store), made.listed, made.published)
+    assert reader.is_known(str(store), listed, made.listed)
+    assert not reader.is_known(str(store), listed, "0" * 64)
+    assert not reader.is_known(str(store), published, listed)
+
+
+def test_without_a_store_nothing_is_known(reader: Any) -> None:
+    assert reader.identities(None) == {}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from reaper_ops import assets
+from tests import modern_store
 
 PLAYBOOKS = assets.collection()
 BLOB = "a" * 64
@@ -232,6 +233,30 @@ def test_a_pull_succeeds_where_its_end_cannot_be_kept(module: Any, world: World,
     done = module(**world.args(world.name("tiny:1m"), record=str(record)))
     assert done["models"][0]["error"] == ""
     assert any("cannot be written" in note for note in done["models"][0]["notes"])
+
+
+def test_a_model_that_its_server_has_rewritten_is_not_pulled_again(module: Any, world: World, tmp_path: Path) -> None:
+    made = modern_store.migrated(tmp_path)
+    world.tags = {"tiny:latest": made.listed.removeprefix("sha256:")}
+    args = world.args("tiny", models_dir=str(tmp_path), locked={"tiny": {"digest": made.published, "blobs": {}}})
+    for answer in (module(**args, check=True), module(**args)):
+        assert (answer["changed"], answer["models"][0]["error"]) == (False, "")
+    assert world.pulls == []
+    other = {"tiny": {"digest": "sha256:" + "9" * 64, "blobs": {}}}
+    assert module(**{**args, "locked": other}, check=True)["changed"]
+
+
+def test_a_list_that_holds_what_was_asked_for_is_proof(module: Any, world: World, tmp_path: Path) -> None:
+    """A server from 0.40 on lists the digest of the list; the registry gave us, and the lock, one of its manifests."""
+    name = world.name("tiny:1m")
+    world.manifests["/v2/ok/tiny/manifests/1m"] = data = modern_store.manifest(tmp_path, "weights")
+    sent = modern_store.listing((modern_store.blob(tmp_path, data), "llamacpp"))
+    modern_store.linked(tmp_path, sent, f"{world.url[7:]}/ok/tiny/1m".replace(":", "%3A"))
+    world.served_digest = hashlib.sha256(sent).hexdigest()
+    done = module(**world.args(name, models_dir=str(tmp_path)))
+    assert (done["models"][0]["error"], done["models"][0]["digest"]) == ("", world.served_digest)
+    world.served_digest, world.tags = "7" * 64, {}
+    assert "the digest is 777777777777" in module(**world.args(name, models_dir=str(tmp_path)))["msg"]
 
 
 def test_space_is_checked_before_the_first_byte(module: Any, world: World, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from reaper_ops.adapters import reader
 from reaper_ops.core import facts
 from reaper_ops.core.facts import containers, holdings, network, running
+from reaper_ops.core.facts import store as facts_of_store
 from reaper_ops.core.facts.answers import Answers
 from reaper_ops.core.inventory.settings import Settings
 from tests import modern_store
@@ -155,6 +156,16 @@ def test_what_a_migration_left_of_a_removed_model_is_kept_for_an_older_server(tm
     assert found.manifests == ()
     assert made.weights.replace(":", "-") in found.kept
     assert made.listed.replace(":", "-") not in found.kept
+
+
+def test_other_digests_of_a_migrated_model_are_read(tmp_path: Path) -> None:
+    made = modern_store.migrated(tmp_path)
+    answer = one(kind="identities", path=str(tmp_path))
+    found = facts_of_store.parse_identities(Answers({"identities": answer}))
+    bare = {digest.removeprefix("sha256:") for digest in (made.old, made.new, made.published)}
+    assert bare <= found[made.listed.removeprefix("sha256:")]
+    nothing = Answers({"identities": one(kind="identities", path=str(tmp_path / "none"))})
+    assert facts_of_store.parse_identities(nothing) == {}
 
 
 def test_a_link_that_leaves_the_store_is_told_and_its_target_is_not_read(tmp_path: Path) -> None:

@@ -72,9 +72,7 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         sources=sources.parse(given),
         tools=system.tools(given),
         releases=store.parse_releases(given),
-        models_on_disk=store.parse_models(given),
-        blobs=store.parse_blobs(given),
-        pulled=store.parse_pulled(given),
+        **_store(given),
         user_groups=store.parse_user_groups(given),
         manifest=files.parse_manifest(given),
         exchanges=exchanges.parse(given),
@@ -84,6 +82,15 @@ def parse(host: str, settings: Settings, answers: Mapping[str, Any]) -> Facts:
         unread={**evidence.unread(given), **given.unread(), **docker.late(given)},
         traces=tracing.parse(given) if tracing.ASKED_AT in answers else None,
     )
+
+
+def _store(given: Answers) -> dict[str, Any]:
+    return {
+        "models_on_disk": store.parse_models(given),
+        "blobs": store.parse_blobs(given),
+        "pulled": store.parse_pulled(given),
+        "identities": store.parse_identities(given),
+    }
 
 
 def _places(given: Answers) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts import running
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
 from reaper_ops.core.facts.model_store import Denied, ModelStore, PathStep, Pulled, StoredBlob, StoredManifest
-from reaper_ops.core.facts.store import model_of
+from reaper_ops.core.facts.store import model_of, own_path
 from reaper_ops.core.facts.traces import Binary, Drift
 from reaper_ops.core.inventory.settings import Settings
 
@@ -53,12 +53,6 @@ def asks(settings: Settings) -> list[Ask]:
 
 def _parts(root: str) -> list[str]:
     return [f"{root}/bin/ollama", f"{root}/lib/ollama/*", f"{root}/lib/ollama/*/*"]
-
-
-def own_path(settings: Settings) -> str:
-    """The store as a path of the host, also when a container has it in a volume."""
-    volume = f"{places.DOCKER_ROOT}/volumes/{places.CONTAINER}/_data/models"
-    return places.models(settings) or volume
 
 
 def parse(answers: Answers) -> dict[str, Any]:

@@ -233,7 +233,10 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Facts:
-    """exposed: where another user can change the home of a server that root runs as a process."""
+    """exposed: where another user can change the home of a server that root runs as a process.
+
+    identities: by the digest of a model that the server lists, other digests under which a registry has the same.
+    """
 
     host: str
     system: System
@@ -262,6 +265,7 @@ class Facts:
     models_on_disk: tuple[str, ...] | None = None
     blobs: frozenset[str] | None = None
     pulled: Mapping[str, Fetched] = field(default_factory=dict)
+    identities: Mapping[str, frozenset[str]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     user_groups: tuple[str, ...] | None = None
     manifest: Mapping[str, object] | None = None

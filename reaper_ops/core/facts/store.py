@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reaper_ops.core import typed
 from reaper_ops.core.facts import default_paths as places
 from reaper_ops.core.facts.answers import Answers, Ask, as_json, decimal, mapping, text, whole
 from reaper_ops.core.facts.model import Fetched
@@ -12,6 +13,12 @@ from reaper_ops.core.facts.store_layout import ROOTS, is_shadow, parts_of
 from reaper_ops.core.inventory.settings import Settings
 
 LIBRARY = ("registry.ollama.ai", "library")
+
+
+def own_path(settings: Settings) -> str:
+    """The store as a path of the host, also when a container has it in a volume."""
+    volume = f"{places.DOCKER_ROOT}/volumes/{places.CONTAINER}/_data/models"
+    return places.models(settings) or volume
 
 
 def asks(settings: Settings) -> list[Ask]:
@@ -22,6 +29,7 @@ def asks(settings: Settings) -> list[Ask]:
     if settings.ollama_runtime == "docker":
         found = []
     found.append({"id": "pulls", "kind": "file", "path": f"{places.state(settings)}/pulls.json"})
+    found.append({"id": "identities", "kind": "identities", "path": own_path(settings)})
     store = places.models(settings)
     if store:
         found += [
@@ -40,6 +48,13 @@ def parse_blobs(answers: Answers) -> frozenset[str] | None:
     """Names in blobs/, `sha256-…` and `sha256-…-partial…`; None when the store could not be read."""
     names = _names(answers, "blobs")
     return None if names is None else frozenset(names)
+
+
+def parse_identities(answers: Answers) -> dict[str, frozenset[str]]:
+    """By the digest that the server lists: other digests under which a registry has the same. Hex digits."""
+    rows = [line.split() for line in (answers.out("identities") or "").splitlines()]
+    known = [[digest for word in row if (digest := typed.digest(word))] for row in rows]
+    return {row[0]: frozenset(row[1:]) for row in known if len(row) > 1}
 
 
 def parse_pulled(answers: Answers) -> dict[str, Fetched]:

@@ -34,7 +34,8 @@ class BlobResult:
 
 @dataclass(frozen=True)
 class Checked:
-    """One model on one host. count: blobs that it has; blobs: those that are not well."""
+    """One model on one host. count: blobs that it has; blobs: those that are not well. migrated: it is the locked one,
+    which the server has rewritten since."""
 
     host: str
     name: str
@@ -44,6 +45,7 @@ class Checked:
     blobs: tuple[BlobResult, ...] = ()
     problem: str = ""
     next_step: str = ""
+    migrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,11 @@ def _checked(host: str, row: Mapping[str, Any], lock: Lock) -> Checked:
         return Checked(host, name, "damaged", digest, count, blobs, error, REPAIR)
     if locked is None:
         return Checked(host, name, "unlocked", digest, count)
-    if locked.digest.removeprefix("sha256:") != digest:
+    migrated = locked.digest in (row.get("known_as") or ())
+    if locked.digest.removeprefix("sha256:") != digest and not migrated:
         problem = f"its manifest is {digest[:12]}, the lock has {locked.digest.removeprefix('sha256:')[:12]}"
         return Checked(host, name, "drift", digest, count, (), problem, PULL)
-    return Checked(host, name, "ok", digest, count)
+    return Checked(host, name, "ok", digest, count, migrated=migrated)
 
 
 def _blob(row: Mapping[str, Any]) -> BlobResult:

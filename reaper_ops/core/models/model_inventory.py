@@ -17,9 +17,16 @@ SILENT = "the server does not answer; `reaper-ops probe` says why"
 
 @dataclass(frozen=True)
 class HeldModel:
+    """known_as: other digests under which a registry has the same, as after a server's migration."""
+
     name: str
     digest: str
     size: int
+    known_as: frozenset[str] = frozenset()
+
+    def has_digest(self, digest: str) -> bool:
+        """With or without `sha256:`."""
+        return digest.removeprefix("sha256:") in {self.digest, *self.known_as}
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Holding:
         return tuple(
             one
             for key, one in sorted(self.by_key.items())
-            if key not in self.wanted_keys and digests.get(key) == one.digest
+            if key not in self.wanted_keys and one.has_digest(digests.get(key, "-"))
         )
 
     @property
@@ -92,7 +99,7 @@ def of(settings: Settings, facts: Facts, store: str, by_api: Mapping[str, Fetche
     return Holding(
         facts.host,
         settings,
-        None if tags is None else tuple(map(_held, tags.models)),
+        None if tags is None else tuple(_held(row, facts.identities) for row in tags.models),
         tuple(map(_loaded, ps.loaded)) if ps else (),
         facts.blobs,
         disk.free if disk else None,
@@ -116,8 +123,8 @@ def _left_out(odd: tuple[str, ...]) -> str:
     return f"lists what no model is called, so it is left out: {', '.join(odd)}" if odd else ""
 
 
-def _held(row: probe.ListedModel) -> HeldModel:
-    return HeldModel(row.name, row.digest, row.size or 0)
+def _held(row: probe.ListedModel, identities: Mapping[str, frozenset[str]]) -> HeldModel:
+    return HeldModel(row.name, row.digest, row.size or 0, identities.get(row.digest, frozenset()))
 
 
 def _loaded(row: probe.RunningModel) -> LoadedModel:

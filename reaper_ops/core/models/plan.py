@@ -118,7 +118,7 @@ def _item(name: str, one: Holding, locked: Locked | None, via: Via, given: set[s
         return Item(name, "there" if there else "unlocked", via), {}
     weights = room.weights(locked)
     excess: Excess = one.memory.excess(weights) if one.memory else ""
-    if there and there.digest == locked.digest.removeprefix("sha256:"):
+    if there and there.has_digest(locked.digest):
         return Item(name, "there", via, 0, weights, excess), {}
     have = one.blobs or frozenset()
     blobs = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Answer as Answer
     from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Ask as Ask
     from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Keep as Keep
+    from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Known as Known
     from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Look as Look
     from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Now as Now
     from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import Pull as Pull

@@ -17,13 +17,15 @@ BAD = frozenset({"drift", "missing"})
 
 @dataclass(frozen=True)
 class Cell:
-    """ours: an extra model that we once pulled and `prune` would remove."""
+    """ours: an extra model that we once pulled and `prune` would remove. migrated: it is the locked one, and the server
+    has rewritten it since, so that it lists another digest."""
 
     state: State
     digest: str = ""
     size: int = 0
     loaded: bool = False
     ours: bool = False
+    migrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,12 @@ def _cell(name: str, one: Holding, lock: Lock) -> Cell | None:
         return Cell("unknown") if wanted else None
     if there is None:
         return Cell("missing") if wanted else None
-    loaded, ours = key in one.loaded_keys, key in one.our_keys
+    loaded, ours, migrated = key in one.loaded_keys, key in one.our_keys, False
     if not wanted:
         state: State = "extra"
     elif locked is None:
         state = "unlocked"
     else:
-        state = "ok" if locked.digest.removeprefix("sha256:") == there.digest else "drift"
-    return Cell(state, there.digest, there.size, loaded, ours)
+        state = "ok" if there.has_digest(locked.digest) else "drift"
+        migrated = state == "ok" and locked.digest.removeprefix("sha256:") != there.digest
+    return Cell(state, there.digest, there.size, loaded, ours, migrated)

@@ -23,7 +23,21 @@ from reaper_ops.core.models import transport as ways
 from reaper_ops.core.models.order import Order
 from reaper_ops.core.models.outcome import Done, Interrupted, ModelsOutcome
 from reaper_ops.core.models.pull_bytes import PullBytes
-from reaper_ops.core.models.pull_steps import Ask, Keep, Look, Now, Pull, Room, Start, Step, Steps, Tell, Trouble, Wait
+from reaper_ops.core.models.pull_steps import (
+    Ask,
+    Keep,
+    Known,
+    Look,
+    Now,
+    Pull,
+    Room,
+    Start,
+    Step,
+    Steps,
+    Tell,
+    Trouble,
+    Wait,
+)
 from reaper_ops.core.models.push import PushRequest, Upload
 from reaper_ops.core.models.transport import TransportChoice, Way
 from reaper_ops.errors import ReaperError
@@ -129,6 +143,8 @@ class HostPull:
                 return session.upload(step)
             case Look():
                 return self._look(step)
+            case Known():
+                return frozenset()
             case Room():
                 return {"bytes": sum(step.sizes.values())}
             case Now():

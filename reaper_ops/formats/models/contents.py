@@ -27,7 +27,8 @@ def as_text(found: Verified) -> str:
 def _verdict_of(one: Checked) -> str:
     if one.problem:
         return f"{one.state.upper()}: {one.problem}; {one.next_step}"
-    return f"{'ok' if one.state == 'ok' else 'ok, not locked'}  {one.digest[:12]}  {counted(one.count, 'blob')}"
+    state = "ok, not locked" if one.state != "ok" else "ok (migrated)" if one.migrated else "ok"
+    return f"{state}  {one.digest[:12]}  {counted(one.count, 'blob')}"
 
 
 def _unreferenced(store: CheckedStore) -> list[str]:

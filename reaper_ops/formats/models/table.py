@@ -39,7 +39,7 @@ def _head(line: TableLine) -> list[str]:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "-"
-    text = f"drift {cell.digest[:12]}" if cell.state == "drift" else cell.state
+    text = f"drift {cell.digest[:12]}" if cell.state == "drift" else f"{cell.state}{' (migrated)' * cell.migrated}"
     return f"{text}, loaded" if cell.loaded else text
 
 

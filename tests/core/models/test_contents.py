@@ -32,6 +32,15 @@ def test_states():
     assert (sick.models[0].state, sick.damaged, sick.to_repair) == ("damaged", (), (NAME,))
 
 
+def test_a_migrated_model_is_the_locked_one():
+    found = judged({**row(digest="f" * 64), "known_as": [f"sha256:{DIGEST}"]})
+    assert [(one.state, one.migrated) for one in found.models] == [("ok", True)]
+    assert "m:1  ok (migrated)  ffff" in as_text(Verified((found,), {}))
+    assert [one.migrated for one in judged(row()).models] == [False]
+    other = judged({**row(digest="f" * 64), "known_as": ["sha256:" + "e" * 64]})
+    assert [one.state for one in other.models] == ["drift"]
+
+
 def test_a_damaged_blob_that_nobody_names_is_a_finding_and_a_good_one_is_not():
     blob = {"digest": "sha256:" + "d" * 64, "state": "ok", "bytes": 7}
     calm = Verified((judged(row(), unnamed=[blob], unfinished=2),), {})

@@ -65,6 +65,40 @@ def test_what_lies_in_the_store_is_not_fetched_again():
     assert [(item.state, item.bytes) for item in one.items] == [("there", 0), ("fetch", 500)]
 
 
+def test_a_migrated_model_is_there_and_as_locked():
+    there = HeldModel("big:latest", "f" * 64, 40_000_000_010, frozenset({"a" * 64}))
+    gpu1, gpu2 = host("gpu1", models=(there,)), host("gpu2", models=(HeldModel("big:latest", "f" * 64, 1),))
+    found = plan.plan([gpu1, gpu2], LOCK, {}).hosts
+    assert [(item.state, item.bytes) for one in found for item in one.items if item.name.startswith("big")] == [
+        ("there", 0),
+        ("replace", 40_000_000_010),
+    ]
+    listed = table.table([gpu1, gpu2], LOCK, {})
+    cells = next(line for line in listed.lines if "big" in line.name).cells
+    assert [(cells[name].state, cells[name].migrated) for name in ("gpu1", "gpu2")] == [("ok", True), ("drift", False)]
+    assert "ok (migrated)" in model_table.as_text(listed)
+
+
+def test_what_we_pulled_stays_ours_after_its_migration():
+    mine = HeldModel("old:latest", "f" * 64, 9, frozenset({"c" * 64}))
+    pulled = {"registry.ollama.ai/library/old:latest": Fetched("c" * 64)}
+    assert host("gpu1", models=(mine,), pulled=pulled).ours() == (mine,)
+    assert host("gpu1", models=(HeldModel("old:latest", "f" * 64, 9),), pulled=pulled).ours() == ()
+
+
+def test_what_a_host_says_of_its_store_reaches_the_models_that_it_lists():
+    tags = json.dumps({"models": [{"name": "big:latest", "digest": "f" * 64, "size": 9}]})
+    answers = {
+        "api": {"exchanges": [{"path": "/api/tags", "phase": "done", "status": 200, "body": tags}]},
+        "identities": {"found": True, "rc": 0, "stdout": f"sha256:{'f' * 64} sha256:{'a' * 64} sha256:{'e' * 64}\n"},
+    }
+    found = facts.parse("gpu1", Settings(), answers)
+    assert found.identities == {"f" * 64: frozenset({"a" * 64, "e" * 64})}
+    [held] = model_inventory.of(Settings(), found, "/m").models or ()
+    assert held.has_digest("sha256:" + "a" * 64)
+    assert not held.has_digest("sha256:" + "b" * 64)
+
+
 def test_too_little_room_and_the_time_at_the_measured_rate_are_said():
     rate = {"x": Fetched("f", 100_000_000, 1.0)}
     found = plan.plan([host("gpu1", free=40_500_000_000, pulled=rate)], LOCK, {"gpu2": "cannot be reached: no route"})

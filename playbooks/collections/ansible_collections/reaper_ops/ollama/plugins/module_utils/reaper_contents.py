@@ -15,6 +15,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tr
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import (
     BLOB,
     entries,
+    known_as,
     manifest,
     named_by,
     sizes_of,
@@ -84,11 +85,12 @@ def models_in(store):
 
 def row_of(store, name, paths):
     """None for a model that was removed meanwhile."""
-    row = {"name": name, "path": paths[0], "digest": "", "sizes": {}, "error": ""}
+    row = {"name": name, "path": paths[0], "digest": "", "known_as": [], "sizes": {}, "error": ""}
     try:
         found = manifest(store, paths)
         row.update(path=found[0], digest=hashlib.sha256(found[1]).hexdigest())
         row["sizes"] = sizes_of(store, found, blobs_of)
+        row["known_as"] = sorted(known_as(store, found))
     except (Trouble, ValueError, tree.Refused) as error:
         row["error"] = str(error)
     except FileNotFoundError as error:

@@ -17,6 +17,7 @@ HOST = "registry.ollama.ai"
 PUBLIC = (HOST, "ollama.com")
 """Two spellings of one host; a name has the first, a path below `manifests-v2/` the second."""
 LIST = "application/vnd.ollama.manifest.list.v2+json"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 MOST_CHILDREN = 32
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _SHADOW = re.compile(r"(?:(?:registry\.ollama\.ai|ollama\.com)/)?(?:library/)?llamacpp:[0-9a-f]{64}\Z", re.IGNORECASE)

@@ -112,3 +112,49 @@ def named_by(store, path):
         return set(sizes_of(store, manifest(store, [path])))
     except (OSError, ValueError):
         return set()
+
+
+def known_as(store, found):
+    """Digests, besides its own, under which a registry has what this manifest names.
+
+    Those of the manifests that a list names, and of each as it was before a migration added to it.
+    """
+    path, data, _ = found
+    named = layout.children(data)
+    if named is None:
+        return published(data)
+    there = {digest: child(store, path, digest) for digest, _ in named}
+    return set(there).union(*(published(raw) for raw in there.values() if raw))
+
+
+def published(data):
+    """Digests of a manifest without the engine, the format and the manifests that a server adds, as Go writes it."""
+    try:
+        document = json.loads(data.decode("utf-8"))
+        kept = {key: value for key, value in document.items() if key not in ("runner", "format")}
+        kept["layers"] = [row for row in kept["layers"] if row.get("mediaType") not in (layout.LIST, layout.MANIFEST)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+    text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, "\\u%04x" % ord(sign))
+    raw = text.encode("utf-8", "surrogatepass")
+    return {"sha256:" + hashlib.sha256(one).hexdigest() for one in (raw, raw + b"\n")}
+
+
+def identities(store):
+    """{digest that the server lists: other digests under which a registry has the same}; empty without a store."""
+    found = {}
+    for name, paths in (entries(store) if store else {}).items():
+        with contextlib.suppress(OSError, ValueError):
+            read = None if layout.is_shadow(name) else manifest(store, paths)
+            if read is not None:
+                own = "sha256:" + hashlib.sha256(read[1]).hexdigest()
+                found.setdefault(own, set()).update(known_as(store, read) - {own})
+    return {own: others for own, others in found.items() if others}
+
+
+def is_known(store, digest, wanted):
+    """Whether what a server lists with one digest is what a registry has with another; `sha256:` may be left out."""
+    own, other = ("sha256:" + one.rpartition(":")[2] for one in (digest, wanted))
+    return own == other or other in identities(store).get(own, ())

@@ -20,6 +20,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps imp
     Answer,
     Ask,
     Keep,
+    Known,
     Look,
     Now,
     Pull,
@@ -158,9 +159,9 @@ def prove(name, params, expected, row, locked):
     if not row["digest"]:
         row["error"] = "the server said success, but %s is not in its list" % name
         row["next_step"] = "check the server's log"
-    elif expected and row["digest"] != expected:
+    elif expected and not (yield from is_it(row["digest"], expected)):
         again = None if locked else (yield from ask(name, {"notes": []}))[0]
-        if again != row["digest"]:
+        if again is None or not (yield from is_it(row["digest"], again)):
             row["error"] = "the digest is %s, the requested manifest has %s" % (row["digest"][:12], expected[:12])
             row["next_step"] = "a mirror or proxy serves another manifest; compare them, then pull again"
     elif not expected:
@@ -239,8 +240,9 @@ def look_again(name, params, expected, row):
     """Another controller that brings the same may name the model first, and take the other name away under us."""
     if row["error"] and expected:
         with contextlib.suppress(Trouble):
-            if digest_of(name, (yield from listed(params["url"]))) == expected:
-                row.update(error="", next_step="", digest=expected)
+            digest = digest_of(name, (yield from listed(params["url"])))
+            if digest is not None and (yield from is_it(digest, expected)):
+                row.update(error="", next_step="", digest=digest)
 
 
 def is_right(name: str, digest: str | None, params: Mapping[str, Any]) -> bool:
@@ -251,13 +253,26 @@ def is_right(name: str, digest: str | None, params: Mapping[str, Any]) -> bool:
     return digest is not None and (not promised or promised["digest"].rpartition(":")[2] == digest)
 
 
+def is_it(digest: str, wanted: str) -> Steps[bool]:
+    """Whether what a server lists with one digest is what a registry has with another, by what is in the store."""
+    return digest == wanted or "sha256:" + wanted in ((yield Known("sha256:" + digest)) or ())
+
+
+def is_promised(name: str, digest: str | None, params: Mapping[str, Any]) -> Steps[bool]:
+    """As `is_right`, also for a model that a server from 0.40 on has rewritten."""
+    promised = params["locked"].get(name)
+    if is_right(name, digest, params) or params["again"] or digest is None or not promised:
+        return is_right(name, digest, params)
+    return (yield from is_it(digest, promised["digest"].rpartition(":")[2]))
+
+
 def bring(params: Mapping[str, Any], rows: list[Row]) -> Steps[None]:
     """Fills `rows` with one row per wanted model, in order; after an interruption, it holds what is done."""
     have = yield from listed(params["url"])
     yield from clear_leases(params["url"], have)
     for name in dict.fromkeys(params["models"]):
         digest = digest_of(name, have)
-        if is_right(name, digest, params):
+        if (yield from is_promised(name, digest, params)):
             rows.append(unchanged(name, digest))
             rows[-1]["changed"] = yield from tidy(name, params["sources"].get(name, name), params, have)
         else:

@@ -47,6 +47,12 @@ class Look(NamedTuple):
     name: str
 
 
+class Known(NamedTuple):
+    """Other digests under which a registry has what the store has under this one; empty where no store is read."""
+
+    digest: str
+
+
 class Room(NamedTuple):
     """Whether there is space for these blobs; its result is changes of the row."""
 
@@ -79,7 +85,7 @@ class Keep(NamedTuple):
 
 Result = TypeVar("Result")
 Row = Dict[str, Any]
-Step = Union[Ask, Pull, Look, Room, Start, Tell, Wait, Now, Keep]
+Step = Union[Ask, Pull, Look, Known, Room, Start, Tell, Wait, Now, Keep]
 Steps = Generator[Any, Any, Result]
 
 CAUSES = (

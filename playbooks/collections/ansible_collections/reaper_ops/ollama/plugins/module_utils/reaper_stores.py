@@ -7,16 +7,11 @@ import os
 import stat
 import sys
 
+from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_manifests as manifests
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_command import environ_of, pid_of, run_command
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_host import contents, reason
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout import ROOTS, is_shadow
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import (
-    entries,
-    manifest,
-    named_by,
-    sizes_of,
-)
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_traces import said
 
 MAX_STORES = 8
@@ -122,7 +117,7 @@ def store(path):
             yield described(os.fstat(place.fd), path)
         yield from blobs_in(path + "/blobs")
         refused = {}
-        for name, paths in list(entries(path, refused).items())[:MAX_MANIFESTS]:
+        for name, paths in list(manifests.entries(path, refused).items())[:MAX_MANIFESTS]:
             for line in lines_of(path, paths, is_shadow(name)):
                 yield line
         for where, exc in refused.items():
@@ -155,15 +150,15 @@ def lines_of(store, paths, shadow):
         for line in layers(store, paths):
             yield line
     for path in paths if shadow else paths[1:]:
-        for digest in sorted(named_by(store, path)):
+        for digest in sorted(manifests.named_by(store, path)):
             yield "kept %s %s" % (digest.replace(":", "-"), path)
 
 
 def layers(store, paths):
     where, sizes, problem = paths[0], {}, ""
     try:
-        found = manifest(store, paths, MANIFEST_BYTES)
-        where, sizes = found[0], sizes_of(store, found)
+        found = manifests.manifest(store, paths, MANIFEST_BYTES)
+        where, sizes = found[0], manifests.sizes_of(store, found)
     except OSError as exc:
         problem = reason(exc).replace(" ", "_")
     except ValueError:
@@ -176,6 +171,12 @@ def layers(store, paths):
         yield "error %s %s" % (problem, where)
     for digest, size in sizes.items():
         yield "layer %s %d %s" % (digest.replace(":", "-"), size, where)
+
+
+def read_identities(_host, ask):
+    """`DIGEST OTHER…` for each manifest that a registry has under other digests; see `identities`."""
+    rows = sorted(manifests.identities(os.path.expanduser(ask["path"])).items())
+    return said("".join("%s %s\n" % (own, " ".join(sorted(others))) for own, others in rows))
 
 
 def read_access(host, ask):

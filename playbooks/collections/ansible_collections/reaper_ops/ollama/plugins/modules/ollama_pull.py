@@ -11,6 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_rules as rules
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_alone import alone
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import identities
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_models import asked, listed, request, whole
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_partials import discard_damaged
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_progress import Progress, Stopped
@@ -114,6 +115,7 @@ def way(params, progress):
         rules.Ask: functools.partial(asked, params["url"]),
         rules.Pull: lambda step: pull_once(step, progress),
         rules.Look: lambda step: manifest(step.name, *registry),
+        rules.Known: lambda step: identities(params["models_dir"]).get(step.digest, ()),
         rules.Room: lambda step: make_room(step, params),
         rules.Start: lambda step: progress.model_starts(step.name, step.sizes, params["models_dir"]),
         rules.Tell: lambda step: progress.event({"status": step.status}, force=True),
@@ -123,6 +125,11 @@ def way(params, progress):
     }
 
 
+def is_promised(name, digest, params, known):
+    """The rule's answer, with what is known of the store."""
+    return rules.walk(rules.is_promised(name, digest, params), lambda step: known.get(step.digest, ()))
+
+
 def foreseen(params):
     """What a pull would do, for check mode."""
     try:
@@ -130,7 +137,8 @@ def foreseen(params):
     except Trouble:
         have = {}
     found = [(name, rules.digest_of(name, have)) for name in dict.fromkeys(params["models"])]
-    right = [(name, digest, rules.is_right(name, digest, params)) for name, digest in found]
+    known = identities(params["models_dir"])
+    right = [(name, digest, is_promised(name, digest, params, known)) for name, digest in found]
     return [dict(rules.unchanged(name, digest if good else ""), changed=not good) for name, digest, good in right]
 
 

@@ -15,6 +15,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_alone imp
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_aria2 import Keeper, end, program
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_contents import store_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import is_known
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_models import copy, delete, listed
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_progress import Progress, Stopped
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry import blobs as blobs_of
@@ -83,12 +84,9 @@ AGAIN = "run again: downloaded data is kept"
 
 
 def lacking(params, have):
-    found = []
-    for name in dict.fromkeys(params["models"]):
-        digest, promised = digest_of(name, have), params["locked"].get(name)
-        if digest is None or (promised and promised["digest"].rpartition(":")[2] != digest):
-            found.append(name)
-    return found
+    store, rows = params["models_dir"], [(name, digest_of(name, have)) for name in dict.fromkeys(params["models"])]
+    wanted = {name: row["digest"] for name, row in params["locked"].items()}
+    return [name for name, has in rows if has is None or (name in wanted and not is_known(store, has, wanted[name]))]
 
 
 class Stalled(Exception):

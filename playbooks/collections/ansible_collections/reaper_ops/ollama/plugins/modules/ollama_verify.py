@@ -82,7 +82,8 @@ class Reader:
         blobs = [self.blob(digest, size) for digest, size in row["sizes"].items()]
         bad = [blob for blob in blobs if blob["state"] != "ok"]
         said = ["blob %s %s" % (blob["digest"].replace(":", "-")[:19], blob["problem"]) for blob in bad]
-        found = {"name": row["name"], "digest": row["digest"], "bytes": self.bytes - before, "blobs": bad}
+        found = {key: row[key] for key in ("name", "digest", "known_as")}
+        found.update(bytes=self.bytes - before, blobs=bad)
         found.update(changed=False, error=", ".join(([row["error"]] if row["error"] else []) + said))
         return dict(found, seconds=round(time.monotonic() - started, 2), count=len(blobs))
 

@@ -29,6 +29,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_stores im
     read_access,
     read_binaries,
     read_drift,
+    read_identities,
     read_stores,
 )
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_traces import (
@@ -63,7 +64,7 @@ options:
       - C(stores) and C(access) take C(path), C(others), C(server), C(user); C(binaries) takes C(name), C(places).
       - C(port) takes C(port), C(bind), C(server); C(unit_files) takes C(unit).
       - C(place) takes C(path), C(server), C(user); C(exposed) takes C(path).
-      - C(drift) takes C(path), our manifest; C(resolve) takes C(names).
+      - C(identities) takes C(path), the store; C(drift) takes C(path), our manifest; C(resolve) takes C(names).
       - C(upstream) takes C(base_url), C(models), C(path), C(server), C(version).
       - Each may take C(after), seconds to wait before it is read; the others are read meanwhile.
     type: list
@@ -98,6 +99,7 @@ MAX_TOTAL = 2 * 1024 * 1024
 WORKERS = 24
 SLOW = (
     *("command", "http", "process", "statvfs", "user", "containers", "commands", "server", "stores", "access"),
+    "identities",
     *("binaries", "resolve", "processes", "sockets", "upstream", "port", "place", "unit_files"),
 )
 
@@ -194,6 +196,7 @@ KINDS = {
     "containers": read_containers,
     "stores": read_stores,
     "access": read_access,
+    "identities": read_identities,
     "binaries": read_binaries,
     "drift": read_drift,
     "place": read_place,
