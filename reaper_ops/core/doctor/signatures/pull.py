@@ -6,6 +6,13 @@ from reaper_ops.core.doctor.signatures.model import Signature as S
 
 TABLE = (
     S(
+        "pull-redirect-blocked",
+        "pull",
+        r"blocked redirect to a different host|redirect target not allowed",
+        ("pull-redirect-blocked",),
+        'Head "https://us.aws.cdn.hf.co/xet-bridge-us/6a51?x=1": blocked redirect to a different host',
+    ),
+    S(
         "pull-x509-time",
         "pull",
         r"certificate has expired or is not yet valid"

@@ -123,6 +123,35 @@ def pull_rate_limited(case: HostEvidence) -> Finding | None:
     )
 
 
+def pull_redirect_blocked(case: HostEvidence) -> Finding | None:
+    """The server follows no redirect to where the bytes are.
+
+    0.34.2 follows none to another host, so no model of Hugging Face can be pulled; later releases follow those within
+    ollama.com and Hugging Face. From 0.35.0 on, the target must be a public address: a name that only a proxy resolves
+    is refused, and so will be a mirror over HTTPS at a private address.
+
+    Signals:
+    - `Head "https://us.aws.cdn.hf.co/…": blocked redirect to a different host`
+    - `redirect target not allowed: …`
+
+    Not to be confused with:
+    - redirect-to-https: the address of this server redirects, not the registry.
+    - pull-dns: the name of the registry itself is not resolved.
+
+    Sources:
+    - https://github.com/ollama/ollama/issues/18526
+    - https://github.com/ollama/ollama/issues/18831
+    """
+    reason = reasons.why(case, "pull-redirect-blocked")
+    if reason is None:
+        return None
+    model = reason.model or "the model"
+    if "different host" in reason.evidence.text:
+        return reasons.finding(case, reason, f"this release follows no redirect to another host, which has {model}")
+    summary = f"the address that the registry names for {model} is not public, or only a proxy resolves it"
+    return replace(reasons.finding(case, reason, summary), steps=_NOT_PUBLIC)
+
+
 def pull_digest_mismatch(case: HostEvidence) -> Finding | None:
     """The download does not match its digest.
 
@@ -164,6 +193,11 @@ _NO_REALM = (
     Step("Allow pulls without a sign-in at {registry}: Ollama signs in to a registry of its own kind only."),
     Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
 )
+_NOT_PUBLIC = (
+    Step("Let the host resolve the registry's download names itself, not through the proxy alone."),
+    Step("Or serve the models from a mirror over plain HTTP on the fleet's network: `ollama_mirror: http://…`."),
+    Step("Pull what is missing.", "{up}", Automate.ASK, "apply"),
+)
 RULES = (
     Rule(
         pull_manifest_not_found,
@@ -203,6 +237,20 @@ RULES = (
         Severity.ERROR,
         steps=(Step("Wait a few minutes, then pull again.", "{ollama} pull {model}", Automate.SAFE, "pull"),),
         explains=("pull-max-retries", "model-not-found", "model-missing"),
+    ),
+    Rule(
+        pull_redirect_blocked,
+        Severity.ERROR,
+        steps=(
+            Step(
+                "Raise `ollama_version` in the inventory to 0.35.0 or later: 0.34.3 and 0.34.4 follow, but carry"
+                " CVE-2026-103663.",
+                "{up}",
+                Automate.ASK,
+                "apply",
+            ),
+        ),
+        explains=("model-not-found", "model-missing"),
     ),
     Rule(
         pull_digest_mismatch,
