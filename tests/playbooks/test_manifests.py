@@ -259,6 +259,17 @@ def test_with_and_without_the_name_of_the_hash(reader: Any, store: Path) -> None
     assert not reader.is_known(str(store), published, listed)
 
 
+def test_a_swarm_brings_no_model_that_is_there_in_another_form(store: Path) -> None:
+    swarm = importlib.import_module("ansible_collections.reaper_ops.ollama.plugins.modules.ollama_swarm")
+    made = modern.migrated(store)
+    locked = {"tiny": {"digest": made.published}}
+    params = {"models": ["tiny", "gone", "any"], "models_dir": str(store), "locked": locked}
+    have = {"tiny:latest": made.listed.removeprefix("sha256:"), "any:latest": "0" * 64}
+    assert swarm.lacking(params, have) == ["gone"]
+    locked["any"] = {"digest": "sha256:" + "1" * 64}
+    assert swarm.lacking(params, have) == ["gone", "any"]
+
+
 def test_without_a_store_nothing_is_known(reader: Any) -> None:
     assert reader.identities(None) == {}
 
