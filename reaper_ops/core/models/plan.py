@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reaper_ops.core.models import memory_headroom as room
-from reaper_ops.core.models import names
+from reaper_ops.core.models import migration, names
 from reaper_ops.core.models.lock import Lock, Locked
 from reaper_ops.core.models.memory_headroom import Excess, MemoryHeadroom
 from reaper_ops.core.models.model_inventory import Holding
@@ -23,7 +23,8 @@ MIN_FREE = 1 << 30
 class Item:
     """One wanted model; bytes are those of the blobs that the host lacks. unlocked: nothing is known of it.
 
-    weights: bytes that it has in memory at least; excess: how they are more than the host's memory.
+    weights: bytes that it has in memory at least; excess: how they are more than the host's memory. rewrite: bytes that
+    the host's server may need beside the model to rewrite it; 0 where it rewrites none, or has done so.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Item:
     bytes: int = 0
     weights: int = 0
     excess: Excess = ""
+    rewrite: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,14 @@ def _item(name: str, one: Holding, locked: Locked | None, via: Via, given: set[s
         return Item(name, "there" if there else "unlocked", via), {}
     weights = room.weights(locked)
     excess: Excess = one.memory.excess(weights) if one.memory else ""
+    rewrite = migration.room(one.settings.ollama_version, locked)
     if there and there.has_digest(locked.digest):
-        return Item(name, "there", via, 0, weights, excess), {}
+        done = there.digest != locked.digest.removeprefix("sha256:")
+        return Item(name, "there", via, 0, weights, excess, 0 if done else rewrite), {}
     have = one.blobs or frozenset()
     blobs = {
         digest: size
         for digest, size in locked.blobs.items()
         if digest.replace(":", "-") not in have and digest not in given
     }
-    return Item(name, "replace" if there else "fetch", via, sum(blobs.values()), weights, excess), blobs
+    return Item(name, "replace" if there else "fetch", via, sum(blobs.values()), weights, excess, rewrite), blobs

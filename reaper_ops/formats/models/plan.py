@@ -44,6 +44,7 @@ def _host(one: HostPullPlan, giver: str) -> list[str]:
         f"  remove   {name}: no longer wanted ({human_bytes(size)}); by `models prune`" for name, size in one.remove
     ]
     lines += [_excess(item, one.memory) for item in one.items if item.excess and one.memory]
+    lines += [_rewrite(item, one.free_after) for item in one.items if item.rewrite]
     if one.too_full:
         lines.append("  error: too little room; free space, or set ollama_models_dir")
     return lines
@@ -68,6 +69,13 @@ def _excess(item: Item, memory: MemoryHeadroom) -> str:
     else:
         end = f"larger than the host's memory ({has}): it cannot be loaded"
     return f"  memory   {names.short(item.name)}: {weights}, {end}"
+
+
+def _rewrite(item: Item, free: int | None) -> str:
+    """A server from 0.40 on asks for this room each time, and goes on without."""
+    most = f"its server may rewrite it at the first chat, with up to {human_bytes(item.rewrite)} more on disk"
+    left = free is not None and free < item.rewrite
+    return f"  rewrite  {names.short(item.name)}: {most}{'; it is left as it is, as there is less free' * left}"
 
 
 def _time(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from reaper_ops.core import facts
@@ -77,6 +78,31 @@ def test_a_migrated_model_is_there_and_as_locked():
     cells = next(line for line in listed.lines if "big" in line.name).cells
     assert [(cells[name].state, cells[name].migrated) for name in ("gpu1", "gpu2")] == [("ok", True), ("drift", False)]
     assert "ok (migrated)" in model_table.as_text(listed)
+
+
+def test_room_for_what_a_server_of_0_40_rewrites_is_told():
+    media = "application/vnd.ollama.image."
+    layers = (Layer(digest("1"), 40_000_000_000, media + "model"), Layer(digest("2"), 400, media + "template"))
+    big = Locked("registry.ollama.ai/library/big:latest", digest("a"), "m", layers, "u", "t")
+    lora = replace(big, layers=(*layers, Layer(digest("3"), 7, media + "adapter")))
+    needed = 50_000_000_000 + 512 * 1024 * 1024
+
+    def item(version: str, locked: Locked = big, **more: object):
+        one = host("gpu1", **more)
+        settings = Settings.model_validate({"ollama_models": ["big"], "ollama_version": version})
+        found = plan.plan([replace(one, settings=settings)], Lock((locked,)), {})
+        return found.hosts[0].items[0].rewrite, model_plan.as_text(found)
+
+    rewrite, text = item("0.40.2", free=100_000_000_000)
+    assert rewrite == needed
+    assert "rewrite  big:latest: its server may rewrite it at the first chat, with up to 50.5 GB more on disk\n" in text
+    assert "it is left as it is, as there is less free" in item("0.40.2", free=85_000_000_000)[1]
+    assert item("0.40.0")[0] == needed
+    assert item("0.35.1")[0] == item("0.40.2", lora)[0] == 0
+    assert "rewrite" not in item("0.35.1")[1]
+    done = HeldModel("big:latest", "f" * 64, 9, frozenset({"a" * 64}))
+    assert item("0.40.2", models=(done,))[0] == 0
+    assert item("0.40.2", models=(HeldModel("big:latest", "a" * 64, 9),))[0] == needed
 
 
 def test_what_we_pulled_stays_ours_after_its_migration():
