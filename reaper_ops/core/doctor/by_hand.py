@@ -18,11 +18,20 @@ OWN = {
     **TYPED,
 }
 _PAIR = re.compile(r"`(?P<name>(?:ollama|gpu)_\w{1,40})(?:: (?P<value>[^`]{1,120}))?`")
-_TABLE = re.compile(r"`ollama_env: \{(?P<name>\w{1,60}): (?P<value>[^}`]{1,80})\}`")
+_TABLE = re.compile(r"`ollama_env: \{(?P<name>\w{1,60}): \"?(?P<value>[^`]{1,80}?)\"?\}`")
 _MANAGED = re.compile(
-    r"(?:, then apply it|; then|,? then apply|, and apply it)\.?$|(?:\.|:) Then apply it\.$"
-    r"|(?:\.|^) ?Apply the inventory[^.]{0,120}\.$"
+    r"^(?:Apply (?:the inventory|it)\b|If the inventory names ).{0,400}$|(?:, then apply it|; then"
+    r"|,? then apply|,? and apply it|, apply it)\.?$|(?:\.|:) Then apply it\.$|^Then apply\.$"
+    r"|(?:\.|^) ?Apply the inventory[^.]{0,120}\.$|,? then apply(?: it)?(?=\. )| with `exposure: open`"
+    r"| under `ollama_models`| as the inventory configures it\b"
 )
+_CONVERGE = re.compile(r"^Converge the host: .{0,200}$")
+_PLAIN = {
+    "`ollama_memory_max`": "the unit's MemoryMax= or the container's memory limit",
+    "`ollama_models`": "the model's name",
+    "`ollama_port`": "the port in OLLAMA_HOST",
+}
+"""What has no variable of the server, in words."""
 _VERSION = re.compile(r"set `ollama_version: (?P<version>[^`]{1,40})`")
 _WHERE = "Where variables are set: a drop-in of the unit, the Compose file, the start script."
 
@@ -43,6 +52,10 @@ def _said(text: str) -> tuple[str, bool]:
     """The sentence, and whether it names a variable of the server."""
     bare = _MANAGED.sub("", text.strip())
     bare = re.sub(r" (?:in|into|to|of|under) the inventory\b", "", bare).strip()
+    bare = _CONVERGE.sub("Correct or remove the variable where it is set.", bare)
+    for ours, words in _PLAIN.items():
+        bare = bare.replace(ours, words)
+    bare = re.sub(r"(?:a newer |another )?`ollama_version`", "another version of Ollama", bare)
     bare = _VERSION.sub(r"install Ollama \g<version>", bare)
     named = _TABLE.sub(lambda found: f"{found['name']}={_value(found['value'])}", bare)
     named = _PAIR.sub(_variable, named)

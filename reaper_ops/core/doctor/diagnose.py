@@ -58,7 +58,9 @@ def diagnose(case: HostEvidence) -> Diagnosis:
 
 
 def _with_the_rest(case: HostEvidence, findings: list[Finding]) -> list[Finding]:
-    """Errors that nothing explains are a finding of their own."""
+    """Errors that nothing explains are a finding of their own; a runner's end explains the requests that it failed."""
+    if any(finding.id in partial.OF_LOADS for finding in findings):
+        return findings
     if any(finding.severity is Severity.ERROR and finding.id not in HYGIENE for finding in findings):
         return findings
     shown = {item.text for finding in findings if finding.id not in HYGIENE for item in finding.evidence}

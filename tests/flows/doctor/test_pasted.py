@@ -109,6 +109,68 @@ CASES = {
         "service-not-running",
         "start",
     ),
+    "first line of Compose's log": (
+        "ollama  | 2026/03/02 10:00:00 routes.go:915: warning: gpu support may not be enabled, check that you have\n",
+        "gpu-not-used",
+        "--gpus=all",
+    ),
+    "error on the line of its command": (
+        "$ ollama pull big Error: write /m/blobs/sha256-aa-partial: no space left on device\n",
+        "pull-disk-full",
+        "df -h",
+    ),
+    "address of another host": (
+        "Mar 02 10:00:00 box ollama[7]: Error: listen tcp 192.0.2.9:11434: bind: cannot assign requested address\n",
+        "bind-address-missing",
+        "OLLAMA_HOST=0.0.0.0",
+    ),
+    "events of a pod": (
+        "Events:\n  Type     Reason               Age  From     Message\n"
+        "  Warning  FailedPostStartHook  90s  kubelet  PostStartHook failed\n",
+        "service-crash-looping",
+        "kubectl logs",
+    ),
+    "pod without a node": (
+        "Warning  FailedScheduling  default-scheduler  0/3 nodes are available: 3 Insufficient nvidia.com/gpu.\n",
+        "service-not-running",
+        "kubectl describe",
+    ),
+    "runner's end and the request that failed by it": (
+        'time=2026-03-02T10:00:00Z level=ERROR source=sched.go:1 msg="error loading llama server" error="llama runner '
+        'process has terminated: signal: segmentation fault (core dumped)"\n'
+        '[GIN] 2026/03/02 - 10:00:00 | 500 |  780.2ms |  127.0.0.1 | POST  "/api/embed"\n',
+        "runner-crash-other",
+        "num_gpu",
+    ),
+    "NVML's number": (
+        'time=2026-03-02T10:00:00Z level=INFO source=gpu.go:3 msg="Unable to load CUDA management library '
+        '/usr/lib/libnvidia-ml.so.545: nvml vram init failure: 18"\n',
+        "nvidia-version-mismatch",
+        "reboot",
+    ),
+    "AMD's device closed to the server": (
+        'time=2026-03-02T10:00:00Z level=WARN source=amd_linux.go:4 msg="amdgpu devices detected but permission'
+        ' problems block access" error="open /dev/kfd: permission denied"\n',
+        "amd-kfd-permission",
+        "usermod -aG render,video",
+    ),
+    "truncation in older words": (
+        "INFO [update_slots] input truncated | n_ctx=2048 n_erase=1090 n_keep=4\n",
+        "prompt-truncated",
+        "num_ctx",
+    ),
+    "card that the build leaves out": (
+        "2026/03/02 10:00:00 gpu.go:138: CUDA GPU is too old. Falling back to CPU mode. Compute Capability "
+        "detected: 5.0\n"
+        "2026/03/02 10:00:00 routes.go:953: no GPU detected\n",
+        "compute-capability-unsupported",
+        "CPU",
+    ),
+    "500 in a front-end": (
+        "Ollama: 500, message='Internal Server Error', url=URL('http://box:11434/api/chat')\n",
+        "runner-crash-other",
+        "journalctl",
+    ),
     "command name before the loader's words": (
         "ollama : /usr/lib64/libstdc++.so.6: version GLIBCXX_3.4.25 not found\n",
         "system-libraries-too-old",

@@ -12,7 +12,7 @@ from itertools import accumulate
 from reaper_ops.core.doctor.paste import command, plain
 from reaper_ops.core.doctor.paste.block import Block, Kind, OpenBlock
 from reaper_ops.core.doctor.paste.kinds import KINDS
-from reaper_ops.core.doctor.paste.line import PastedLine, parse
+from reaper_ops.core.doctor.paste.line import COMPOSE, PastedLine, parse
 
 OPENERS = [kind for kind in KINDS if kind.opens is not None]
 OPENS = re.compile("|".join(f"(?P<k{at}>{kind.opens.pattern})" for at, kind in enumerate(OPENERS) if kind.opens))
@@ -51,14 +51,15 @@ def segments(text: str) -> list[Segment]:
             typed = raw.strip()
         if typed is None:
             found[-1].lines.append(parse(number, raw))
-        else:
-            found.append(Segment(typed, fenced, number))
+            continue
+        typed, _, error = typed.partition(" Error: ")
+        found.append(Segment(typed, fenced, number, [parse(number, f"Error: {error}")] if error else []))
     return [one for one in found if one.command or _said(one)]
 
 
 def _is_typed(raw: str, segment: Segment) -> bool:
     """Whether a command was pasted without its prompt."""
-    if not plain.TYPED.match(raw[: plain.LONGEST]):
+    if not plain.TYPED.match(raw[: plain.LONGEST]) or COMPOSE.match(raw[: plain.LONGEST]):
         return False
     if segment.command or _said(segment):
         apart = bool(segment.lines) and not segment.lines[-1].text.strip()

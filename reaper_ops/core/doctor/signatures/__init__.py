@@ -17,6 +17,7 @@ from reaper_ops.core.doctor.signatures import (
     memory,
     named,
     named_cards,
+    named_engines,
     named_more,
     named_requests,
     pull,
@@ -30,7 +31,7 @@ from reaper_ops.core.doctor.signatures.model import Hit, Signature
 
 TABLE = (
     *(*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE),
-    *(*named.TABLE, *named_more.TABLE, *named_cards.TABLE, *named_requests.TABLE),
+    *(*named.TABLE, *named_more.TABLE, *named_cards.TABLE, *named_requests.TABLE, *named_engines.TABLE),
 )
 Names = tuple[str, ...]
 SERVED, ASKED = "history", "request-served"

@@ -175,6 +175,15 @@ TABLE = (
         summary="the system refuses the process more memory: it has none left, or a limit forbids it",
     ),
     S(
+        "card-too-old",
+        "any",
+        r"CUDA GPU is too old\. Falling back to CPU mode\. Compute Capability detected: (?P<cc>\d{1,2}\.\d)",
+        ("compute-capability-unsupported",),
+        "gpu.go:138: CUDA GPU is too old. Falling back to CPU mode. Compute Capability detected: 5.2",
+        summary="this release of Ollama is not built for a card of compute capability {cc}",
+        sure=True,
+    ),
+    S(
         "cpu-libraries-only",
         "any",
         r"Dynamic LLM libraries (?:runners=)?\"?\[cpu(?:_avx2?)?(?: cpu(?:_avx2?)?){0,4}\]"

@@ -9,7 +9,8 @@ TABLE = (
         "prompt-cut",
         "any",
         r"truncating input (?:prompt|messages)[^\n]{0,40}? limit=(?P<limit>\d{1,12}) prompt=(?P<prompt>\d{1,12})"
-        r"|input (?:exceeds|is longer than)[^\n]{0,60}context|context limit hit|exceeds the available context size",
+        r"|input truncated \| n_ctx=(?P<context>\d{1,9})|input (?:exceeds|is longer than)[^\n]{0,60}context"
+        r"|context limit hit|exceeds the available context size",
         ("prompt-truncated",),
         'level=WARN source=runner.go:187 msg="truncating input prompt" limit=4096 prompt=29312 keep=4 new=4096',
         summary="prompts are longer than the context, so the server cuts off their beginning",

@@ -25,3 +25,12 @@ TEXTS: Mapping[str, M] = {
     "Insufficient Permissions": M("cuda-initialization-failed", "NVML may not open the GPU's device nodes"),
     "No permission": M("cuda-initialization-failed", "NVML may not open the GPU's device nodes"),
 }
+BY_CODE: Mapping[int, str] = {
+    4: "No permission",
+    9: "Driver Not Loaded",
+    12: "couldn't find libnvidia-ml",
+    15: "GPU is lost",
+    18: "Driver/library version mismatch",
+    999: "Unknown Error",
+}
+"""Of the numbers of nvmlReturn_t those that have a cause; the text is a key of TEXTS."""

@@ -170,11 +170,22 @@ def _pid(case: HostEvidence) -> dict[str, str]:
 def _other(case: HostEvidence, wanted: str) -> tuple[Step, ...]:
     """Where the inventory has another address than the server, `up` alone corrects it."""
     bind = case.settings.ollama_bind
+    if not case.settings.ollama_managed:
+        return _BY_HAND
     if bind != wanted:
         return (Step(f"Apply the inventory, which has the address {bind}.", "{up}", Automate.ASK, "apply"),)
     return _SET_ADDRESS
 
 
+_BY_HAND = (
+    Step("See which addresses this host has.", "ip -brief address"),
+    Step(
+        "Let the server listen on one of them, or on all: OLLAMA_HOST=0.0.0.0 in its drop-in. The address of another"
+        " host belongs into the clients' OLLAMA_HOST, not into this one's unit.",
+        "sudo systemctl edit ollama",
+    ),
+    Step("Restart the server.", "{restart}"),
+)
 _SET_ADDRESS = (
     Step("Set `ollama_bind` to an address of this host, or to 0.0.0.0 with `exposure: open`."),
     Step("Then apply.", "{up}", Automate.ASK, "apply"),

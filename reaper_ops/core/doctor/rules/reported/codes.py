@@ -13,7 +13,8 @@ from reaper_ops.core.doctor.tables.meaning import Meaning
 
 MARKS = re.compile(r"(?i)cuda|cudart|cuinit|nvml|nvidia-smi|status=|status \d{3}\b|failed at step")
 _CODE = re.compile(
-    r"(?i)(?:(?:cudart|driver library) init failure|failed to get device context|cudaSetDevice err\w{0,2}"
+    r"(?i)(?:(?:cudart|driver library) init failure|memory info lookup failure|failed to get device context"
+    r"|cudaSetDevice err\w{0,2}"
     r"|cuInit(?:\(0\))?(?: err| failed| returned| error)?(?: with)?(?: code| error)?|CUDA(?: driver| runtime)? error"
     r"|CUresult|cudaError(?:_t)?)[:= (]{1,4}(?P<code>\d{1,3})(?!\d)"
 )
@@ -23,6 +24,7 @@ _NVML = re.compile(
     r"(?:Failed to initialize NVML: |NVIDIA-SMI has failed because |Unable to determine the device handle)"
     r"(?P<text>[^\n]{0,160})"
 )
+_NVML_CODE = re.compile(r"(?:nvml \w{1,10} init failure|nvmlInit\w{0,4} err): (?P<code>\d{1,3})(?!\d)")
 _EXIT = re.compile(
     r"status[=:] ?(?P<code>\d{3})(?:/(?P<name>[A-Z_]{3,40}))?|exit(?:ed with)? (?:code|status) (?P<shell>12[67])\b"
 )
@@ -80,6 +82,10 @@ def _cuda_code(line: str) -> int | None:
 
 
 def _nvml(source: str, line: str) -> Iterator[Said]:
+    coded = _NVML_CODE.search(line)
+    known = nvml.TEXTS.get(nvml.BY_CODE.get(int(coded["code"]), "")) if coded else None
+    if known is not None:
+        yield _of(known, known.text, source, line, {})
     found = _NVML.search(line)
     if found is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reaper_ops.core.doctor.finding import Step
+from reaper_ops.core.doctor.rules.reported import client_steps, gpu_steps
 
 _LIBRARIES = "ls -d /usr/local/lib/ollama/* /usr/lib/ollama/*"
 _BATCH = (
@@ -79,11 +80,53 @@ _CPU_BUILD = (
     ),
     Step("Restart the server.", "{restart}"),
 )
+_POD = (
+    Step(
+        "Read the events of the pod, and why its container ended.",
+        "kubectl describe pod -l app.kubernetes.io/name=ollama",
+    ),
+    Step(
+        "Read what the container wrote before it ended.",
+        "kubectl logs -l app.kubernetes.io/name=ollama --previous --tail=100",
+    ),
+    Step(
+        "If a start hook or the probe ends it while it pulls: pull by a job, and give the probe more time and failures."
+    ),
+    Step(
+        "Correct the resource, the claim or the image that the events name, then apply the manifest or the chart again."
+    ),
+)
+_ENGINE = (
+    Step("See whether the engine runs.", "systemctl status docker --no-pager"),
+    Step("Start it.", "sudo systemctl enable --now docker"),
+    Step("If it runs, your user lacks the right: use sudo, or join the group docker."),
+)
+_MASKED = (Step("Unmask and start the unit.", "sudo systemctl unmask ollama && sudo systemctl enable --now ollama"),)
+_NEEDED = (
+    Step("See which unit failed.", "systemctl list-dependencies ollama; systemctl --failed"),
+    Step("Mend the mount or the unit that it names, then start the server.", "sudo systemctl start ollama"),
+)
+_ALONE = (
+    client_steps.WHERE,
+    *client_steps.LISTEN[:1],
+    Step("From a container, ask http://host.docker.internal:11434 instead of localhost.", ""),
+    client_steps.GATEWAY[0],
+    Step("If nothing listens, start the server.", "{start}"),
+)
 _CUT = (
     Step("Ask the registry from the same host.", "curl -sSv -o /dev/null https://registry.ollama.ai/v2/"),
     Step("If it fails as well, ask who runs the network: firewall, proxy, VPN. Or pull over another network."),
     Step("Behind a proxy, set HTTPS_PROXY for the server itself, in its unit or container, and restart it."),
     Step("Pull again: a download goes on where it stopped."),
+)
+_KFD = (
+    Step("See which groups own the device nodes (render and video, as a rule).", "ls -ln /dev/kfd /dev/dri"),
+    Step("Put the server's user into them.", "sudo usermod -aG render,video ollama"),
+    Step(
+        "Give a container the devices and the groups' numbers: `--device /dev/kfd --device /dev/dri "
+        "--group-add NUMBER`."
+    ),
+    Step("Restart the server.", "{restart}"),
 )
 _CARD_UNFIT = (
     Step("See the card's gfx type.", "rocminfo | grep -m 2 gfx"),
@@ -100,6 +143,18 @@ _CARD_UNFIT = (
 BY_SIGNATURE: Mapping[str, tuple[Step, ...]] = {
     "runner-died": _DIED,
     "runner-gone": _DIED,
+    "amd-kfd-permission": _KFD,
+    "kfd-denied": _KFD,
+    "pod-unscheduled": _POD,
+    "pod-image": _POD,
+    "pod-volume": _POD,
+    "pod-restarts": _POD,
+    "engine-down": _ENGINE,
+    "unit-masked": _MASKED,
+    "unit-dependency": _NEEDED,
+    "front-end-alone": _ALONE,
+    "no-gpu-said": gpu_steps.HAND_OVER,
+    "page-not-found": _URL,
     "cpu-libraries-only": _CPU_BUILD,
     "swap-in-container": _HOST_SWAP,
     "mount-source-absent": _MOUNT,
