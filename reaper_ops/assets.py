@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).resolve().parent
 COLLECTION = "ansible_collections/reaper_ops/ollama"
 MODULE_UTILS = "ansible_collections.reaper_ops.ollama.plugins.module_utils"
-NEEDED = ("reaper_answers", "reaper_layout", "reaper_steps")
+NEEDED = ("reaper_secrets", "reaper_answers", "reaper_layout", "reaper_steps")
 """Files that others of them import, each by those that come after it."""
 
 

@@ -63,7 +63,8 @@ def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) 
     argv = [*PROGRAM, "inventory", "--list", *source.argv()]
     if export:
         argv.append("--export")
-    env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1", **utf8.environment()}
+    plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_VERBOSITY": "0", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
+    env = {**plain, **utf8.environment()}
     env |= {} if vars_plugins else {"ANSIBLE_VARS_ENABLED": ""}
     with secrets(source) as secret:
         result = process.run([*argv, *secret.words], env={**env, **secret.env})

@@ -9,7 +9,7 @@ from typing import Any
 from reaper_ops import assets
 
 _LIKELY = re.compile(
-    r"://|_proxy|token|secret|pass|auth|bearer|key|credential|cookie|signature|sig=|hf_|gh|pat|sk[-_]|nvapi|xox|npm_|AIza|AKIA|ASIA",
+    r"://|@|_proxy|token|secret|pass|auth|bearer|key|credential|cookie|signature|sig=|hf_|gh|pat|sk[-_]|nvapi|xox|npm_|AIza|AKIA|ASIA",
     re.I,
 )
 

@@ -149,7 +149,7 @@ class ProgressLive:
             text = f"{visible.one_line(event['model'])} {human_bytes(done)} of {human_bytes(total)}"
             self._bars.update(row, description=text, completed=done, total=total)
         elif event["event"] == "waiting":
-            self._bars.update(row, description=str(event["text"])[:100])
+            self._bars.update(row, description=visible.one_line(str(event["text"]))[:100])
         elif event["event"] == "start":
             self._bars.update(row, description=visible.one_line(event["task"]), total=None)
         elif event["event"] in {"failed", "unreachable"}:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reaper_ops import assets
 from reaper_ops.adapters import ansible
 from reaper_ops.cli.program import run
 from reaper_ops.core import secrets
@@ -19,6 +20,8 @@ CARRIERS = (
     f"http://user:{CANARY}@host/path",
     f"https://{CANARY}@host/",
     f"http://user:{CANARY}@more@host:8080/",
+    f"pull user:{CANARY}@registry.example/ns/model:1 failed",
+    f"user:{CANARY}@registry.example:5000/ns/model:1",
     f"HTTPS_PROXY=http://user:{CANARY}@proxy:3128",
     f"https_proxy=user:{CANARY}@proxy:3128",
     f"https://h/x?X-Amz-Signature={CANARY}&a=1",
@@ -68,6 +71,8 @@ PLAIN = (
     "ssh: Permission denied (publickey,password).",
     "me@host: permission denied",
     "OLLAMA_KEEP_ALIVE=5m",
+    "docker.io/ollama/ollama:0.32.14@sha256:abc",
+    "git@github.com:ollama/ollama.git",
 )
 
 
@@ -78,6 +83,36 @@ def test_a_secret_does_not_stand(text: str) -> None:
     written = secrets.redact(json.dumps({"a": f'{{"b": "{text}"}}', "c": 1}))
     assert json.loads(written)["c"] == 1
     assert CANARY not in written
+
+
+LOG = (
+    f"Authorization: Bearer {CANARY}",
+    f"authorization: Basic {CANARY}",
+    f"Cookie: a={CANARY}; b={CANARY}",
+    "the end",
+)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_a_value_ends_at_the_end_of_its_line_in_json_within_json_too(times: int) -> None:
+    text = "\n".join(LOG)
+    for _ in range(times):
+        text = json.dumps({"error": text})
+    found = secrets.redact(text)
+    assert CANARY not in found
+    assert "the end" in found
+    assert found.count("***") == 3
+    for _ in range(times):
+        found = json.loads(found)["error"]
+    assert found.splitlines()[-1] == "the end"
+
+
+@pytest.mark.parametrize("limit", [-30, -20, 20, 30])
+def test_what_is_cut_was_redacted_before(limit: int) -> None:
+    brief = assets.shared("reaper_secrets").brief
+    assert CANARY[:8] not in brief(f"see http://user:{CANARY}@host/ for more", limit)
+    assert CANARY[-8:] not in brief(f"see http://user:{CANARY}@host/ for more", limit)
+    assert len(brief("x" * 99, limit)) == abs(limit)
 
 
 @pytest.mark.parametrize("text", PLAIN)

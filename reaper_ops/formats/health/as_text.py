@@ -8,6 +8,7 @@ import textwrap
 from collections import Counter
 
 from reaper_ops.core.health.report import WARNINGS, HostReport, Report, State, StateChange
+from reaper_ops.core.secrets import redact
 from reaper_ops.core.values import counted
 from reaper_ops.formats import visible
 
@@ -98,9 +99,9 @@ def _why(host: HostReport, paint: Paint) -> list[str]:
 
 
 def wrapped(label: str, text: str) -> list[str]:
-    """Lines under a host; commands and log lines are not hyphenated or cut."""
+    """Lines under a host; commands and log lines are not hyphenated or cut. A secret is known only in one piece."""
     return textwrap.wrap(
-        ascii_safe(" ".join(text.split())),
+        ascii_safe(" ".join(redact(text).split())),
         WIDTH,
         initial_indent=f"    {label}",
         subsequent_indent=" " * (4 + len(label)),

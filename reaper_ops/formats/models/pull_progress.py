@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from reaper_ops.core.models import names, traffic
 from reaper_ops.core.models.traffic import Network
+from reaper_ops.core.secrets import redact
 from reaper_ops.core.values import human_bytes
 from reaper_ops.formats import progress, visible
 from reaper_ops.formats.progress import Event, Progress
@@ -95,7 +96,7 @@ class Bars:
         key = (host, str(row["name"]))
         bar = self.rows.setdefault(key, ModelBar())
         error = " ".join(str(row.get("error") or "").split())
-        bar.stage = f"failed: {error[:60]}" if error else "done"
+        bar.stage = f"failed: {redact(error)[:60]}" if error else "done"
         bar.completed = bar.completed if error else bar.total
         return key
 
@@ -122,7 +123,7 @@ class Bars:
 def stage(status: str) -> str:
     """The server's status in one word of ours; a failure with its reason."""
     if status.startswith("failed"):
-        return " ".join(status.split())[:68]
+        return " ".join(redact(status).split())[:68]
     return next((ours for start, ours in STAGES if status.startswith(start)), "fetching" if status else "starting")
 
 

@@ -20,6 +20,7 @@ from reaper_ops.core.facts.traces import Traces
 from reaper_ops.core.health.probe import Observation
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.inventory.settings import Settings
+from reaper_ops.core.secrets import redact
 
 _SLOG = re.compile(r"time=\S{0,32}?T?(\d\d:\d\d:\d\d)\S{0,32} level=\w{1,16} source=\S{1,128}")
 _BLOB = re.compile(r"model=/\S{0,256}/(sha256-[0-9a-f]{12})[0-9a-f]{0,64}")
@@ -212,6 +213,6 @@ def _took(exchange: Exchange) -> str:
 
 
 def excerpt(text: str, limit: int = 240) -> str:
-    """The text on one line, without the server's file names; the middle is cut where it grows long."""
-    flat = _BLOB.sub(r"\1", _SLOG.sub(r"\1 ", " ".join(text.split())))
+    """The text on one line, without secrets and the server's file names; the middle is cut where it grows long."""
+    flat = _BLOB.sub(r"\1", _SLOG.sub(r"\1 ", " ".join(redact(text).split())))
     return flat if len(flat) <= limit else f"{flat[: limit * 3 // 4]} ... {flat[-limit // 4 + 5 :]}"

@@ -20,6 +20,7 @@ import traceback
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble, read_json, write_atomic
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 PORTS = "6881-6999"
 LATE = [codecs.lookup(name) for name in ("ascii", "idna", "utf-8")]
@@ -221,7 +222,7 @@ class Keeper:
     def said(self):
         try:
             with io.TextIOWrapper(tree.reading(self.mark("log")), encoding="utf-8", errors="replace") as file:
-                return " ".join(file.read()[-300:].split()) or "it printed nothing"
+                return " ".join(brief(file.read(), -300).split()) or "it printed nothing"
         except OSError as error:
             return str(error)
 

@@ -18,6 +18,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_layout im
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_manifests import manifest, sizes_of
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_ownership import files_beneath
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_packages import run
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 NAME = "before.json"
 PARTS = ("blobs", *ROOTS)
@@ -121,7 +122,7 @@ def give_back(name, was):
 def succeed(argv):
     rc, out = run(argv)
     if rc != 0:
-        raise Trouble("%s says: %s" % (" ".join(argv), out.strip()[-300:]))
+        raise Trouble("%s says: %s" % (" ".join(argv), brief(out.strip(), -300)))
 
 
 def ours_in(store, note):

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_deadline import ending
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_host import redact
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief, redact
 
 MAX_BODY = 1024 * 1024
 OWN = "own.address"
@@ -68,7 +68,7 @@ def failed(path, phase, exc, address, began):
         "path": path,
         "phase": phase,
         "error": error_class(exc),
-        "detail": str(exc)[:300],
+        "detail": brief(str(exc), 300),
         "errno": getattr(exc, "errno", None),
         "address": address,
         "status": None,
@@ -81,7 +81,7 @@ def failed(path, phase, exc, address, began):
 
 def telling(response):
     """The headers that identify what answered."""
-    shown = [(name.lower(), redact(value)[:300]) for name, value in response.getheaders()]
+    shown = [(name.lower(), brief(value, 300)) for name, value in response.getheaders()]
     return {name: value for name, value in shown if name in TELLING}
 
 

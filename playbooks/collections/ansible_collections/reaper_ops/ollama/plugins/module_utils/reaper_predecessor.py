@@ -6,6 +6,7 @@ import subprocess
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_packages import run
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 STOP_TIMEOUT = 30
 
@@ -17,7 +18,7 @@ def exists(name):
 def must(*words):
     rc, out = run(["docker", *words])
     if rc != 0:
-        raise Trouble("docker %s: %s" % (" ".join(words), out.strip()[-400:]))
+        raise Trouble("docker %s: %s" % (" ".join(words), brief(out.strip(), -400)))
     return out
 
 
@@ -60,5 +61,5 @@ def copy(source, target, path):
         )
         reading.stdout.close()
     if reading.returncode or writing.returncode:
-        said = writing.stdout.decode("utf-8", "replace").strip()[-300:]
+        said = brief(writing.stdout.decode("utf-8", "replace").strip(), -300)
         raise Trouble("the models in container %s could not be copied: %s" % (source, said or "docker cp failed"))

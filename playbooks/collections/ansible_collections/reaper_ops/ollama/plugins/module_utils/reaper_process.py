@@ -11,6 +11,7 @@ import time
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_tree as tree
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble, read_json, write_atomic
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import redact
 
 LOG_LIMIT = 10 << 20
 KEPT = ("HOME", "PATH", "USER", "LOGNAME", "LANG", "TMPDIR")
@@ -229,7 +230,8 @@ def log_tail(path):
     try:
         with open(path, "rb") as file:
             file.seek(max(os.path.getsize(path) - 2000, 0))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            whole = file.tell() == 0
+            lines = redact(file.read().decode("utf-8", "replace")).splitlines()[0 if whole else 1 :]
     except OSError:
         return ""
     return " | ".join(lines[-5:])

@@ -7,6 +7,7 @@ import os
 import time
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import read_json, write_atomic
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 
 def keep(path, row):
@@ -17,7 +18,7 @@ def keep(path, row):
     rows = before if isinstance(before, dict) else {}
     known = rows.get(row["name"])
     digest = known.get("digest", "") if row["error"] and isinstance(known, dict) else row["digest"]
-    rows[row["name"]] = {"error": row["error"][:1000], "time": int(time.time()), "digest": digest}
+    rows[row["name"]] = {"error": brief(row["error"], 1000), "time": int(time.time()), "digest": digest}
     if not row["error"]:
         rows[row["name"]].update(bytes=row["bytes"], seconds=row["seconds"])
     try:

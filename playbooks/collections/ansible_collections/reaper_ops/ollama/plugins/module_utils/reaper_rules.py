@@ -11,6 +11,7 @@ import contextlib
 from typing import Any, Iterable, Mapping
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers, reaper_layout
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_steps import (  # noqa: F401 - whoever walks the rules has all of it from here
     ENDED,
     NAME,
@@ -52,7 +53,7 @@ def listing(url: str) -> Steps[list[Row]]:
     except Trouble as trouble:
         raise Trouble("%s cannot be reached or is not Ollama: %s" % (url, trouble)) from None
     if answer.status != 200:
-        raise Trouble("%s/api/tags answers %d: %s" % (url, answer.status, answer.text[:200]))
+        raise Trouble("%s/api/tags answers %d: %s" % (url, answer.status, brief(answer.text, 200)))
     found = reaper_answers.rows(answer.text)
     if found is None:
         raise Trouble("%s cannot be reached or is not Ollama: /api/tags returns no list of models" % url)

@@ -7,13 +7,16 @@ NAMED = (
     r"|(?:api|access|secret|private)[-_]?key|(?<![a-z])sig)"
     r"(?:[-_](?:v?\d{1,6}|old|new|prev(?:ious)?|backup|bak|prod|dev|test|live|staging|b(?:ase)?64)){0,2}"
 )
-VALUE = r"(?:[^\s\0,;&\"'\])}\\]|\\[^\s\0\"'])+"
+VALUE = r"(?:\*\*\*(?=\\{1,8}[nrt])|(?:[^\s\0,;&\"'\])}\\]|\\[^\s\0\"'])+)"
 """Also within JSON text: a backslash stays with what it escapes, and quotation marks stay."""
+ESCAPED = re.compile(r"\\{1,8}[nrt]")
+"""Line ends and tabs of a text that is a string in JSON, also of JSON in JSON."""
 SECRETS = tuple(
-    (re.compile(pattern, re.IGNORECASE), r"\1***" + after)
+    (re.compile(pattern, re.IGNORECASE), after)
     for pattern, after in (
         (r"(://[^/\s:\"'\[]{0,99}:)(?!\d{1,5}[/?#])[^\s\0\"']{1,299}@", "@"),
         (r"(://)[^/\s:@\"']{1,299}@", "@"),
+        (r"((?<![\w/@.:+-])[\w.+-]{1,99}:)[^\s\0\"'/@:]{1,299}@(?=[\w.-]{1,255}(?::\d{1,5})?/)", "@"),
         (r"(_proxy[=:][\"']?[^/\s:@\"'=]{1,99}:)[^\s\0\"'/]{1,299}@", "@"),
         (r"(authorization[\"']?\s?[:=]\s{0,9}[\[\"']{0,2}(?:(?:bearer|basic|digest|token)\s)?)" + VALUE, ""),
         (r"(\bbearer\s)(?=\S{0,99}\d)[\w.~+/=-]{8,}", ""),
@@ -40,14 +43,38 @@ SECRETS = tuple(
 
 def logins(texts):
     """`USER:PASSWORD` and tokens of URLs, for Ansible to hide wherever a module's answer has them."""
-    found = (text.partition("://")[2].partition("/")[0].rpartition("@")[0] for text in texts if text)
+    places = (text.partition("://")[2] if "://" in text else text for text in texts if text)
+    found = (place.partition("/")[0].rpartition("@")[0] for place in places)
     return {login for login in found if ":" in login or len(login) > 7}
 
 
 def redact(text):
-    for pattern, replacement in SECRETS:
-        text = pattern.sub(replacement, text)
+    """The text with `***` in place of secrets. Do this before a text is cut: a part of a secret has no mark."""
+    if ESCAPED.search(text):
+        text = redact_lines(text)
+    for pattern, after in SECRETS:
+        text = pattern.sub(r"\1***" + after, text)
     return text
+
+
+def redact_lines(text):
+    """Redacts a text with escaped line ends as if they were line ends, so that a value reaches no further."""
+    lines = ESCAPED.sub(lambda escape: "\n" + " " * (len(escape[0]) - 1), text)
+    spans = [
+        (found.end(1), found.end() - len(after)) for pattern, after in SECRETS for found in pattern.finditer(lines)
+    ]
+    parts, done = [], 0
+    for start, end in sorted(spans):
+        if start >= done:
+            parts += [text[done:start], "***"]
+        done = max(done, end)
+    return "".join([*parts, text[done:]])
+
+
+def brief(text, limit):
+    """At most `limit` characters, redacted before they are cut: the first, or with a negative limit the last."""
+    text = redact(text)
+    return text[:limit] if limit > 0 else text[limit:]
 
 
 def redact_words(words):

@@ -10,6 +10,7 @@ import re
 from typing import Any, Callable, Dict, Generator, Mapping, NamedTuple, TypeVar, Union
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_answers
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 MOST_STATUSES = 256
 MOST_ROUNDS = 8
@@ -214,7 +215,7 @@ ENDED = "the answer ended without success: the server stopped answering or was r
 
 def said(answer: Answer) -> str:
     text = reaper_answers.complaint(reaper_answers.document(answer.text)) or answer.text
-    return "the server answers %d: %s" % (answer.status, text[:300])
+    return "the server answers %d: %s" % (answer.status, brief(text, 300))
 
 
 def walk(steps: Generator[Any, Any, Result], do: Callable[[Any], Any]) -> Result:

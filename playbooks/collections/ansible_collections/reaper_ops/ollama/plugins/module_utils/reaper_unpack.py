@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 CHUNK = 1 << 20
 
@@ -26,7 +27,7 @@ def decompressed(file, path):
             yield child.stdout, "r|"
             child.stdout.read()
             if child.wait() != 0:
-                said = child.stderr.read().decode("utf-8", "replace")[-300:]
+                said = brief(child.stderr.read().decode("utf-8", "replace"), -300)
                 raise Trouble("%s: zstd says: %s" % (path, said))
         finally:
             child.stdout.close()

@@ -12,6 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils import reaper_predecessor
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_packages import run
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 DOCUMENTATION = r"""
 module: compose_project
@@ -81,7 +82,7 @@ class Project:
         if rc != 0:
             low = out.lower()
             advice = next((step for text, step in CAUSES if text in low), "see the lines above in the output")
-            raise Trouble("docker compose %s: %s; %s" % (" ".join(words), out.strip()[-600:], advice))
+            raise Trouble("docker compose %s: %s; %s" % (" ".join(words), brief(out.strip(), -600), advice))
         return out
 
     def obstacle(self):
@@ -100,7 +101,7 @@ class Project:
         label = "label=%sproject=%s" % (LABEL, self.name)
         rc, out = run(["docker", "ps", "-a", "--no-trunc", "--filter", label, "--format", FORMAT])
         if rc != 0:
-            raise Trouble("docker ps: %s" % out.strip()[-300:])
+            raise Trouble("docker ps: %s" % brief(out.strip(), -300))
         found = {}
         for line in out.splitlines():
             row = {FIELDS[at]: value for at, value in enumerate(line.split("\t"))}
@@ -198,7 +199,7 @@ def must_run(project, wanted):
     stopped = [name for name in wanted if not any(r["state"] in ALIVE for r in found.get(name, []))]
     if stopped:
         _, logs = project.compose("logs", "--no-color", "--tail", "10", *stopped)
-        raise Trouble("%s exited at once; its log: %s" % (", ".join(stopped), logs.strip()[-800:]))
+        raise Trouble("%s exited at once; its log: %s" % (", ".join(stopped), brief(logs.strip(), -800)))
 
 
 def replacing(project, name, record, url, timeout):

@@ -11,6 +11,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_files import Trouble, write_atomic
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_merge import dumped, merge, parse, same, without
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 DOCUMENTATION = r"""
 module: json_merge
@@ -81,7 +82,7 @@ def validate(module, text, near):
         return []
     if any(hint in said for hint in NO_VALIDATOR):
         return ["not validated: this %s does not support it" % argv[0]]
-    raise Trouble("%s: %s refuses the new text: %s; the file was not changed" % (near, argv[0], said[-400:]))
+    raise Trouble("%s: %s refuses the new text: %s; the file was not changed" % (near, argv[0], brief(said, -400)))
 
 
 def work(module):

@@ -17,6 +17,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_partials 
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_progress import Progress, Stopped
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry import free_space, manifest, missing
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rows import keep
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import logins
 
 DOCUMENTATION = r"""
 module: ollama_pull
@@ -179,6 +180,7 @@ def main():
         "min_free": {"type": "int", "default": 1 << 30},
     }
     module = AnsibleModule(spec, supports_check_mode=True)
+    module.no_log_values |= logins([module.params["proxy"]])
     module.params["url"] = module.params["url"].rstrip("/")
     try:
         with alone(None if module.check_mode else module.params["lock_file"], module.params["owner"]):

@@ -28,6 +28,7 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry 
     free_space,
     received,
 )
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import logins
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_staging import guest_for, quarters, settle
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_torrent import named, read, torrent
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tracker import serve
@@ -325,6 +326,7 @@ def main():
         "min_free": {"type": "int", "default": 1 << 30},
     }
     module = AnsibleModule(spec, supports_check_mode=True)
+    module.no_log_values |= logins([module.params["proxy"]])
     try:
         found = ended(module.params) if module.params["state"] == "ended" else bring(module)
     except Trouble as trouble:

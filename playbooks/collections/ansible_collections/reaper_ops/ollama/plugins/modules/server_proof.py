@@ -10,6 +10,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_host import Host
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_port import read_port
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import brief
 
 DOCUMENTATION = r"""
 module: server_proof
@@ -93,7 +94,7 @@ def cannot_start(path, user):
         return "%s cannot be started: %s; no model can be loaded" % (path, error.strerror)
     if done.returncode not in (126, 127):
         return ""
-    said = " ".join(done.stderr.decode("utf-8", "replace").split())[-300:]
+    said = brief(" ".join(done.stderr.decode("utf-8", "replace").split()), -300)
     return "%s cannot be started: %s; no model can be loaded" % (path, said or "exit code %d" % done.returncode)
 
 

@@ -12,6 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_models import request
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_process import find, load, log_tail
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_rules import Trouble
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import redact
 
 DOCUMENTATION = r"""
 module: wait_api
@@ -137,7 +138,7 @@ class Runners:
 
 
 def tail(text):
-    lines = [line.strip() for line in text.splitlines() if line.strip()][-TAIL:]
+    lines = [line.strip() for line in redact(text).splitlines() if line.strip()][-TAIL:]
     return ": " + " | ".join(lines) if lines else ""
 
 
