@@ -1,13 +1,32 @@
-"""Cases of inventories: a file or folder, options beside it in NAME.args, the expected words in NAME.error."""
+"""Every verb of the program. Cases of inventories: a file or folder, options in NAME.args, words in NAME.error."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+
+import click
+
+from reaper_ops.cli.program import program
 
 ROOT = Path(__file__).resolve().parents[1]
 INVENTORIES = ROOT / "tests" / "inventories"
 BESIDE = {".args", ".error", ".expect", ".vars"}
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        yield " ".join(path)
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from leaves(found, (*path, name))
+
+
+VERBS = tuple(leaves(program))
 
 
 def names(folder: str) -> list[str]:

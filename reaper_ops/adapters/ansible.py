@@ -57,14 +57,22 @@ def _environment() -> dict[str, str]:
     return {**defaults, **utf8.environment(), **keepalive.environment(), **remote_tmp.environment(), **ours}
 
 
+LISTED = {
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_VERBOSITY": "0",
+    "ANSIBLE_LOG_PATH": os.devnull,
+    "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
+}
+"""For a listing: pure JSON, which holds every password and decrypted value, and so stands in no log of the user."""
+
+
 def listing(source: Source, *, export: bool = False, vars_plugins: bool = True) -> Mapping[str, Any]:
     """`ansible inventory --list`: merged variables per host; with `export` as written, group by group."""
     check_source(source)
     argv = [*PROGRAM, "inventory", "--list", *source.argv()]
     if export:
         argv.append("--export")
-    plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_VERBOSITY": "0", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
-    env = {**plain, **utf8.environment()}
+    env = {**LISTED, **utf8.environment()}
     env |= {} if vars_plugins else {"ANSIBLE_VARS_ENABLED": ""}
     with secrets(source) as secret:
         result = process.run([*argv, *secret.words], env={**env, **secret.env})

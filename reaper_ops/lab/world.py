@@ -87,7 +87,11 @@ def _own(root: Path) -> None:
 def up(root: Path) -> World:
     """Starts what does not run yet; a second call changes nothing."""
     _own(root)
-    (root / "run").mkdir(parents=True, exist_ok=True)
+    try:
+        (root / "run").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"{root} cannot be made: {error.strerror}"
+        raise ReaperError("lab", problem, "set REAPER_OPS_LAB_DIR to a directory of your own") from None
     models.publish(root / "registry")
     _pack(root / "releases")
     for name, host in HOSTS.items():

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+from cli_cases import VERBS
 from hostile import EVENTS, EVIL, filled, strays
 from servers import http_server
 
-from reaper_ops.cli.program import program, run
+from reaper_ops.cli.program import run
 from reaper_ops.core.inventory.provenance import SettingOrigin
 from reaper_ops.core.inventory.settings import names
 from reaper_ops.errors import CommandError, ReaperError, ReaperErrors
@@ -31,20 +31,6 @@ ANSWERS = {
     "/api/ps": {"models": [{"name": EVIL, "digest": EVIL, "size": 5, "size_vram": 5, "expires_at": EVIL}]},
 }
 GOOD = {**ANSWERS, "/api/version": {"version": "0.35.1"}}
-
-
-def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
-    if not isinstance(command, click.Group):
-        yield " ".join(path)
-        return
-    context = click.Context(command)
-    for name in command.list_commands(context):
-        found = command.get_command(context, name)
-        assert found is not None
-        yield from leaves(found, (*path, name))
-
-
-VERBS = tuple(leaves(program))
 
 
 def given(result: Any, *asked: Any) -> Callable[..., Any]:

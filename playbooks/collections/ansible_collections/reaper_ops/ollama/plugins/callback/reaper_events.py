@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 
-from ansible import context
+from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
+from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import redact
 
 DOCUMENTATION = """
 name: reaper_events
@@ -91,7 +92,11 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "reaper_events"
 
     def _say(self, event: str, **fields: object) -> None:
-        self._display.display(json.dumps({"event": event, **fields}, default=str))
+        """The user's log of Ansible gets it without secrets."""
+        line = json.dumps({"event": event, **fields}, default=str)
+        self._display.display(line, screen_only=True)
+        if constants.DEFAULT_LOG_PATH:
+            self._display.display(redact(line), log_only=True)
 
     def _result(self, event: str, result, **fields: object) -> None:
         kept = {k: v for k, v in result._result.items() if k not in {"invocation", "ansible_facts", "reaper"}}
@@ -109,7 +114,7 @@ class CallbackModule(CallbackBase):
         self._play = play
         if os.environ.get("REAPER_OPS_LISTING") == "1":
             row = {"event": "inventory", "listing": _listing(play.get_variable_manager())}
-            self._display.display(json.dumps(row, default=_vaulted))
+            self._display.display(json.dumps(row, default=_vaulted), screen_only=True)
 
     def v2_playbook_on_task_start(self, task, is_conditional) -> None:
         role = task._role.get_name() if task._role else ""
