@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,31 @@ def in_words(event: Event) -> Event:
     """The event with `msg` as one sentence and the next step, where its host could not be entered."""
     if event.get("event") not in TROUBLED:
         return event
-    given = event.get("login") or {}
-    key = str(given.get("key") or "")
-    login = access.Login(**{**given, "locked": bool(key) and has_passphrase(key) and not is_loaded(key)})
-    trouble = access.of_result(event.get("result") or {}, login)
+    login, told = access.Login(**(event.get("login") or {})), event.get("result") or {}
+    if access.is_denied(told):
+        login = replace(login, locked=locked(login))
+    trouble = access.of_result(told, login)
     if trouble is None:
         return event
     result = {"msg": str(trouble), "next_step": trouble.step, "entered": False}
     asks = {"asks": {"kind": trouble.asks, "words": trouble.words}} if trouble.asks else {}
     return {**event, **asks, "result": {**event["result"], "module_stderr": "", **result}}
+
+
+def locked(login: access.Login) -> str:
+    """The first key of those that ssh tries which has a passphrase that no agent knows; empty where there is none."""
+    keys = (login.key,) if login.key else identities(login.words("-G"))
+    return next((key for key in keys if has_passphrase(key) and not is_loaded(key)), "")
+
+
+@cache
+def identities(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Private keys that ssh would try of itself, by its configuration; none where there is no ssh."""
+    try:
+        lines = process.run(words).stdout.splitlines()
+    except CommandError:
+        return ()
+    return tuple(line.partition(" ")[2] for line in lines if line.startswith("identityfile "))
 
 
 def is_loaded(path: str) -> bool:

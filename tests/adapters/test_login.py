@@ -164,3 +164,46 @@ def test_an_event_of_a_host_that_was_not_entered_says_why() -> None:
     step = "add `-K` to be asked once, or `--become-password-file FILE`"
     assert run.failed == {"gpu1": f"sudo wants a password, and none was given; {step}"}
     assert run.steps == {"gpu1": step}
+
+
+DENIED = "maria@192.0.2.7: Permission denied (publickey,password)."
+
+
+def keys(tmp_path: Path, **passphrases: str) -> dict[str, Path]:
+    for name, passphrase in passphrases.items():
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(tmp_path / name)]
+        subprocess.run(argv, check=True)
+    return {name: tmp_path / name for name in passphrases}
+
+
+def denied(text: str, **given: str) -> dict[str, Any]:
+    event = {"event": "unreachable", "login": {"host": "192.0.2.7", "user": "maria", **given}, "result": {"msg": text}}
+    return dict(login.in_words(event))
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_key_with_a_passphrase_is_told_and_asked_for_whether_it_is_named_or_ssh_takes_it_of_itself(
+    is_named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    found = keys(tmp_path, open="", locked="geheim")
+    config = tmp_path / "config"
+    config.write_text("".join(f"IdentityFile {path}\n" for path in (tmp_path / "none", *found.values())))
+    event = denied(DENIED, **({"key": str(found["locked"])} if is_named else {"args": f"-F {config}"}))
+    assert event["asks"] == {"kind": "passphrase", "words": ("ssh-add", str(found["locked"]))}
+    assert event["result"]["msg"].startswith(f"the key {found['locked']} has a passphrase, and nobody could type it;")
+
+
+def test_a_host_that_takes_no_key_though_all_are_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    config = tmp_path / "config"
+    config.write_text(f"IdentityFile {keys(tmp_path, open='')['open']}\n")
+    event = denied(DENIED, args=f"-F {config}")
+    assert "asks" not in event
+    assert event["result"]["msg"].startswith("maria was not let in: the host accepts no key or password of ours")
+
+
+def test_ssh_is_asked_for_its_keys_only_where_a_host_refused_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login.process, "run", lambda *_: pytest.fail("a program was started"))
+    event = denied("ssh: connect to host 192.0.2.7 port 22: No route to host")
+    assert event["result"]["msg"].startswith("no route leads to 192.0.2.7;")

@@ -11,14 +11,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Login:
-    """How a host is entered: what its variables and the command line say. locked: the key has a passphrase."""
+    """How a host is entered: what its variables and the command line say.
+
+    locked: a key that ssh would use and could not, as it has a passphrase; the one that is named, or ssh's own choice.
+    """
 
     host: str = ""
     user: str = ""
     port: str = ""
     key: str = ""
     args: str = ""
-    locked: bool = False
+    locked: str = ""
 
     @property
     def command(self) -> str:
@@ -206,11 +209,21 @@ _DENIED = re.compile(r"^(?:(\S+)@)?[^\s@]+: Permission denied \(([\w,-]*)\)", re
 
 def of_result(result: Mapping[str, Any], login: Login) -> Trouble | None:
     """None where the failure has another reason than entering the host; login banners are passed over."""
+    text = _text(result)
+    return _changed_key(text, login) or _by_rule(text, login) or _unknown_key(text, login) or _denied(text, login)
+
+
+def is_denied(result: Mapping[str, Any]) -> bool:
+    """Whether the host let ssh try its keys, and took none."""
+    return _DENIED.search(_text(result)) is not None
+
+
+def _text(result: Mapping[str, Any]) -> str:
+    """What ssh and the host wrote, each message at the start of a line."""
     parts = (result.get("msg"), result.get("module_stderr"), result.get("module_stdout"))
     text = "\n".join(str(part) for part in parts if part).replace("\r", "")
     text = re.sub(r"Data could not be sent to remote host .{0,400}?can be reached over ssh: ", "\n", text)
-    text = text.replace("Failed to connect to the host via ssh: ", "\n")
-    return _changed_key(text, login) or _by_rule(text, login) or _unknown_key(text, login) or _denied(text, login)
+    return text.replace("Failed to connect to the host via ssh: ", "\n")
 
 
 def _unknown_key(text: str, login: Login) -> Trouble | None:
@@ -249,8 +262,8 @@ def _denied(text: str, login: Login) -> Trouble | None:
         return None
     user = match[1] or login.who
     if login.locked:
-        words = ("ssh-add", login.key)
-        problem = f"the key {login.key} has a passphrase, and nobody could type it"
+        words = ("ssh-add", login.locked)
+        problem = f"the key {login.locked} has a passphrase, and nobody could type it"
         return Trouble(problem, f"`{shlex.join(words)}`", PASSPHRASE, words)
     step = f"name the right --user and --private-key; {ENTER.format(login=login)}"
     return Trouble(f"{user} was not let in: the host accepts no key or password of ours ({match[2]})", step)
