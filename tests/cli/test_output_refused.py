@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
+from hostile_verbs import ROWS, arranged, places
 
+from reaper_ops.cli import program
+
+__all__ = ["places"]
 ROOT = Path(__file__).resolve().parents[2]
 CODE = "import sys; from reaper_ops.cli.main import main; main()"
 
@@ -62,3 +68,40 @@ def test_a_machine_without_utf8_gets_one_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(utf8, "_is_utf8", lambda _name: False)
     with pytest.raises(CommandError, match=r"no locale of UTF-8.*localedef"):
         utf8.environment()
+
+
+def nowhere(kind: str) -> TextIO:
+    """A full disk, a pipe whose reader went away, or a terminal of the locale C."""
+    if kind == "full":
+        return open("/dev/full", "w")
+    if kind == "ascii":
+        return io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "w")
+
+
+@pytest.mark.parametrize("kind", ["full", "closed", "ascii"])
+@pytest.mark.parametrize(("verb", "place"), ROWS)
+def test_no_verb_ends_by_what_its_output_does_not_take(
+    verb: str, place: int, kind: str, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = arranged(verb, place, places, monkeypatch)
+    plain, told = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", plain)
+        expected = program.run(argv)
+    told.seek(0)
+    told.truncate()
+    argv = [word.replace(places["DIRECTORY"], places["DIRECTORY"] + "-again") for word in argv]
+    with monkeypatch.context() as patch, nowhere(kind) as stdout:
+        patch.setattr(sys, "stdout", stdout)
+        code = program.run(argv)
+        assert "Traceback" not in told.getvalue()
+        assert "defect of reaper_ops" not in told.getvalue()
+        if kind == "ascii":
+            assert code == expected
+        elif plain.getvalue():
+            assert code == 1
+            assert ("cannot be written: No space left on device" in told.getvalue()) == (kind == "full")
