@@ -16,6 +16,7 @@ from pathlib import Path
 
 import canaries
 import pytest
+import yaml
 from cli_cases import VERBS
 from subject import free_ports
 
@@ -56,17 +57,16 @@ RUNS = (
     Verb("plan", f"{GOOD} -K --out ROOT/out/plan.json", said=TYPED, verbose=True),
     Verb("site.yml", f"{GOOD} --check", playbook=True),
     Verb("up", f"{FLEET} -l good,refused,far,evil --yes", (3,), verbose=True),
-    Verb("up", f"{GOOD} --yes -o json"),
     Verb("render", FLEET),
     Verb("render", f"{GOOD} --read --save-facts ROOT/out/facts.json --out ROOT/out/rendered", verbose=True),
     Verb("probe", f"{FLEET} --deep", (3,), verbose=True),
-    Verb("probe", f"{FLEET} --direct -o prometheus --out ROOT/out/fleet.prom", (3,)),
+    Verb("probe", "--url EVIL -o prometheus --out ROOT/out/fleet.prom", (3,)),
     Verb("doctor", f"{FLEET} -v --bundle ROOT/out/bundle.tar.gz", (3,), verbose=True),
     Verb("doctor", "--from ROOT/out/bundle.tar.gz -o json", (3,)),
     Verb("doctor", "--from ROOT/pasted -v -o junit", (0, 3, 4, 5)),
     Verb("doctor", "--paste -o nagios", (0, 3, 4, 5), said=canaries.spoken("typed")),
     Verb("doctor", f"{FLEET} -l refused --fix --yes", (0, 3, 4), verbose=True),
-    Verb("watch", f"{FLEET} --direct -o json", (0, 1, 3), endless=True),
+    Verb("watch", "--url EVIL -o json", (0, 1, 3), endless=True),
     Verb("report", f"{FLEET} --html ROOT/out/page.html", (3,), verbose=True),
     Verb("verify", f"{GOOD} -e ollama_https_proxy=http://u:{canaries.canary('otherproxy')}@p:1", (3,), verbose=True),
     Verb("runbook", "service-not-running"),
@@ -137,7 +137,8 @@ class Fleet:
 
 
 def argv(verb: Verb, root: Path, inventory: Path, first: int) -> list[str]:
-    places = {"ROOT": str(root), "INV": str(inventory), "REGISTRY": str(first + 1), "FIRST": str(first)}
+    evil = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]["hosts"]["evil"]["ollama_base_url"]
+    places = {"EVIL": evil, "ROOT": str(root), "INV": str(inventory), "REGISTRY": str(first + 1), "FIRST": str(first)}
     words = verb.words
     for word, value in places.items():
         words = words.replace(word, value)
