@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from hostile_verbs import ROWS, arranged, places
+from hostile_verbs import ROWS, arranged
 
 from reaper_ops.cli import program
 
-__all__ = ["places"]
 ROOT = Path(__file__).resolve().parents[2]
 CODE = "import sys; from reaper_ops.cli.main import main; main()"
 
