@@ -156,6 +156,13 @@ def bring(module):
     return rows
 
 
+def prepared(spec):
+    module = AnsibleModule(spec, supports_check_mode=True)
+    module.no_log_values |= logins([module.params["proxy"]])
+    module.params["url"] = module.params["url"].rstrip("/")
+    return module
+
+
 def main():
     words = {"type": "list", "elements": "str", "default": []}
     spec = {
@@ -179,9 +186,7 @@ def main():
         "verify_timeout": {"type": "int", "default": 3600},
         "min_free": {"type": "int", "default": 1 << 30},
     }
-    module = AnsibleModule(spec, supports_check_mode=True)
-    module.no_log_values |= logins([module.params["proxy"]])
-    module.params["url"] = module.params["url"].rstrip("/")
+    module = prepared(spec)
     try:
         with alone(None if module.check_mode else module.params["lock_file"], module.params["owner"]):
             rows = bring(module)
