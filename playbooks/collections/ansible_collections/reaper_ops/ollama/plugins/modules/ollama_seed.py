@@ -28,7 +28,6 @@ from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_registry 
     free_space,
     received,
 )
-from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_secrets import logins
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_staging import guest_for, quarters, settle
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_torrent import named, read, torrent
 from ansible_collections.reaper_ops.ollama.plugins.module_utils.reaper_tracker import serve
@@ -316,7 +315,7 @@ def main():
         "port": {"type": "int", "default": 6969},
         "purge": {"type": "bool", "default": False},
         "owner": {"type": "str", "default": ""},
-        "proxy": {"type": "str", "default": ""},
+        "proxy": {"type": "str", "default": "", "no_log": True},
         "limit_rate": {"type": "str", "default": "0"},
         "progress_file": {"type": "path"},
         "heartbeat": {"type": "path"},
@@ -326,7 +325,6 @@ def main():
         "min_free": {"type": "int", "default": 1 << 30},
     }
     module = AnsibleModule(spec, supports_check_mode=True)
-    module.no_log_values |= logins([module.params["proxy"]])
     try:
         found = ended(module.params) if module.params["state"] == "ended" else bring(module)
     except Trouble as trouble:
