@@ -15,6 +15,7 @@ VARIABLES = {
     "ollama_load_timeout": "OLLAMA_LOAD_TIMEOUT",
     "ollama_num_parallel": "OLLAMA_NUM_PARALLEL",
     "ollama_max_loaded_models": "OLLAMA_MAX_LOADED_MODELS",
+    "ollama_prompt_cache": "LLAMA_ARG_CACHE_RAM",
     "ollama_max_queue": "OLLAMA_MAX_QUEUE",
     "ollama_context_length": "OLLAMA_CONTEXT_LENGTH",
     "ollama_flash_attention": "OLLAMA_FLASH_ATTENTION",

@@ -99,3 +99,11 @@ def test_typed_settings_become_variables():
         "OLLAMA_FLASH_ATTENTION": "0",
         "OLLAMA_ORIGINS": "https://a.b,https://c.d",
     }
+
+
+def test_a_prompt_cache_of_zero_is_set_and_releases_without_llama_server_do_not_read_it() -> None:
+    assert environment.from_typed({"ollama_prompt_cache": 0}) == {"LLAMA_ARG_CACHE_RAM": "0"}
+    assert environment.from_typed({"ollama_prompt_cache": None}) == {}
+    [(setting, problem)] = environment.typed_problems("0.24.0", {"ollama_prompt_cache": 512})
+    assert (setting, "0.30.0 is the first release that does" in problem) == ("ollama_prompt_cache", True)
+    assert environment.typed_problems("0.35.1", {"ollama_prompt_cache": 512}) == []

@@ -103,6 +103,9 @@ class SettingsFields(MirrorSettings):
     )
     ollama_num_parallel: Count | None = Field(None, ge=1, description="parallel requests per model")
     ollama_max_loaded_models: Count | None = Field(None, ge=1, description="models in memory at once")
+    ollama_prompt_cache: Count | None = Field(
+        None, ge=0, description="MiB of host memory for processed prompts, for each loaded model (server's own: 8192)"
+    )
     ollama_max_queue: Count | None = Field(None, ge=1, description="waiting requests before the server says 503")
     ollama_context_length: Count | None = Field(
         None, ge=256, description="default context in tokens; chosen by VRAM when not given"
