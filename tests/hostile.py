@@ -72,3 +72,26 @@ EVENTS: tuple[dict[str, Any], ...] = (
 def strays(text: str) -> set[str]:
     """Characters that a terminal would obey or not show."""
     return {letter for letter in text if not letter.isprintable() and letter != "\n"}
+
+
+class Sore(Exception):
+    """What a field of a hostile host raises."""
+
+
+def breaking(whole: Any, name: str) -> Any:
+    """The same value, but one of its fields raises."""
+
+    def get(self: Any, asked: str) -> Any:
+        if asked == name:
+            raise Sore(name)
+        return object.__getattribute__(self, asked)
+
+    kind = type("Breaking", (type(whole),), {"__getattribute__": get})
+    made = object.__new__(kind)
+    for one in dataclasses.fields(whole):
+        object.__setattr__(made, one.name, getattr(whole, one.name))
+    return made
+
+
+def each_field(kind: Any, *ours: str) -> list[str]:
+    return [one.name for one in dataclasses.fields(kind) if one.name not in ours]

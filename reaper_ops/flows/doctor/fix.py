@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from reaper_ops.adapters import ansible
 from reaper_ops.adapters.ansible import OnEvent, Source
+from reaper_ops.core import isolation
 from reaper_ops.core.doctor.diagnosis import FleetDiagnosis
 from reaper_ops.core.doctor.fix import UNDO, FixOutcome, Proposal, directories, in_order, proposals
 from reaper_ops.core.provision import choices, desired_state
@@ -31,9 +32,11 @@ def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixe
     words = source.typed
     _, patients = doctor.collect(source, on_event)
     before = doctor.examine(patients, words)
-    ours = {one.host: directories(one.settings, one.facts) for one in patients}
-    found = proposals(before, {one.host: one.facts for one in patients}, ours)
-    offered, confirmed = _planned(found, patients)
+    broken: dict[str, str] = {}
+    offers = isolation.each(patients, lambda one: _offered(before, one), lambda one: one.host, broken)
+    before = _told(before, broken)
+    offered = tuple(proposal for proposals_, _ in offers.values() for proposal in proposals_)
+    confirmed = {host: one for host, (_, one) in offers.items() if one is not None}
     chosen = choose(before, offered)
     if not chosen:
         return Fixed(before, before)
@@ -43,21 +46,25 @@ def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixe
     return Fixed(before, after, _settled(source, outcomes, on_event))
 
 
-def _planned(
-    found: Sequence[Proposal], patients: Sequence[HostSnapshot]
-) -> tuple[tuple[Proposal, ...], Mapping[str, Confirmed]]:
+def _offered(checkup: FleetDiagnosis, one: HostSnapshot) -> tuple[tuple[Proposal, ...], Confirmed | None]:
     """To apply is offered with its plan, which goes along; where it cannot be planned or done, it is not offered."""
-    wanted = {one.host for one in found if one.action == "apply"}
-    intents = {
-        p.host: desired_state.derive(p.settings, p.facts) for p in patients if p.facts is not None and p.host in wanted
-    }
-    possible = {host: intent for host, intent in intents.items() if not intent.plan.blockers}
-    offered = tuple(
-        replace(one, plan=possible[one.host].plan.actions) if one.action == "apply" else one
-        for one in found
-        if one.action != "apply" or one.host in possible
-    )
-    return offered, {host: choices.confirm(intent, choices.of(intent)) for host, intent in possible.items()}
+    mine = FleetDiagnosis(tuple(host for host in checkup.hosts if host.host == one.host))
+    ours = {one.host: directories(one.settings, one.facts)}
+    found = proposals(mine, {one.host: one.facts}, ours)
+    if one.facts is None or not any(proposal.action == "apply" for proposal in found):
+        return tuple(proposal for proposal in found if proposal.action != "apply"), None
+    intent = desired_state.derive(one.settings, one.facts)
+    if intent.plan.blockers:
+        return tuple(proposal for proposal in found if proposal.action != "apply"), None
+    actions = intent.plan.actions
+    offered = tuple(replace(it, plan=actions) if it.action == "apply" else it for it in found)
+    return offered, choices.confirm(intent, choices.of(intent))
+
+
+def _told(checkup: FleetDiagnosis, broken: Mapping[str, str]) -> FleetDiagnosis:
+    """A host for which no remedy could be worked out says so; its diagnosis stays."""
+    hosts = [replace(h, problem=h.problem or broken[h.host]) if h.host in broken else h for h in checkup.hosts]
+    return FleetDiagnosis(tuple(hosts))
 
 
 def _apply(

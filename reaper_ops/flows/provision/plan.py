@@ -64,13 +64,23 @@ def plan(source: Source, on_event: OnEvent | None = None) -> Planned:
 
 def confirmable(planned: Planned) -> Planned:
     """With what goes along once it is confirmed: as the hosts will compute it, the chosen mirror included."""
-    found, confirmed = {}, {}
-    for name in (plan.host for plan in planned.plans if plan.actions):
+    problems = dict(planned.gathered.problems)
+
+    def along(name: str) -> tuple[tuple[PlanChoice, ...], Confirmed]:
         settings = planned.mirror.settings(name, planned.inventory.by_name[name].settings)
         intent = desired_state.derive(settings, planned.gathered.facts[name])
-        found[name] = choices.of(intent)
-        confirmed[name] = choices.confirm(intent, found[name])
-    return replace(planned, choices=found, confirmed=confirmed)
+        found = choices.of(intent)
+        return found, choices.confirm(intent, found)
+
+    wanted = [plan.host for plan in planned.plans if plan.actions]
+    rows = isolation.each(wanted, along, str, problems)
+    return replace(
+        planned,
+        gathered=replace(planned.gathered, problems=problems),
+        plans=tuple(plan for plan in planned.plans if plan.host in rows or plan.host not in wanted),
+        choices={name: found for name, (found, _) in rows.items()},
+        confirmed={name: confirmed for name, (_, confirmed) in rows.items()},
+    )
 
 
 def compute(inventory: Inventory, gathered: Gathered) -> Planned:
@@ -84,13 +94,13 @@ def compute(inventory: Inventory, gathered: Gathered) -> Planned:
     )
     wanted = {name for intent in intents.values() for name in intent.downloads()}
     known = _sizes(wanted) if wanted else {}
-    plans = tuple(
-        _carried(
-            desired_state.derive(inventory.by_name[name].settings, gathered.facts[name], known) if known else intent
-        )
-        for name, intent in intents.items()
-    )
-    return Planned(inventory, replace(gathered, problems=problems), plans)
+
+    def carried(name: str) -> Plan:
+        settings, facts = inventory.by_name[name].settings, gathered.facts[name]
+        return _carried(desired_state.derive(settings, facts, known) if known else intents[name])
+
+    plans = isolation.each(intents, carried, str, problems)
+    return Planned(inventory, replace(gathered, problems=problems), tuple(plans.values()))
 
 
 def _carried(intent: desired_state.Intent) -> Plan:

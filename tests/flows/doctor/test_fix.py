@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hostile import breaking, each_field
 
 from reaper_ops.adapters.ansible import Run, Source
 from reaper_ops.core.doctor.diagnosis import Cause, Diagnosis, FleetDiagnosis
@@ -23,6 +24,33 @@ BARE = Facts("h", System(os_id="debian", version_id="13", arch="x86_64", init="s
 ASIDE = Step("Set the blob aside.", "", Automate.ASK, "remove-blob")
 PULL = Step("Pull it again.", "", Automate.ASK, "pull")
 APPLY = Step("Converge the host.", "", Automate.ASK, "apply")
+
+
+GOOD = tuple(f"good{number}" for number in range(9))
+
+
+@pytest.mark.parametrize("name", each_field(Facts, "host"))
+def test_a_host_that_breaks_every_reader_in_turn_takes_no_remedy_from_the_others(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its facts do while remedies and plans are worked out: nine are offered theirs."""
+    told = tuple(host(one, APPLY) for one in (*GOOD, "bad"))
+    facts = [*(replace(BARE, host=one) for one in GOOD), breaking(replace(BARE, host="bad"), name)]
+    patients = tuple(HostSnapshot(one.host, Settings(), "", facts=its) for one, its in zip(told, facts, strict=True))
+    monkeypatch.setattr(doctor, "collect", lambda source, on_event=None: (None, patients))
+    monkeypatch.setattr(doctor, "examine", lambda patients, words="": FleetDiagnosis(told))
+    shown: list[tuple[FleetDiagnosis, tuple[Proposal, ...]]] = []
+
+    def choose(before: FleetDiagnosis, offered: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+        shown.append((before, offered))
+        return ()
+
+    fix.fix(Source(("hosts.yml",)), choose)
+    ((before, offered),) = shown
+    assert [one.host for one in offered][:9] == list(GOOD)
+    assert all(one.plan for one in offered[:9])
+    said = next(one.problem for one in before.hosts if one.host == "bad")
+    assert len(offered) == 10 or "defect of reaper_ops" in said
 
 
 def host(name: str, *steps: Step) -> Diagnosis:
@@ -122,7 +150,8 @@ def test_a_host_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPa
 def test_nothing_runs_that_was_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     ansible = Ansible()
     monkeypatch.setattr(fix.ansible, "playbook", ansible.playbook)
-    monkeypatch.setattr(doctor, "collect", lambda source, on_event=None: (None, ()))
+    patients = (HostSnapshot("h1", Settings(), ""),)
+    monkeypatch.setattr(doctor, "collect", lambda source, on_event=None: (None, patients))
     monkeypatch.setattr(doctor, "examine", lambda patients, words="": FleetDiagnosis((host("h1", ASIDE),)))
     seen: list[Proposal] = []
     done = fix.fix(Source(("x",)), lambda checkup, found: seen.extend(found) or ())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import Sore, breaking, each_field
 from hostile_answers import BODIES, LINES, TRANSPORT, http
 from servers import OLLAMA, Server, http_server
 
@@ -232,29 +233,6 @@ def test_the_metrics_of_watch_tell_the_nine(servers: dict[str, Server], monkeypa
     assert served
 
 
-class Sore(Exception):
-    pass
-
-
-def breaking(whole: Any, name: str) -> Any:
-    """The same value, but one of its fields raises."""
-
-    def get(self: Any, asked: str) -> Any:
-        if asked == name:
-            raise Sore(name)
-        return object.__getattribute__(self, asked)
-
-    kind = type("Breaking", (type(whole),), {"__getattribute__": get})
-    made = object.__new__(kind)
-    for one in fields(whole):
-        object.__setattr__(made, one.name, getattr(whole, one.name))
-    return made
-
-
-def each_field(kind: Any, *ours: str) -> list[str]:
-    return [one.name for one in fields(kind) if one.name not in ours]
-
-
 @pytest.mark.parametrize("name", each_field(Facts, "host"))
 def test_a_host_that_breaks_every_reader_in_turn_breaks_no_other(
     name: str, servers: dict[str, Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -274,7 +252,7 @@ def test_a_host_that_breaks_every_reader_in_turn_breaks_no_other(
     found = doctor.examine(patients)
     assert all(one.state is State.HEALTHY and not one.problem for one in found.hosts[:9])
     monkeypatch.setattr(plan, "_sizes", lambda wanted: {})
-    planned = plan.compute(inventory, Gathered(read))
+    planned = plan.confirmable(plan.compute(inventory, Gathered(read)))
     assert [one.host for one in planned.plans][:9] == list(GOOD)
     assert {*(one.host for one in planned.plans), *planned.problems} == {*GOOD, BAD}
 

@@ -4,9 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from reaper_ops.adapters import process
+from reaper_ops.adapters.ansible import Source
+from reaper_ops.core.provision.verification import UNKNOWN
+from reaper_ops.flows.provision import verify as flow
 
 Outcome = tuple[int, dict[str, dict[str, dict[str, str]]]]
 INVENTORY = {
@@ -81,3 +88,68 @@ def test_only_unreachable_hosts_mean_exit_5(tmp_path: Path) -> None:
     code, hosts = verify(tmp_path, "--limit", "gone")
     assert code == 5
     assert list(hosts) == ["gone"]
+
+
+LOCAL = {"ansible_connection": "local"}
+
+
+@dataclass
+class Pytest:
+    """Stands in for the runs of pytest; those that have a host of `breaking` end as one that crashes."""
+
+    breaking: frozenset[str] = frozenset()
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    entered: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def run(self, argv: list[str], env: dict[str, str]) -> process.Result:
+        document = json.loads(Path(env["REAPER_OPS_VERIFY_EXPECTED"]).read_text())
+        self.settings |= {row["host"]: row["settings"] for row in document["hosts"]}
+        for place in env.get("ANSIBLE_INVENTORY", "").split(","):
+            for name, row in json.loads(Path(place).read_text())["all"]["hosts"].items() if place else ():
+                self.entered[name] = {**self.entered.get(name, {}), **row}
+        names = [row["host"] for row in document["hosts"]]
+        if self.breaking & set(names):
+            return process.Result(tuple(argv), 3, "INTERNALERROR> \x1b[2J", "")
+        rows = [{"host": name, "id": "version", "title": "t", "outcome": "passed"} for name in names]
+        Path(env["REAPER_OPS_VERIFY_RESULTS"]).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return process.Result(tuple(argv), 0, "", "")
+
+
+def inventory(directory: Path, **hosts: dict[str, Any]) -> str:
+    path = directory / "hosts.json"
+    path.write_text(json.dumps({"all": {"hosts": hosts, "vars": {"ollama_runtime": "process"}}}))
+    return str(path)
+
+
+def test_checks_that_crash_on_one_host_hide_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"good{number}" for number in range(9)]
+    stand_in = Pytest(frozenset({"bad"}))
+    hosts = inventory(
+        tmp_path, **{name: {**LOCAL, "ollama_port": 12000 + at} for at, name in enumerate([*names, "bad"])}
+    )
+    listed = flow.ansible.listing(Source((hosts,)))
+    monkeypatch.setattr(flow.ansible, "listing", lambda source: listed)
+    monkeypatch.setattr(
+        flow.ansible, "inventory", lambda source, read=flow.ansible.inventory: read(source, found=listed)
+    )
+    monkeypatch.setattr(flow.process, "run", stand_in.run)
+    monkeypatch.setattr(flow, "AT_ONCE", 10)
+    found = flow.verify(Source((hosts,)))
+    assert {one.host: one.outcome for one in found.checks} == {**dict.fromkeys(names, "passed"), "bad": UNKNOWN}
+    assert found.status == "unknown"
+
+
+def test_extra_variables_count_as_in_every_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the desired state, and for how hosts are entered, directly or through Ansible."""
+    typed = ("ollama_port=12000", "ansible_user=ops", "ansible_password=x")
+    hosts = inventory(tmp_path, one={"ansible_connection": "ssh", "ansible_user": "root", "ollama_port": 11500})
+    wanted = flow.ansible.inventory(Source((hosts,), extra_vars=typed)).hosts[0].settings
+    stand_in = Pytest()
+    run = process.run
+    monkeypatch.setattr(
+        flow.process, "run", lambda argv, **more: (stand_in.run if "pytest" in argv else run)(argv, **more)
+    )
+    flow.verify(Source((hosts,), extra_vars=typed))
+    assert stand_in.settings["one"]["ollama_port"] == wanted.ollama_port == 12000
+    assert stand_in.settings["one"] == wanted.model_dump(mode="json")
+    assert (stand_in.entered["one"]["ansible_user"], stand_in.entered["one"]["ansible_password"]) == ("ops", "x")
