@@ -81,7 +81,7 @@ def bring_up(fleet: Any) -> None:
 
 def programs(fleet: Any, directory: Path, pyinfra: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Argv and environment of each; the yardsticks get the very files that `up` has written."""
-    rows = [desired(fleet, directory, host) for host in fleet.hosts()]
+    rows = [desired_of(fleet, directory, host) for host in fleet.hosts()]
     listed = directory / "fleet.json"
     listed.write_text(json.dumps(rows))
     desired = directory / "desired.json"
@@ -104,7 +104,7 @@ def programs(fleet: Any, directory: Path, pyinfra: Path) -> dict[str, tuple[list
     }
 
 
-def desired(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
+def desired_of(fleet: Any, directory: Path, host: Any) -> dict[str, Any]:
     from reaper_ops.lab.ollama import VERSION
 
     written = directory / "rendered"
