@@ -6,7 +6,6 @@ Matching English is the last resort, where neither errno nor status nor JSON say
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -28,6 +27,7 @@ from reaper_ops.core.doctor.signatures import (
     web,
 )
 from reaper_ops.core.doctor.signatures.model import Hit, Signature
+from reaper_ops.core.doctor.signatures.prefilter import bare_of
 
 TABLE = (
     *(*memory.TABLE, *gpu.TABLE, *server.TABLE, *slow.TABLE, *pull.TABLE, *reach.TABLE, *storage.TABLE, *web.TABLE),
@@ -42,14 +42,6 @@ OUT_OF_MEMORY = frozenset(
     {"ram-preflight", "ram-too-large", "vram-oom-startup", "vram-oom", "gpu-oom-other", "ram-malloc"}
 )
 KILLED = frozenset({"runner-killed", "runner-gone-killed"})
-LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
-DIGITS = string.digits.encode()
-
-
-def _bare(text: str) -> bytes:
-    """In lower case and without digits. What stands in a text stands bare in the bare one too; and most lines of
-    a log, or of the logs of a fleet, are bare the same, so that what may fit them is found once."""
-    return text.encode("utf-8", "surrogatepass").translate(LOWER, DIGITS)
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ class _Row:
 
 def _row(signature: Signature) -> _Row:
     sure = literals.of(signature.pattern)
-    return _Row(signature, re.compile(signature.pattern), None if sure is None else tuple(map(_bare, sure)))
+    return _Row(signature, re.compile(signature.pattern), None if sure is None else tuple(map(bare_of, sure)))
 
 
 @cache
@@ -109,7 +101,7 @@ def _by_id() -> dict[str, _Row]:
 
 def all_of(where: str, line: str) -> tuple[Hit, ...]:
     """What every signature of the scope that fits the line finds in it."""
-    found = (row.hit(line) for row in _likely(where, _bare(line)))
+    found = (row.hit(line) for row in _likely(where, bare_of(line)))
     return tuple(hit for hit in found if hit is not None)
 
 
@@ -142,7 +134,7 @@ class _Log:
 
     @cached_property
     def bare(self) -> bytes:
-        return _bare("\n".join(self.lines))
+        return bare_of("\n".join(self.lines))
 
     @cached_property
     def bare_lines(self) -> list[bytes]:
@@ -185,7 +177,7 @@ def last_run(text: str | None) -> str:
 
 
 def _first(rows: tuple[_Row, ...], line: str) -> Hit | None:
-    bare = _bare(line)
+    bare = bare_of(line)
     for row in rows:
         if row.may_stand_in(bare) and (found := row.hit(line)) is not None:
             return found

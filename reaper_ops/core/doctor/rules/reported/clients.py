@@ -12,6 +12,7 @@ from reaper_ops.core.doctor.rules.reported import client_steps as steps
 from reaper_ops.core.doctor.rules.reported.statement import Said
 from reaper_ops.core.doctor.rules.reported.texts import SERVER
 from reaper_ops.core.doctor.rules.variables import written
+from reaper_ops.core.doctor.signatures.prefilter import Prefilter
 from reaper_ops.core.doctor.tables import transport
 from reaper_ops.core.facts.reported import ClientError
 
@@ -25,6 +26,7 @@ REGISTRY = re.compile(r"(?:^|\.)(?:ollama\.ai|ollama\.com|cloudflarestorage\.com
 _KINDS = tuple((kind, re.compile(pattern)) for kind, pattern in transport.TEXTS)
 _MARK = re.compile("|".join(f"(?:{pattern})" for _, pattern in transport.TEXTS))
 _CURL = re.compile(r"curl: \((?P<code>\d{1,2})\)")
+_PREFILTER = Prefilter(_MARK, _CURL)
 _URL = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:]{2,45}\]|[\w.-]{1,253})(?::(?P<port>\d{1,5}))?")
 _PLACES = (
     re.compile(r"dial tcp (?P<host>\[[0-9a-fA-F:]{2,45}\]|[\w.-]{1,253}):(?P<port>\d{1,5})"),
@@ -52,6 +54,8 @@ class Attempt:
 
 def attempt(line: str) -> Attempt | None:
     """What a client's line says of its connection; None for any other line."""
+    if not _PREFILTER.may_match(line):
+        return None
     found = _MARK.search(line)
     coded = _CURL.search(line)
     if found is None and coded is None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from reaper_ops.core.doctor.finding import Confidence, Step
 from reaper_ops.core.doctor.rules.reported import cuda_steps, unit_steps
 from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.signatures.prefilter import Prefilter
 from reaper_ops.core.doctor.tables import cuda, nvml, systemd_exit
 from reaper_ops.core.doctor.tables.meaning import Meaning
 
 MARKS = re.compile(r"(?i)cuda|cudart|cuinit|nvml|nvidia-smi|status=|status \d{3}\b|failed at step")
+_PREFILTER = Prefilter(MARKS)
 _CODE = re.compile(
     r"(?i)(?:(?:cudart|driver library) init failure|memory info lookup failure|failed to get device context"
     r"|cudaSetDevice err\w{0,2}"
@@ -35,7 +37,7 @@ OTHER_UNIT = re.compile(r"ollama|llama", re.I)
 
 
 def read(source: str, line: str) -> Iterator[Said]:
-    if MARKS.search(line) is None:
+    if not _PREFILTER.may_match(line) or MARKS.search(line) is None:
         return
     yield from _cuda(source, line)
     yield from _nvml(source, line)
