@@ -171,6 +171,29 @@ CASES = {
         "runner-crash-other",
         "journalctl",
     ),
+    "journal without its time": (
+        'ollama[77]: time=2026-03-02T10:00:00Z level=INFO source=ggml.go:494 msg="offloaded 10/25 layers to GPU"\n',
+        "partial-cpu-offload",
+        "num_ctx",
+    ),
+    "row of a table without its heading": (
+        "big:12b    5d4fa005e7bb    26 GB    24%/76% CPU/GPU    59 minutes from now\n",
+        "partial-cpu-offload",
+        "quantization",
+    ),
+    "runner that died after its load": (
+        'time=2026-03-02T10:00:00Z level=INFO source=server.go:1 msg="llama runner started in 4.01 seconds"\n'
+        "CUDA error: an illegal memory access was encountered\n"
+        'time=2026-03-02T10:00:09Z level=ERROR source=s.go:2 msg="llama runner terminated" error="exit status 2"\n',
+        "runner-crash-other",
+        "num_gpu",
+    ),
+    "store that cannot be renamed in": (
+        "Mar 02 10:00:00 box ollama[7]: Error: rename /m/blobs/sha256:aa /m/blobs/sha256-aa: read-only file system\n",
+        "filesystem-readonly-or-inodes",
+        "ReadWritePaths",
+    ),
+    "403 in an extension's words": ("ollama error 403:\n", "cors-origin-403", "OLLAMA_ORIGINS"),
     "command name before the loader's words": (
         "ollama : /usr/lib64/libstdc++.so.6: version GLIBCXX_3.4.25 not found\n",
         "system-libraries-too-old",

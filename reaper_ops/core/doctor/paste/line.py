@@ -13,6 +13,11 @@ SYSLOG = re.compile(
     r"(?:Z|[+-][0-9]{2}:?[0-9]{2}| [A-Z]{2,5})?"
     r") (?:(?P<host>[\w.-]{1,64}) )?(?P<ident>\(?[\w./@-]{1,64}\)?)(?:\[(?P<pid>[0-9]{1,10})\])?: (?P<message>.*)"
 )
+BARE = re.compile(
+    r"(?:(?P<host>[\w.-]{1,64}) )?(?P<ident>\(?[\w.@-]{0,24}(?:ollama|systemd|podman|docker)[\w.@-]{0,24}\)?)"
+    r"\[(?P<pid>[0-9]{1,10})\]: (?P<message>.*)"
+)
+"""A line of the journal of which the time, and perhaps the host, was cut away."""
 COMPOSE = re.compile(r"\A(?P<name>[A-Za-z0-9][\w.-]{0,127}) {1,40}\| ?(?P<rest>.*)")
 POD = re.compile(r"\[pod/(?P<name>[\w.-]{1,128})/[\w.-]{1,64}\] (?P<rest>.*)")
 STAMP = re.compile(
@@ -58,6 +63,9 @@ def parse(number: int, raw: str) -> PastedLine:
     head = SYSLOG.fullmatch(short)
     if head and (head["host"] or head["pid"]):
         return PastedLine(number, short, head["message"], head["ident"], owner, head["when"], raw)
+    bare = BARE.fullmatch(short)
+    if bare:
+        return PastedLine(number, short, bare["message"], bare["ident"], owner, "", raw)
     stamp = STAMP.fullmatch(short)
     if stamp:
         return PastedLine(number, stamp["rest"], stamp["rest"], "", owner, stamp["when"], raw)

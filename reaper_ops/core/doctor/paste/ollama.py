@@ -18,6 +18,11 @@ LOADED = re.compile(
     r"|(?P<cpu>[0-9]{1,3})%/(?P<gpu>[0-9]{1,3})% "
     r"CPU/GPU)(?:\s{1,20}(?P<context>[0-9]{2,9}))?\s{1,20}(?P<until>\S.{0,60})"
 )
+ROW = (
+    r"\A[\w./:-]{1,256}\s{1,80}[0-9a-f]{12}\s{1,20}[0-9.]{1,8} [KMGT]?i?B\s{1,20}"
+    r"(?:100% (?:GPU|CPU)|[0-9]{1,3}%/[0-9]{1,3}% CPU/GPU)"
+)
+"""One without the heading."""
 LISTED = re.compile(
     r"(?P<name>\S{1,256})\s{1,80}(?P<id>[0-9a-f]{12})\s{1,20}(?:" + SIZE + r"|-)\s{1,20}(?P<when>\S.{0,60})"
 )
@@ -84,7 +89,7 @@ def _answer(into: PastedEvidence, path: str, body: dict[str, Any]) -> None:
 
 
 KINDS = (
-    Kind("ollama ps", loaded, re.compile(r"NAME\s{1,80}ID\s{1,20}SIZE\s{1,20}PROCESSOR\b"), LOADED),
+    Kind("ollama ps", loaded, re.compile(rf"NAME\s{{1,80}}ID\s{{1,20}}SIZE\s{{1,20}}PROCESSOR\b|{ROW}"), LOADED),
     Kind("ollama list", listed, re.compile(r"NAME\s{1,80}ID\s{1,20}SIZE\s{1,20}MODIFIED\b"), LISTED),
     Kind("ollama version", version, re.compile(r"ollama version is |Warning: client version is ")),
 )

@@ -25,7 +25,7 @@ PROMPT = re.compile(
 )
 MARKED = re.compile("[$#%>❯➜]")
 TYPED = re.compile(
-    r"^(?:sudo )?(?:"
+    r"^(?!(?:sudo )?ollama (?!run|pull|list|ls|ps|serve|show|stop|create|cp|rm|push|-|help|signin))(?:sudo )?(?:"
     r"journalctl|systemctl|docker|docker-compose|podman|kubectl|ss|netstat|lsof|ip|ps|dmesg|iptables|ufw|nft|swapon|ls|df"
     r"|free|nvidia-smi|rocm-smi|rocminfo|lspci|lsmod|printenv|env|ollama|curl|cat"
     r")(?: {1,4}[-/\w|.'\"][^\n]{0,500})?$"

@@ -10,6 +10,7 @@ TABLE = (
         "any",
         r"^(?![^\n]{0,1000}(?:registry\.|/v2/|huggingface|manifest))[^\n]{0,1000}"
         r"(?:\b403\b[ (:]{1,3}Forbidden|status(?:[ _]code)?:? ?403\b|\"\S{0,80}\" 403\b)[^\n]{0,400}$"
+        r"|[Oo]llama (?:call failed with status code|error|API error):? 403\b|requires additional access origins"
         r"|blocked by CORS policy|Access-Control-Allow-Origin' header",
         ("cors-origin-403",),
         "GET http://gpu1:11434/api/tags net::ERR_ABORTED 403 (Forbidden)",
@@ -110,6 +111,14 @@ TABLE = (
         "read /mnt/nas/models/blobs/sha256-aa: stale NFS file handle",
         summary="the file system of the store fails: it is damaged, or its server went away",
         sure=True,
+    ),
+    S(
+        "renamed-read-only",
+        "any",
+        r"(?:rename|link) /\S{1,400} (?P<path>/\S{1,400}): read-only file system",
+        ("filesystem-readonly-or-inodes",),
+        "Error: rename /srv/m/blobs/sha256:aa /srv/m/blobs/sha256-aa: read-only file system",
+        summary="the server may read its store and not write it: the file system, or the unit's sandbox, is read-only",
     ),
     S(
         "quota-used",

@@ -113,6 +113,16 @@ _ALONE = (
     client_steps.GATEWAY[0],
     Step("If nothing listens, start the server.", "{start}"),
 )
+_READ_ONLY = (
+    Step("See whether the file system itself is mounted read-only.", "findmnt --real"),
+    Step(
+        "If it is writable for you, the unit closes it (ProtectSystem=strict, as on NixOS): add "
+        "ReadWritePaths= with the"
+        " store to a drop-in; on NixOS, services.ollama.models does.",
+        "systemctl show ollama -p ProtectSystem -p ReadWritePaths",
+    ),
+    Step("Restart the server.", "{restart}"),
+)
 _CUT = (
     Step("Ask the registry from the same host.", "curl -sSv -o /dev/null https://registry.ollama.ai/v2/"),
     Step("If it fails as well, ask who runs the network: firewall, proxy, VPN. Or pull over another network."),
@@ -143,6 +153,7 @@ _CARD_UNFIT = (
 BY_SIGNATURE: Mapping[str, tuple[Step, ...]] = {
     "runner-died": _DIED,
     "runner-gone": _DIED,
+    "renamed-read-only": _READ_ONLY,
     "amd-kfd-permission": _KFD,
     "kfd-denied": _KFD,
     "pod-unscheduled": _POD,

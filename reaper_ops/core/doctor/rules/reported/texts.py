@@ -19,6 +19,9 @@ _OF_SERVER = re.compile(r"level=[A-Z]{4,6} |\[GIN\]|load_tensors: |llama_|ggml_|
 _SUCCEEDED = re.compile(r"(?:llama-server|llama runner) started in [\d.]{1,12} seconds")
 LOAD = re.compile(r"Load failed|error loading (?:llama server|model)|timed out waiting for (?:llama|server)")
 
+_DIED = re.compile(r"llama runner terminated|process no longer running|^CUDA error|\]: CUDA error|GGML_ASSERT")
+"""A runner's end after its load."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -66,6 +69,6 @@ def loaded_last(case: HostEvidence) -> bool:
         for at, line in enumerate(text.lines):
             if _SUCCEEDED.search(line):
                 good = at
-            elif LOAD.search(line):
+            elif LOAD.search(line) or _DIED.search(line):
                 bad = at
     return good > bad
