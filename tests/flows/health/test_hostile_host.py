@@ -36,9 +36,11 @@ from reaper_ops.flows.mirror import mirror
 from reaper_ops.flows.models import api as models_api
 from reaper_ops.flows.models import change as models_change
 from reaper_ops.flows.models import look as models_look
+from reaper_ops.flows.models import verify as models_verify
 from reaper_ops.flows.provision import plan
 from reaper_ops.formats import FORMATS
 from reaper_ops.formats.health import as_prometheus
+from reaper_ops.formats.models import contents as model_contents
 from reaper_ops.formats.models import table as model_table
 
 GOOD = tuple(f"good{number}" for number in range(9))
@@ -169,6 +171,51 @@ def test_every_list_of_models_tells_the_nine(
         ended: ModelsOutcome = verb(SOURCE, confirm=lambda todo: offered.append(todo))
         assert set(ended.problems or {}) <= {BAD}
     assert [set(GOOD) <= set(todo) for todo in offered] == [True]
+
+
+ROW = {"name": "tiny:1m", "digest": "a" * 64, "count": 1, "blobs": []}
+STORES: dict[str, dict[str, Any]] = {
+    "no models": {},
+    "models are a number": {"models": 7},
+    "models are text": {"models": "x"},
+    "a row is a number": {"models": [7]},
+    "a row without names": {"models": [{}]},
+    "blobs are a number": {"models": [{**ROW, "blobs": 7}]},
+    "a blob is text": {"models": [{**ROW, "blobs": ["x"]}]},
+    "a count of 4000 digits": {"models": [{**ROW, "count": "9" * 4000}]},
+    "unnamed is a number": {"models": [], "unnamed": 7},
+    "bytes without end": {"models": [ROW], "bytes": float("inf"), "seconds": float("nan")},
+    **{
+        f"name {name[:12]!r}": {"models": [{**ROW, "name": name, "error": "x"}]}
+        for name in ("", "a/b/c/d:1", "../../x:1", "\x1b[2J", "\ud800", "x" * 100_000, ":", "/", "a//b", "http://x")
+    },
+    "digest is a list": {"models": [{**ROW, "digest": []}]},
+    "known as is a number": {"models": [{**ROW, "known_as": 7}]},
+}
+
+
+@pytest.mark.parametrize("attack", STORES)
+@pytest.mark.parametrize("repair", [False, True])
+def test_every_check_of_stores_tells_the_nine(
+    attack: str, repair: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`models verify`, with and without `--repair`."""
+    inventory = Inventory(tuple(Host(name, Settings(ollama_models=["tiny:1m"]), "ssh") for name in (*GOOD, BAD)))
+    given = {name: {"store": "/s", "models": [ROW]} for name in GOOD} | {BAD: {"store": "/s", **STORES[attack]}}
+
+    def play(source: Source, requests: dict[str, Any], *args: Any, **more: Any) -> Run:
+        return Run(tuple({"event": "ok", "host": name, "task": "x", "result": given[name]} for name in requests))
+
+    monkeypatch.setattr(models_verify.ansible, "inventory", lambda source: inventory)
+    monkeypatch.setattr(models_verify, "play", play)
+    found = models_verify.verify(SOURCE, tmp_path / "models.lock", repair=repair)
+    told = {store.host: [(one.name, one.state) for one in store.models] for store in found.stores}
+    assert [told[name] for name in GOOD] == [[("tiny:1m", "unlocked")]] * 9
+    assert set(found.problems) <= {BAD}
+    for form in model_contents.FORMATS.values():
+        shown = form(found)
+        assert all(name in shown for name in GOOD)
+        assert "Traceback" not in shown
 
 
 @pytest.mark.parametrize("attack", LINES)
