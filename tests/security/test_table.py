@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,19 @@ def test_each_class_of_attempts_names_a_test_that_is_there() -> None:
         files = re.findall(r"`(tests/[^`:]+)", where)
         assert files, f"{name} names no test"
         assert all((ROOT / file).is_file() for file in files), where
+
+
+CONTROLS = frozenset({"test_the_reader_as_one_program_has_all_its_parts"})
+"""Tests in files of attempts that attempt nothing."""
+COUNTED = re.compile(r"^\|[^|]*\| (?P<attempts>\d+) \| `(?P<file>tests/security/test_\w+\.py)` \|$", re.MULTILINE)
+
+
+def test_numbers_of_attempts_are_those_of_the_tests() -> None:
+    """Where a row gives one number and one file of this folder."""
+    told = {row["file"]: int(row["attempts"]) for row in COUNTED.finditer((ROOT / "docs/security.md").read_text())}
+    words = ["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *told]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    ids = [line.split("::") for line in done.stdout.splitlines() if "::" in line]
+    found = Counter(file for file, name in ids if name.partition("[")[0] not in CONTROLS)
+    assert len(told) > 6
+    assert told == found
