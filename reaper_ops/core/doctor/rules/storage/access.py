@@ -129,7 +129,7 @@ def _ours(case: HostEvidence) -> str:
 
 
 def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confidence: Confidence) -> Finding:
-    user = unit_properties(case).get("User") or "ollama"
+    user = unit_properties(case).get("User") or _runs_as(case) or "ollama"
     inside = store.below(path, store.expanded(case, case.models_dir))
     what = "may not write" if inside else "may not pass through"
     return Finding(
@@ -140,6 +140,13 @@ def _walled(case: HostEvidence, path: str, shown: tuple[Evidence, ...], confiden
         weight(case),
         steps=(_OWN if inside else _PASS, *_maybe_hidden(case, path), _SETTLE),
     )
+
+
+def _runs_as(case: HostEvidence) -> str:
+    """The user of the server's process, by name."""
+    pid = case.facts.process.pid if case.facts and case.facts.process else 0
+    user = next((row.user for row in case.traces.processes or () if pid and row.pid == pid), "")
+    return "" if user.isdigit() else user
 
 
 def _maybe_hidden(case: HostEvidence, path: str) -> tuple[Step, ...]:
