@@ -101,8 +101,8 @@ TABLE = (
     S(
         "weights-broken",
         "api log",
-        r"invalid file magic|offset\+size \(\d{1,20}\) exceeds file size|couldn't open model file(?!.{0,400}permission denied)"
-        r"|failed to load model metadata",
+        r"invalid file magic|offset\+size \(\d{1,20}\) exceeds file size"
+        r"|couldn't open model file(?!.{0,400}permission denied)|failed to load model metadata",
         ("corrupt-manifest",),
         'tensor "blk.3.ffn_up.weight" offset+size (134356480) exceeds file size (134303488)',
     ),
