@@ -83,7 +83,8 @@ LAID = {
     "manifest.json": "shadow",
     "ollama.log": "new",
 }
-REFUSED = "can change {home} (mode 0755); run it as that user: `ansible_become: true` and `ansible_become_user: "
+REFUSED = "can change {home} (mode 0755)"
+MEND = "run it as that user: `ansible_become: true` and `ansible_become_user: "
 
 
 def inventory(ground: Ground, **more: Any) -> str:
@@ -115,6 +116,7 @@ def test_such_a_home_is_refused_before_anything_is_done(
     assert run([*words, "-i", path]) != 0
     told = " ".join("".join(capfd.readouterr()).split())
     assert REFUSED.format(home=ground.home) in told, told
+    assert MEND in told, told
     assert snapshot(ground.home) == before
 
 
@@ -125,7 +127,9 @@ def test_ansible_alone_refuses_it_too(ground: Ground, tmp_path: Path) -> None:
     environ = {**os.environ, "HOME": str(tmp_path / "controller")}
     done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert REFUSED.format(home=ground.home) in done.stdout.replace('\\"', '"')
+    stdout = done.stdout.replace('\\"', '"')
+    assert REFUSED.format(home=ground.home) in stdout
+    assert MEND in stdout
     assert snapshot(ground.home) == before
 
 
