@@ -36,8 +36,10 @@ def diagnose(case: HostEvidence) -> Diagnosis:
     asked = standing.asked(case)
     causes = tuple(_cause(case, finding, findings) for finding in ranked(findings, case.state if asked else None))
     blind = _blind(case, {finding.id for finding in findings})
-    explained = case.state is State.HEALTHY or any(_explains(cause.finding.id, case.state) for cause in causes)
     first = case.verdicts[0] if asked else UNASKED
+    explained = case.state is State.HEALTHY or any(
+        cause.finding.id == first.cause or _explains(cause.finding.id, case.state) for cause in causes
+    )
     return Diagnosis(
         host=case.host,
         state=case.state if asked else None,

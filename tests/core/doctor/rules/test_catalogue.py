@@ -152,3 +152,13 @@ def test_nothing_explains_itself() -> None:
 
     for id_ in graph:
         walk(id_, ())
+
+
+def test_the_cause_that_the_probe_names_explains_its_state() -> None:
+    path = next(p for p in FILES if p.stem == "sick-after-starts-that-failed")
+    found = examine(load(path))
+    assert (found.state, found.causes[0].finding.id, found.explained) == (
+        "degraded",
+        "exposed-unauthenticated",
+        True,
+    )
