@@ -15,7 +15,8 @@ START = (
     r"|failure during|NVIDIA driver too old|skipping CUDA|dropping|user overrode visible)"
     r"|level=ERROR|panic:|Error: |bind: |listen tcp|Scheduled restart job|Main process exited|request failed:"
     r"|part \d+ attempt|stalled; retrying|msg=\"?downloading |invalid (environment variable|port)|signal: killed"
-    r"|starting llama-server|msg=\"?load request|Load failed|loaded runners|memory_breakdown_print:   - "
+    r"|starting llama-server|(llama-server|llama runner) started in|msg=\"?load request|Load failed|loaded runners"
+    r"|memory_breakdown_print:   - "
     r"|reducing automatic context|runtime OOM detected|quantizing model|A process of this unit has been killed"
     r"|Failed with result|systemd-oomd killed|no longer running|\| 499 \||\| 504 \||\| 403 \|.*OPTIONS"
 )

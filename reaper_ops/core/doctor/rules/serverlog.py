@@ -14,6 +14,8 @@ from reaper_ops.core.doctor.signatures.model import Hit
 UNIT_OOM = frozenset({"unit-oom", "unit-result-oom", "oomd-kill"})
 OF_GPU = frozenset(signature.id for signature in signatures.gpu.TABLE)
 TOLD_APART = OF_GPU | OUT_OF_MEMORY | KILLED
+BEGINS = "starting llama-server"
+"""Such a server counts a model among its runners after its load; the engines before it did so when the load began."""
 _BLOB = re.compile(r"/blobs/(sha256-[0-9a-f]+)")
 
 
@@ -117,7 +119,7 @@ def _take(found: dict[str, Hit], hit: Hit) -> None:
         found.pop("loaded_since", None)
     elif name == "load-starts" and (_blob(hit) or "starting" in hit.line):
         found["begun"] = found["loading"] = hit
-    elif name == "load-succeeded":
+    elif name == "load-succeeded" or (name == "loaded-runners" and BEGINS in found.get("begun", hit).line):
         _loaded(found, hit)
     elif name in UNIT_OOM:
         found["killed_after"] = hit

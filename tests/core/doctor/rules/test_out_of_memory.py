@@ -68,6 +68,9 @@ BIG, SMALL = "sha256-b0cdd74f7ce2", "sha256-cbbee5fa4358"
 STARTS = 'msg="starting llama-server" cmd="llama-server --model /m/blobs/{} --port 1 --host 127.0.0.1 -c 4096 -np 1"'
 FAILS = 'msg="Load failed" model=/m/blobs/{} error="llama-server process has terminated: signal: killed"'
 LOADED = 'msg="llama-server started in 0.25 seconds"'
+COUNTED = 'level=INFO source=sched.go:728 msg="loaded runners" count=1'
+"""After a load of llama-server (0.32.14, recorded); before the end of a load of the engines before it."""
+BEFORE = 'msg="starting runner" cmd="ollama runner --ollama-engine --model /m/blobs/{} --port 1"'
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,10 @@ LOADED = 'msg="llama-server started in 0.25 seconds"'
         ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(SMALL), LOADED), frozenset({SMALL}), False),
         ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(BIG), LOADED, STARTS.format(SMALL)), None, False),
         ((FAILS.format("x"), STARTS.format(SMALL), LOADED), None, False),
+        ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(BIG), COUNTED), None, False),
+        ((STARTS.format(BIG), FAILS.format(BIG), STARTS.format(SMALL), COUNTED), None, True),
+        ((STARTS.format(BIG), COUNTED, FAILS.format(BIG)), None, True),
+        ((BEFORE.format(BIG), FAILS.format(BIG), BEFORE.format(BIG), COUNTED), None, True),
         ((STARTS.format(SMALL), LOADED, 'no longer running" sys=9 string="signal: killed"', LOADED), None, False),
     ],
 )
