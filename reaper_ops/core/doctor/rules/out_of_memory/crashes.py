@@ -68,6 +68,7 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
     Signals:
     - `llama-server process has terminated: exit status 2`, `signal: segmentation fault`, `signal: aborted`
     - `model runner has unexpectedly stopped`
+    - `/api/ps` lists a model, and the server has no runner process
 
     Not to be confused with:
     - kernel-oom-kill: the kernel log has a line. An `exit status 2` can also follow a failed allocation, which is then
@@ -91,9 +92,25 @@ def runner_crash_other(case: HostEvidence) -> Finding | None:
         return Finding(summary, verdict.evidence, confidence, steps=_AFTER_A_KILL if killed else None)
     last = _last_crash(case)
     if last is None:
-        return None
+        return _vanished(case)
     summary = f"the last load of a model failed: {excerpt(_reason(last.line), 120)}"
     return Finding(summary, (Evidence("server log", excerpt(last.line)),), Confidence.LIKELY, severity=Severity.WARNING)
+
+
+def _vanished(case: HostEvidence) -> Finding | None:
+    """A runner that ended between requests: the server notices, and logs it, with the next one."""
+    server = case.facts.process if case.facts else None
+    rows, loaded = case.traces.processes or (), [m for m in case.seen.loaded or () if m.size]
+    if not loaded or server is None or not any(row.pid == server.pid for row in rows):
+        return None
+    if any(row.parent == server.pid for row in rows):
+        return None
+    shown = (
+        Evidence("GET /api/ps", f"{loaded[0].name} is loaded"),
+        Evidence("processes", f"the server (pid {server.pid}) has no runner process"),
+    )
+    summary = f"{loaded[0].name} counts as loaded, and its runner is gone; the next request has to load it again"
+    return Finding(summary, shown, Confidence.LIKELY, steps=_AFTER_A_KILL, severity=Severity.WARNING)
 
 
 def _last_crash(case: HostEvidence) -> Hit | None:
