@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
-from reaper_ops.core.doctor.diagnosis import Cause, Diagnosis, FleetDiagnosis
+from reaper_ops.core.doctor.diagnosis import Blind, Cause, Diagnosis, FleetDiagnosis
 from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.values import counted
@@ -13,6 +14,8 @@ from reaper_ops.formats.health.as_text import Paint, ascii_safe, colours, wrappe
 from reaper_ops.formats.visible import one_line
 
 SHOWN = 6
+PARTS = 4
+"""Names of parts that were not read for the same reason."""
 CLASSES = {
     Automate.SAFE: "safe: `doctor --fix` does it",
     Automate.ASK: "`doctor --fix` asks first",
@@ -105,9 +108,28 @@ def _unseen(host: Diagnosis, verbose: bool) -> Iterator[str]:
     quiet = host.severity is None and host.state is not None and not verbose
     if not host.blind or quiet:
         return
-    for gap in host.blind if verbose else host.blind[:SHOWN]:
-        more = f" and {len(gap.ids) - 3} more" if len(gap.ids) > 3 else ""
-        yield from wrapped("not read: ", f"{gap.part} ({gap.why}); it could show {', '.join(gap.ids[:3])}{more}")
+    if verbose:
+        for gap in host.blind:
+            yield from wrapped(
+                "not read: ", f"{gap.part} ({gap.why}); it could show {_first_of(gap.ids, len(gap.ids))}"
+            )
+        return
+    for why, gaps in _by_reason(host.blind).items():
+        parts, ids = [gap.part for gap in gaps], dict.fromkeys(id_ for gap in gaps for id_ in gap.ids)
+        verb = "it" if len(parts) == 1 else "they"
+        yield from wrapped("not read: ", f"{_first_of(parts, PARTS)} ({why}); {verb} could show {_first_of(ids, 3)}")
+
+
+def _by_reason(blind: Sequence[Blind]) -> dict[str, list[Blind]]:
+    found: dict[str, list[Blind]] = {}
+    for gap in blind:
+        found.setdefault(gap.why, []).append(gap)
+    return found
+
+
+def _first_of(names: Collection[str], number: int) -> str:
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return ", ".join(islice(names, number)) + more
 
 
 def _word(host: Diagnosis) -> str:

@@ -55,7 +55,10 @@ def test_pasted_text_is_enough(
 
 def test_where_no_rule_speaks_the_missing_parts_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--from", pasted(tmp_path, journal_log=recorded("journal-main-killed.log"))]) == 3
-    assert "not read: kernel.log (not there); it could show kernel-oom-kill" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "not read: http, kernel.log, systemctl-show.txt, systemctl-cat.txt and 7 more (not there); they could" in said
+    )
 
 
 def test_no_setting_is_guessed_for_a_host_that_was_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,4 +90,5 @@ def test_text_that_is_there_and_means_nothing_is_said_to_be_so(
     assert run(["doctor", "--from", host]) == 5
     said = " ".join(capsys.readouterr().out.split())
     assert "meminfo.txt (is there, and cannot be understood)" in said
-    assert "kernel.log (not there)" in said
+    assert "kernel.log" in said
+    assert "(not there)" in said
