@@ -76,7 +76,9 @@ BODIES: dict[str, tuple[str, str]] = {
 
 
 def http(body: bytes = b"", *headers: bytes, status: bytes = b"200 OK") -> bytes:
-    return b"\r\n".join([b"HTTP/1.1 " + status, *headers, b"Content-Length: %d" % len(body), b"", body])
+    """The connection ends with it, so that nobody asks again on one that is about to be closed."""
+    head = [b"HTTP/1.1 " + status, b"Connection: close", *headers, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join([*head, b"", body])
 
 
 LIST = b'{"models":[]}'

@@ -74,7 +74,7 @@ def test_it_waits_for_an_answer_that_is_as_expected(module: Any, serve: Any) -> 
     ],
 )
 def test_what_was_answered_last_is_told(module: Any, serve: Any, status: int, body: bytes, last: str) -> None:
-    answer = module(url=serve((status, body)), expect={"config": "new"}, seconds=0)
+    answer = module(url=serve((status, body)), expect={"config": "new"}, seconds=2)
     assert (answer["answered"], answer["last"]) == (False, last)
 
 

@@ -20,6 +20,8 @@ ALLOWED = {
     "plugins/module_utils/reaper_unpack.py": "what was just unpacked into a directory of root's alone",
 }
 FILES = ("file", "copy", "template", "lineinfile", "blockinfile", "unarchive", "get_url", "synchronize", "replace")
+BY_ANSIBLE = (*(f"ansible.builtin.{name}" for name in FILES), "reaper_ops.ollama.rendered_file")
+"""The last is Ansible's template, with secrets redacted in what it shows."""
 ROOTS_OWN = {
     ("roles/gpu/tasks/converge.yml", "{{ reaper.targets['gpu/modules'].path }}"),
     ("roles/mirror/tasks/up.yml", "{{ reaper.paths.conf }}"),
@@ -63,8 +65,8 @@ def test_ansibles_own_modules_write_only_where_root_alone_can() -> None:
         name = str(path.relative_to(PLAYBOOKS))
         document = yaml.safe_load(path.read_text())
         for task in tasks(document) if isinstance(document, list) else ():
-            for module in FILES:
-                args = task.get(f"ansible.builtin.{module}")
+            for module in BY_ANSIBLE:
+                args = task.get(module)
                 if isinstance(args, dict):
                     assert "recurse" not in args, name
                     found.add((name, args.get("dest") or args.get("path")))

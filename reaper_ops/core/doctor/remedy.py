@@ -11,6 +11,7 @@ from reaper_ops.core.doctor import by_hand
 from reaper_ops.core.doctor.finding import Automate, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.provision import server_env
+from reaper_ops.core.url import DEFAULT_PORTS
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def places(case: HostEvidence) -> dict[str, str]:
         **_logs(case),
         "host": case.host,
         "source": shell.Ready(case.source or "-i INVENTORY"),
-        "port": str(settings.ollama_port),
+        "port": _port(case),
         "models_dir": case.models_dir,
         "settings_store": case.settings.ollama_models_dir or "",
         "account_home": home if (home := case.traces.user_home or "").count("/") > 1 else "",
@@ -82,6 +83,13 @@ def places(case: HostEvidence) -> dict[str, str]:
         "inside": shell.Ready(f"{docker_exec} " if docker else ""),
         "sudo": shell.Ready(f"{docker_exec} " if docker else "" if process else "sudo "),
     }
+
+
+def _port(case: HostEvidence) -> str:
+    """Of the server. Where only the URL of a proxy before it is known, Ollama's default."""
+    behind = any((verdict.cause or "").startswith("proxy-") for verdict in case.verdicts[:1])
+    known = case.facts is not None or case.settings.ollama_managed
+    return str(case.settings.ollama_port if known or not behind else DEFAULT_PORTS[""])
 
 
 def _restart(case: HostEvidence) -> str:

@@ -9,7 +9,7 @@ from reaper_ops.core.doctor.rules import memory
 from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, heard
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.health.probe import error_text
-from reaper_ops.core.health.report import State
+from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.core.inventory import environment
 from reaper_ops.errors import ReaperError
 
@@ -35,6 +35,10 @@ def odd_answer(case: HostEvidence) -> Verdict | None:
         return _needs_https(case, failed)
     if status in {502, 504}:
         return _gateway(case, failed)
+    if 300 <= status < 400 and failed.headers.get("location", "").startswith("https://"):
+        return _redirected(case, failed)
+    if status == 404 and case.seen.version is None and (written := _parsed(case)) and written.path:
+        return _below(failed, written)
     if status == 404 or 300 <= status < 400:
         return _elsewhere(case, failed)
     return _http_error(case, failed)
@@ -67,11 +71,39 @@ def _wrong_host(case: HostEvidence, failed: Exchange) -> Verdict:
     )
 
 
-def _needs_https(case: HostEvidence, failed: Exchange) -> Verdict:
+def _parsed(case: HostEvidence) -> base_url.BaseUrl | None:
     try:
-        written = base_url.parse(case.seen.url).netloc
+        return base_url.parse(case.seen.url)
     except ReaperError:
-        written = case.host
+        return None
+
+
+def _redirected(case: HostEvidence, failed: Exchange) -> Verdict:
+    target = failed.headers["location"].removesuffix(failed.path)
+    return Verdict(
+        State.HTTP_ERROR,
+        f"the URL redirects to {excerpt(target, 100)}",
+        (heard(failed), Evidence("Location", excerpt(failed.headers["location"], 200))),
+        "redirect-to-https",
+        f"write the URL as {excerpt(target, 100)}",
+    )
+
+
+def _below(failed: Exchange, written: base_url.BaseUrl) -> Verdict:
+    """Ollama adds its own paths, so a base URL that has one asks for what does not exist."""
+    right = f"{written.scheme}://{written.netloc}"
+    return Verdict(
+        State.HTTP_ERROR,
+        f"the URL ends in {excerpt(written.path, 60)}, and nothing answers below that; Ollama's base URL has no path",
+        (heard(failed),),
+        "base-url-has-path",
+        f"write the URL as {right}",
+    )
+
+
+def _needs_https(case: HostEvidence, failed: Exchange) -> Verdict:
+    parsed = _parsed(case)
+    written = parsed.netloc if parsed else case.host
     return Verdict(
         State.TLS,
         "http is spoken to a TLS port",
@@ -120,12 +152,13 @@ def _http_error(case: HostEvidence, failed: Exchange) -> Verdict:
     hit = signatures.match("api", error_text(failed))
     said = excerpt(error_text(failed), 120) or f"HTTP {failed.status}"
     login = failed.status in {401, 403, 407}
+    cause = hit.signature.causes[0] if hit and hit.signature.causes else None
     summary = f"a proxy asks for a login (HTTP {failed.status})" if login else f"{failed.path} fails: {said}"
     return Verdict(
         State.HTTP_ERROR,
         summary,
         (heard(failed),),
-        hit.signature.causes[0] if hit and hit.signature.causes else None,
+        cause or ("proxy-asks-login" if failed.status in {401, 407} else None),
         _curl(case, failed) if login else case.look(),
     )
 

@@ -20,6 +20,12 @@ def reported(case: HostEvidence, cause: str, severity: Severity | None = None) -
     return of(rows, severity) if rows else None
 
 
+def probed(case: HostEvidence, cause: str) -> Finding | None:
+    """What the probe itself met with, otherwise what lines say."""
+    verdict = case.verdict_of(cause)
+    return Finding(verdict.summary, verdict.evidence) if verdict else reported(case, cause)
+
+
 def buffer_limit(case: HostEvidence) -> Finding | None:
     """That one buffer, and not the card, is the limit."""
     rows = [row for row in said(case) if row.cause == "rocm-vulkan-oom" and row.confidence is Confidence.CERTAIN]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reaper_ops.core.doctor.finding import Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
-from reaper_ops.core.doctor.rules.reported.finding import reported
+from reaper_ops.core.doctor.rules.reported.finding import probed, reported
 from reaper_ops.core.doctor.rules.rule import Rule
 
 
@@ -74,7 +74,7 @@ def proxy_asks_login(case: HostEvidence) -> Finding | None:
     Sources:
     - RFC 9110, 15.5.2 and 15.5.8
     """
-    return reported(case, "proxy-asks-login")
+    return probed(case, "proxy-asks-login")
 
 
 def redirect_to_https(case: HostEvidence) -> Finding | None:
@@ -92,7 +92,7 @@ def redirect_to_https(case: HostEvidence) -> Finding | None:
     Sources:
     - RFC 9110, 15.4.2
     """
-    return reported(case, "redirect-to-https")
+    return probed(case, "redirect-to-https")
 
 
 def base_url_has_path(case: HostEvidence) -> Finding | None:
@@ -112,7 +112,7 @@ def base_url_has_path(case: HostEvidence) -> Finding | None:
     Sources:
     - docs/openai.mdx of Ollama
     """
-    return reported(case, "base-url-has-path")
+    return probed(case, "base-url-has-path")
 
 
 RULES = (
