@@ -9,6 +9,22 @@ from reaper_ops.flows.doctor import doctor
 
 UNIT = "[Service]\nExecStart=/usr/local/bin/ollama serve\nUser=ollama\n"
 CASES = {
+    "systemctl status whose only clue is the exit code": (
+        "● ollama.service - Ollama\n     Active: activating (auto-restart) (Result: exit-code)\n"
+        "    Process: 77 ExecStart=/usr/local/bin/ollama serve (code=exited, status=217/USER)\n",
+        "systemd-exec-failed",
+        "User=",
+    ),
+    "service of a Compose project that asks its own loopback": (
+        "flows-1  | connect ECONNREFUSED ::1:11434\n",
+        "container-to-host-loopback",
+        "host.docker.internal",
+    ),
+    "layers in the words of an earlier scheduler": (
+        'level=INFO source=memory.go:356 msg="offload to cuda" layers.requested=-1 layers.model=81 layers.offload=21\n',
+        "partial-cpu-offload",
+        "smaller",
+    ),
     "month in Chinese": (
         "3月 02 10:00:00 box ollama[7]: Error: mkdir /mnt/big/models: permission denied\n",
         "models-dir-permission",
@@ -226,6 +242,9 @@ INNOCENT = {
         f"/root\n\n{UNIT}Environment=OLLAMA_MODELS=/srv/models\n"
     ),
     "an answered request": '[GIN] 2026/03/02 - 10:00:00 | 200 |  1.2ms |  127.0.0.1 | POST  "/api/chat"\n',
+    "all layers in the words of an earlier scheduler": (
+        'level=INFO source=memory.go:356 msg="offload to cuda" layers.requested=-1 layers.model=33 layers.offload=33\n'
+    ),
     "valid daemon.json": '$ cat /etc/docker/daemon.json\n{"log-driver": "local"}\n',
     "start with a GPU": (
         'time=2026-03-02T10:00:00Z level=INFO source=routes.go:1 msg="Listening on [::]:11434 (version 0.32.14)"\n'

@@ -19,6 +19,10 @@ EXITED = re.compile(
 )
 RUNNING = re.compile(r"\s{0,12}Main PID: ([0-9]{1,9}) \(([\w.-]{1,32})\)")
 SETTING = re.compile(r"[A-Z][A-Za-z]{1,40}=")
+BY_SYSTEMD = re.compile(
+    r"\A\s{0,12}(?:Main PID|Process): [0-9]{1,9} .{0,512}?\(code=exited, status=2[0-4][0-9]/[A-Z_]{2,40}\)"
+)
+"""Exit codes by which systemd says at which step it could not start the program (systemd.exec(5))."""
 CODES = {"exited": "1", "killed": "2", "dumped": "3"}
 SHOWN = (
     r"(?:LoadState|ActiveState|SubState|Result|UnitFileState|NeedDaemonReload|FragmentPath|DropInPaths|MainPID|NRestarts"
@@ -31,6 +35,8 @@ def status(block: Block, into: PastedEvidence) -> bool:
     found: dict[str, str] = {}
     for line in block.lines:
         _state(line.text, found)
+        if BY_SYSTEMD.search(line.text):
+            into.say(LOG, line)
         if SYSLOG.fullmatch(line.text) or (line.ident and line.ident != "kernel"):
             into.say(LOG, line)
             into.error(clients.error(line.message), block, line)

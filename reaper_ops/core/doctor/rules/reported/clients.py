@@ -39,17 +39,23 @@ _PLACES = (
     re.compile(r"(?:ENOTFOUND|EAI_AGAIN) (?P<host>[\w.-]{1,253})"),
 )
 _OWN_RUNNER = re.compile(r"127\.0\.0\.1:(?:3[0-9]|4[0-9]|5[0-9]|6[0-5])\d{3}(?:/|\b)")
+_COMPOSED = re.compile(r"^(?!ollama)[\w.-]{1,60}-\d{1,3}\Z")
+"""SERVICE-1: Compose's name of a container before each of its lines."""
 _PULL = re.compile(r"/v2/|/blobs/|manifest|registry\.")
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """kind: refused, dns, unreachable, timeout, tls, reset, proxy; host and port as far as the line names them."""
+    """kind: refused, dns, unreachable, timeout, tls, reset, proxy; host and port as far as the line names them.
+
+    container: of a Compose project, in which the client runs.
+    """
 
     kind: str
     host: str
     port: int | None
     line: str
+    container: str = ""
 
 
 def attempt(line: str) -> Attempt | None:
@@ -87,7 +93,8 @@ def of(case: HostEvidence, error: ClientError) -> Iterator[Said]:
     kind = {"read-timeout": "timeout", "closed": "reset"}.get(error.kind, error.kind)
     host = error.host or (plain.host if plain else "")
     port = error.port if error.host else (plain.port if plain else None)
-    yield from _judged(case, Attempt(kind, host, port, error.text), "client")
+    owner = error.origin.owner if error.origin and _COMPOSED.search(error.origin.owner) else ""
+    yield from _judged(case, Attempt(kind, host, port, error.text, owner), "client")
 
 
 def read(case: HostEvidence, source: str, line: str) -> Iterator[Said]:
@@ -135,6 +142,9 @@ def _refused(case: HostEvidence, seen: Attempt) -> Judgement | None:
                 "the CLI asks 127.0.0.1, and the server listens on one other address only: the client needs OLLAMA_HOST"
             )
             return "client-host-misparsed", summary, Confidence.LIKELY, steps.CLIENT_HOST
+        if seen.container and seen.host:
+            summary = f"{seen.container} asks {where}, which is its own container, not the host"
+            return "container-to-host-loopback", summary, Confidence.LIKELY, None
         if bound:
             return None
         summary = f"nothing listens at {where}: Ollama is not running there, or the client is in a container of its own"

@@ -22,7 +22,11 @@ _COMPUTE = re.compile(r'msg="inference compute" id=.{1,280}?library=(?P<library>
 _SIZES = re.compile(
     r'total="(?P<total>[\d.]{1,12}) (?P<tu>[KMGT]?i?B)" available="(?P<free>[\d.]{1,12}) (?P<fu>[KMGT]?i?B)"'
 )
-_LAYERS = re.compile(r"offloaded (?P<layers>\d{1,4})/(?P<all>\d{1,4}) layers to GPU")
+_LAYERS = re.compile(
+    r"offloaded (?P<layers>\d{1,4})/(?P<all>\d{1,4}) layers to GPU"
+    r"|offload to (?!cpu)\w{2,10}\".{0,60}? layers\.model=(?P<model>\d{1,4}) layers\.offload=(?P<part>\d{1,4})"
+)
+"""By llama.cpp, and by the scheduler of 0.1 to 0.12."""
 _CONTEXT = re.compile(r"n_ctx(?:_per_seq)?\s{0,10}= (?P<context>\d{1,9})")
 _SKIPPED = re.compile(
     r"skipping CUDA device.{0,160}?device=\"?(?P<device>[^\"\n]{1,80}?)\"? cc=(?P<cc>\d{3,4})"
@@ -118,18 +122,21 @@ def _held(rows: list[str]) -> Iterator[Said]:
 
 def _layers(rows: list[str]) -> Iterator[Said]:
     last = next((found for row in reversed(rows) if (found := _LAYERS.search(row))), None)
-    if last is None or last["layers"] == last["all"]:
+    if last is None:
+        return
+    on_gpu, whole = last["layers"] or last["part"], last["all"] or last["model"]
+    if on_gpu == whole:
         return
     context = next((found["context"] for row in reversed(rows) if (found := _CONTEXT.search(row))), "")
     why = f", with a context of {context} tokens" if context else ""
     line = next(row for row in reversed(rows) if last[0] in row)
     smaller = str(max(2048, int(context) // 2)) if context else ""
     values = {"context": smaller} if smaller else {}
-    if last["layers"] == "0":
-        summary = f"none of the model's {last['all']} layers is on the GPU{why}"
+    if on_gpu == "0":
+        summary = f"none of the model's {whole} layers is on the GPU{why}"
         yield Said("partial-cpu-offload", summary, line, SERVER, Confidence.POSSIBLE, values, steps.smaller(smaller))
         return
-    summary = f"only {last['layers']} of {last['all']} layers are on the GPU{why}; the CPU computes the rest"
+    summary = f"only {on_gpu} of {whole} layers are on the GPU{why}; the CPU computes the rest"
     yield Said("partial-cpu-offload", summary, line, SERVER, Confidence.CERTAIN, values, steps.smaller(smaller))
 
 
