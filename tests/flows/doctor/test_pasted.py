@@ -20,6 +20,29 @@ CASES = {
         "container-to-host-loopback",
         "host.docker.internal",
     ),
+    "log line straight below another command's output": (
+        "$ ls -l /dev/kfd\ncrw-rw---- 1 root render 235, 0 Mar  2 10:00 /dev/kfd\n"
+        "time=2026-03-02T10:00:00Z level=WARN source=amd_linux.go:61 msg=\"running as non-root user does not have "
+        'permission" error="open /dev/kfd: permission denied"\n',
+        "amd-kfd-permission",
+        "render",
+    ),
+    "no route, in asyncio's words": (
+        "[Errno 113] Connect call failed ('192.168.7.10', 11434)\n",
+        "firewall-drop",
+        "",
+    ),
+    "card that is too old, in the words of 0.1": (
+        'level=INFO source=gpu.go:402 msg="[0] CUDA GPU is too old. Compute Capability detected: 3.5"\n',
+        "compute-capability-unsupported",
+        "",
+    ),
+    "LangChain's 404": (
+        "OllamaEndpointNotFoundError: Ollama call failed with status code 404. Maybe your model is not found and you "
+        "should pull the model with `ollama pull llama9`.\n",
+        "model-not-found",
+        "Pull it",
+    ),
     "layers in the words of an earlier scheduler": (
         'level=INFO source=memory.go:356 msg="offload to cuda" layers.requested=-1 layers.model=81 layers.offload=21\n',
         "partial-cpu-offload",
@@ -260,3 +283,8 @@ def test_what_is_well_is_accused_of_nothing(case: str) -> None:
 
 
 HYGIENE = {"unit-overwritten-by-upgrade", "vulnerable-version"}
+
+
+def test_no_version_is_claimed_that_nobody_showed() -> None:
+    (cause, *_) = told("Error: unknown model architecture: 'later9'\n").causes
+    assert cause.finding.summary == "a model cannot be loaded: this version of Ollama does not support it"

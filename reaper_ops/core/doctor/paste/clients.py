@@ -40,7 +40,8 @@ WAYS: Mapping[str, re.Pattern[str]] = {
         r"|SSL: no alternative certificate|TLS alert|tlsv1 alert|SSL connect error"
     ),
     REFUSED: re.compile(
-        r"ECONNREFUSED|[Cc]onnection refused|Connect call failed|ERR_CONNECTION_REFUSED|actively refused"
+        r"ECONNREFUSED|[Cc]onnection refused|(?<!Errno 1(?:01|10|13)\] )Connect call failed|ERR_CONNECTION_REFUSED"
+        r"|actively refused"
         r"|Couldn't connect to server|could not connect to (?:a running )?[Oo]llama"
         r"|Failed to connect to (?:Ollama|server)"
         r"|Failed to connect to [\w.-]{1,128} port|no live upstreams|Could not connect to server"
@@ -52,12 +53,12 @@ WAYS: Mapping[str, re.Pattern[str]] = {
         r"|upstream timed out|TimeoutError|deadline exceeded|Operation timeout|awaiting headers|SocketTimeout"
     ),
     TIMEOUT: re.compile(
-        r"ETIMEDOUT|ConnectTimeout|i/o timeout|[Cc]onnection timed out|UND_ERR_CONNECT_TIMEOUT|ERR_CONNECTION_TIMED_OUT"
-        r"|Timeout was reached|connect timed out|Connection timeout|Connect Timeout"
+        r"ETIMEDOUT|Errno 110\]|ConnectTimeout|i/o timeout|[Cc]onnection timed out|UND_ERR_CONNECT_TIMEOUT"
+        r"|ERR_CONNECTION_TIMED_OUT|Timeout was reached|connect timed out|Connection timeout|Connect Timeout"
     ),
     UNREACHABLE: re.compile(
-        r"EHOSTUNREACH|ENETUNREACH|[Nn]o route to host|[Nn]etwork is unreachable|ERR_ADDRESS_UNREACHABLE"
-        r"|Destination (?:Host |Net )?[Uu]nreachable"
+        r"EHOSTUNREACH|ENETUNREACH|Errno 1(?:01|13)\]|[Nn]o route to host|[Nn]etwork is unreachable"
+        r"|ERR_ADDRESS_UNREACHABLE|Destination (?:Host |Net )?[Uu]nreachable"
     ),
     RESET: re.compile(
         r"ECONNRESET|[Cc]onnection reset|socket hang up|Recv failure|ERR_CONNECTION_RESET|EPIPE|[Bb]roken pipe"

@@ -104,7 +104,7 @@ KINDS = (
         "meminfo",
         as_text("meminfo"),
         re.compile(r"MemTotal:\s"),
-        re.compile(r"\w{2,32}(?:\(\w{2,20}\))?:\s{1,20}[0-9]"),
+        re.compile(r"\b\w{2,32}(?:\(\w{2,20}\))?:\s{1,20}[0-9]"),
         re.compile(r"/proc/meminfo"),
         whole=True,
     ),

@@ -20,6 +20,7 @@ HEADING = re.compile(r"^(?:#{2,6} \S|\*\*[^*\n]{1,80}\*\*:?$)")
 BY_NAME = {kind.name: kind for kind in KINDS}
 JSON_TRIES = 24
 JSON = re.compile(r"\s{0,16}(?:\{\s{0,8}(?:[\"}]|$)|\[\s{0,8}(?:[\[{\"\]]|$))")
+SLOG = re.compile(r"time=\S{10,40} level=[A-Z]{4,5} source=")
 DECODER = json.JSONDecoder()
 
 
@@ -90,9 +91,10 @@ def blocks(part: str, text: str, default: str = "") -> Iterator[Block]:
 
 
 def _end_of(kind: Kind, lines: list[PastedLine]) -> int:
-    """Where output of another kind begins after an empty line, without a prompt before it."""
-    for at in range(2, len(lines)):
-        if lines[at - 1].text.strip() or not lines[at].text.strip():
+    """Where output of another kind begins without a prompt: after an empty line, or with a server's own log line."""
+    for at in range(1, len(lines)):
+        apart = at > 1 and not lines[at - 1].text.strip()
+        if not (apart or SLOG.match(lines[at].text)) or not lines[at].text.strip():
             continue
         other = _opener(lines[at])
         if other is not None and other is not kind and not (kind.goes_on and kind.goes_on.match(lines[at].text)):

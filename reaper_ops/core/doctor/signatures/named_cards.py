@@ -177,7 +177,7 @@ TABLE = (
     S(
         "card-too-old",
         "any",
-        r"CUDA GPU is too old\. Falling back to CPU mode\. Compute Capability detected: (?P<cc>\d{1,2}\.\d)",
+        r"CUDA GPU is too old\.(?: Falling back to CPU mode\.)? Compute Capability detected: (?P<cc>\d{1,2}\.\d)",
         ("compute-capability-unsupported",),
         "gpu.go:138: CUDA GPU is too old. Falling back to CPU mode. Compute Capability detected: 5.2",
         summary="this release of Ollama is not built for a card of compute capability {cc}",

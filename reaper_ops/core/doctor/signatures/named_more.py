@@ -176,4 +176,12 @@ TABLE = (
         summary="the model {model} is not in the server's store",
         sure=True,
     ),
+    S(
+        "model-maybe-missing",
+        "any",
+        r"status code 404\. Maybe your model is not found and you should pull",
+        ("model-not-found",),
+        "Ollama call failed with status code 404. Maybe your model is not found and you should pull the model with",
+        summary="the client got 404, as for a model that is not in the server's store",
+    ),
 )

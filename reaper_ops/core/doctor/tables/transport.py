@@ -33,6 +33,8 @@ CURL: Mapping[int, tuple[str, str]] = {
 """Exit code of curl: kind of failure, and what it means."""
 
 TEXTS: tuple[tuple[str, str], ...] = (
+    ("unreachable", r"Errno (?:101|113)\][^\n]{0,60}Connect call failed"),
+    ("timeout", r"Errno 110\][^\n]{0,60}Connect call failed"),
     ("refused", r"[Cc]onnection refused|ECONNREFUSED|Connect call failed|Errno 111\b|os error 111\b"),
     (
         "refused",

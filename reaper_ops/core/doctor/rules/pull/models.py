@@ -41,8 +41,9 @@ def model_incompatible(case: HostEvidence) -> Finding | None:
     if not line:
         return None
     said, model = Evidence(source, excerpt(line, 240)), _model_of(case, line)
-    version = case.seen.version or case.settings.ollama_version
-    summary = f"{model or 'a model'} cannot be loaded: Ollama {version} does not support it"
+    version = case.seen.version or (case.settings.ollama_version if case.settings.ollama_managed else "")
+    which = f"Ollama {version}" if version else "this version of Ollama"
+    summary = f"{model or 'a model'} cannot be loaded: {which} does not support it"
     return Finding(summary, (said,), values={"model": model} if model else {})
 
 
