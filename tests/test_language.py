@@ -35,7 +35,7 @@ ALLOWED = {
     "docs/glossary.md": tuple(PHRASES),  # it names the words that are not used
 }
 NAMES = ("blamed", "wish", "census", "mended", "unheeded")
-"""Parts of names. `told`, `heard`, `shown`, `said`, `found` and `one` still stand in names: they are next."""
+"""Parts of names. `told`, `shown`, `said`, `found` and `one` still stand in names: they are next."""
 
 
 def places() -> list[Path]:

@@ -40,7 +40,7 @@ def step(template: Step) -> Step:
     """The same remedy without the inventory and without `up`."""
     if "{up}" not in template.command and template.action != "apply":
         return template
-    text, changed = _said(template.text)
+    text, changed = _sentence(template.text)
     if not text:
         return Step("Restart the server, so that what was changed takes effect.", "{restart}")
     if not changed:
@@ -48,7 +48,7 @@ def step(template: Step) -> Step:
     return Step(f"{text} {_WHERE} Then restart the server.", "{restart}")
 
 
-def _said(text: str) -> tuple[str, bool]:
+def _sentence(text: str) -> tuple[str, bool]:
     """The sentence, and whether it names a variable of the server."""
     bare = _MANAGED.sub("", text.strip())
     bare = re.sub(r" (?:in|into|to|of|under) the inventory\b", "", bare).strip()

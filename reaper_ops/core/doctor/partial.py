@@ -8,9 +8,9 @@ from reaper_ops.core.doctor import runbook
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.reported import finding as made
-from reaper_ops.core.doctor.rules.reported.said import said
 from reaper_ops.core.doctor.rules.reported.standing import proven_well
-from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.statement import Statement
+from reaper_ops.core.doctor.rules.reported.statements import statements
 from reaper_ops.core.doctor.rules.reported.texts import loaded_last
 from reaper_ops.core.doctor.rules.rule import Rule
 
@@ -64,8 +64,8 @@ def completed(
 def _more(case: HostEvidence, findings: Sequence[Finding], rules: Mapping[str, Rule], reach: Reach) -> list[Finding]:
     present = {finding.id for finding in findings}
     covered = present.union(*(reach(id_) for id_ in present))
-    by_cause: dict[str, list[Said]] = {}
-    for row in said(case):
+    by_cause: dict[str, list[Statement]] = {}
+    for row in statements(case):
         if row.cause in rules and row.cause not in covered:
             by_cause.setdefault(row.cause, []).append(row)
     past = _past(case)

@@ -57,7 +57,7 @@ class ListedFile:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PastedBlock:
     """A block of pasted text. kind: what it was recognized as, empty where nobody knows it; hint: what would help."""
 
     part: str
@@ -77,7 +77,7 @@ def parse(answers: Answers) -> dict[str, Any]:
     return {
         "client_errors": tuple(map(_error, _rows(answers, "client-errors"))),
         "listed": tuple(map(_listed, _rows(answers, "listed"))),
-        "shown": tuple(map(_shown, _rows(answers, "shown"))),
+        "shown": tuple(map(_block, _rows(answers, "shown"))),
     }
 
 
@@ -104,6 +104,6 @@ def _listed(row: Mapping[str, Any]) -> ListedFile:
     return ListedFile(path, mode, owner, group, whole(row.get("size")), target)
 
 
-def _shown(row: Mapping[str, Any]) -> Shown:
+def _block(row: Mapping[str, Any]) -> PastedBlock:
     part, kind, command, hint = (text(row.get(name)) or "" for name in ("part", "kind", "command", "hint"))
-    return Shown(part, whole(row.get("first")) or 0, whole(row.get("last")) or 0, kind, command, hint)
+    return PastedBlock(part, whole(row.get("first")) or 0, whole(row.get("last")) or 0, kind, command, hint)

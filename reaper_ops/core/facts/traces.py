@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reaper_ops.core.facts.exchange import Exchange
 from reaper_ops.core.facts.model_store import Denied, ModelStore, PathStep, Pulled
-from reaper_ops.core.facts.reported import ClientError, ListedFile, Shown
+from reaper_ops.core.facts.reported import ClientError, ListedFile, PastedBlock
 
 
 @dataclass(frozen=True)
@@ -259,4 +259,4 @@ class Traces:
     connections: int | None = None
     client_errors: tuple[ClientError, ...] = ()
     listed: tuple[ListedFile, ...] = ()
-    shown: tuple[Shown, ...] = ()
+    shown: tuple[PastedBlock, ...] = ()

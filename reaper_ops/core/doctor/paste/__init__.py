@@ -17,7 +17,7 @@ from reaper_ops.core.doctor.paste.plain import cleaned as cleaned
 from reaper_ops.core.doctor.paste.plain import command_of, plain
 from reaper_ops.core.doctor.paste.plain import cut as cut
 from reaper_ops.core.facts.exchange import Exchange
-from reaper_ops.core.facts.reported import Shown
+from reaper_ops.core.facts.reported import PastedBlock
 
 DEFAULTS = {LOG: "server log", KERNEL: "kernel log", RING: "kernel log", "process": "environment"}
 DEFAULTS |= {"unit-text": "unit file", "unit": "systemctl show", "listeners": "sockets"}
@@ -59,23 +59,25 @@ def _part(part: str, text: str, own: str, into: PastedEvidence) -> None:
     for block in split.blocks(part, text, default):
         kind = split.BY_NAME.get(block.kind)
         if kind is not None and kind.read(block, into) is not False:
-            into.shown.append(Shown(part, block.first, block.last, block.kind, block.command))
+            into.shown.append(PastedBlock(part, block.first, block.last, block.kind, block.command))
             if kind.name not in logs.READ_WHOLE:
                 logs.overheard(block, into)
         elif kind is None and logs.overheard(block, into):
-            into.shown.append(Shown(part, block.first, block.last, "client error", block.command))
+            into.shown.append(PastedBlock(part, block.first, block.last, "client error", block.command))
         elif own and not default:
             rest.append(block)
         elif block.command or block.fenced or block.value is not None:
-            into.shown.append(Shown(part, block.first, block.last, "", block.command, hint(block)))
+            into.shown.append(PastedBlock(part, block.first, block.last, "", block.command, hint(block)))
     if own and own not in into.texts and own != "process" and (rest or not text.strip()):
         into.add(own, "".join(block.text for block in rest) or "\n")
     elif rest:
-        into.shown += [Shown(part, one.first, one.last, "", one.command, hint(one)) for one in rest]
+        into.shown += [PastedBlock(part, one.first, one.last, "", one.command, hint(one)) for one in rest]
     if not whole:
-        into.shown.append(Shown(part, 0, 0, "", "", f"too long; only its first {text.count(NEW)} lines were read"))
+        into.shown.append(
+            PastedBlock(part, 0, 0, "", "", f"too long; only its first {text.count(NEW)} lines were read")
+        )
     elif not own and not any(one.part == part for one in into.shown):
-        into.shown.append(Shown(part, 1, text.count(NEW) + 1, "", "", hint(Block(part, "", ()))))
+        into.shown.append(PastedBlock(part, 1, text.count(NEW) + 1, "", "", hint(Block(part, "", ()))))
 
 
 def _bounded(text: str) -> tuple[str, bool]:
@@ -95,7 +97,7 @@ def hint(block: Block) -> str:
     return "no output that is known here; paste it with its command on the line above"
 
 
-def notes(shown: Sequence[Shown]) -> tuple[str, ...]:
+def notes(shown: Sequence[PastedBlock]) -> tuple[str, ...]:
     """What the text was recognized as, and every block that was not."""
     counts = Counter(one.kind for one in shown if one.kind)
     known = ", ".join(kind if number == 1 else f"{number} x {kind}" for kind, number in counts.items())

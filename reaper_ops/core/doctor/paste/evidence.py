@@ -10,7 +10,7 @@ from typing import Any
 from reaper_ops.core.doctor.paste.block_lines import Block
 from reaper_ops.core.doctor.paste.line import PastedLine
 from reaper_ops.core.facts.exchange import Exchange
-from reaper_ops.core.facts.reported import ClientError, Origin, Shown
+from reaper_ops.core.facts.reported import ClientError, Origin, PastedBlock
 
 LOG, KERNEL, RING = "log", "kernel-journal", "kernel-ring"
 CONTENT = frozenset(
@@ -31,7 +31,7 @@ class PastedEvidence:
     inside: list[Mapping[str, Any]] = field(default_factory=list)
     outside: list[Exchange] = field(default_factory=list)
     errors: list[ClientError] = field(default_factory=list)
-    shown: list[Shown] = field(default_factory=list)
+    shown: list[PastedBlock] = field(default_factory=list)
     runtimes: list[str] = field(default_factory=list)
     whole: dict[str, dict[str, Any]] = field(default_factory=dict)
     tool: str = "docker"

@@ -55,20 +55,20 @@ def segments(text: str) -> list[Segment]:
             continue
         typed, _, error = typed.partition(" Error: ")
         found.append(Segment(typed, fenced, number, [parse(number, f"Error: {error}")] if error else []))
-    return [one for one in found if one.command or _said(one)]
+    return [one for one in found if one.command or _has_text(one)]
 
 
 def _is_typed(raw: str, segment: Segment) -> bool:
     """Whether a command was pasted without its prompt."""
     if not plain.TYPED.match(raw[: plain.LONGEST]) or COMPOSE.match(raw[: plain.LONGEST]):
         return False
-    if segment.command or _said(segment):
+    if segment.command or _has_text(segment):
         apart = bool(segment.lines) and not segment.lines[-1].text.strip()
         return apart and not segment.fenced and plain.PLAINLY.match(raw[: plain.LONGEST]) is not None
     return OPENS.match(raw[: plain.LONGEST]) is None
 
 
-def _said(segment: Segment) -> bool:
+def _has_text(segment: Segment) -> bool:
     return any(line.text.strip() for line in segment.lines)
 
 
@@ -84,7 +84,7 @@ def blocks(part: str, text: str, default: str = "") -> Iterator[Block]:
             end = _end_of(kind, segment.lines)
             yield Block(part, kind.name, _trimmed(segment.lines[:end]), segment.command, None, segment.fenced)
             after = Segment("", segment.fenced, segment.number, segment.lines[end:])
-            yield from _clustered(part, after, default, tries) if _said(after) else ()
+            yield from _clustered(part, after, default, tries) if _has_text(after) else ()
             continue
         rest = kind.name if kind is not None and kind.goes_on is None else default
         yield from _clustered(part, segment, rest, tries)

@@ -189,7 +189,7 @@ SAID = {
 TELLING = frozenset({"dns", "tls", "protocol"})
 
 
-def heard(exchange: Exchange) -> Evidence:
+def exchange_evidence(exchange: Exchange) -> Evidence:
     """An exchange as one line of evidence."""
     method = "POST" if exchange.path == "/api/generate" else "GET"
     return Evidence(f"{method} {exchange.path}", _answered(exchange) if exchange.status else _unanswered(exchange))

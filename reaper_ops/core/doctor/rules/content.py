@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.rules import gpu_chain
-from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.http import overloaded
 from reaper_ops.core.health.probe import error_text
 from reaper_ops.core.health.report import Evidence, State
@@ -110,7 +110,7 @@ def does_not_answer(case: HostEvidence) -> Verdict | None:
         return Verdict(
             State.DEGRADED,
             "a loaded model gave no token in time: its runner hangs, or is busy with other requests",
-            (heard(exchange),),
+            (exchange_evidence(exchange),),
             None,
             f"{case.ours('probe')} --deep; if it stays so, {case.look()}",
         )
@@ -121,7 +121,7 @@ def does_not_answer(case: HostEvidence) -> Verdict | None:
     return Verdict(
         State.DEGRADED,
         f"a model that is listed as loaded does not answer: {said}",
-        (heard(exchange), *_unproven(case)),
+        (exchange_evidence(exchange), *_unproven(case)),
         hit.signature.causes[0] if hit and hit.signature.id not in signatures.KILLED else "runner-crash-other",
         case.look(),
     )

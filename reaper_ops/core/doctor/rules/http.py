@@ -6,7 +6,7 @@ from reaper_ops.core import shell
 from reaper_ops.core import url as base_url
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.rules import memory
-from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, exchange_evidence
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.health.probe import error_text
 from reaper_ops.core.health.report import Evidence, State
@@ -55,7 +55,7 @@ def overloaded(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.OVERLOADED,
         f"the server is up and refuses work: {excerpt(text, 100) or 'HTTP 503'}",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "queue-full-503",
         f"wait for its queue to drain, or send less; {case.ours('probe')}",
     )
@@ -65,7 +65,7 @@ def _wrong_host(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
         "empty 403: a server on loopback refuses the Host header that it was sent",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "host-header-403",
         "make the proxy send `Host: localhost:11434`, or set `ollama_base_url` to the host's private address",
     )
@@ -83,7 +83,7 @@ def _redirected(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
         f"the URL redirects to {excerpt(target, 100)}",
-        (heard(failed), Evidence("Location", excerpt(failed.headers["location"], 200))),
+        (exchange_evidence(failed), Evidence("Location", excerpt(failed.headers["location"], 200))),
         "redirect-to-https",
         f"write the URL as {excerpt(target, 100)}",
     )
@@ -95,7 +95,7 @@ def _below(failed: Exchange, written: base_url.BaseUrl) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
         f"the URL ends in {excerpt(written.path, 60)}, and nothing answers below that; Ollama's base URL has no path",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "base-url-has-path",
         f"write the URL as {right}",
     )
@@ -107,7 +107,7 @@ def _needs_https(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.TLS,
         "http is spoken to a TLS port",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "scheme-mismatch",
         f"write the URL as https://{written}",
     )
@@ -118,7 +118,7 @@ def _gateway(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
         "a proxy answers; the Ollama behind it " + ("takes too long" if late else "does not answer"),
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "proxy-504-timeout" if late else "proxy-502",
         case.on_host("curl -s http://127.0.0.1:11434/api/version; then look at the proxy's error log"),
     )
@@ -130,7 +130,7 @@ def _elsewhere(case: HostEvidence, failed: Exchange) -> Verdict:
         return Verdict(
             State.HTTP_ERROR,
             f"Ollama is there, but {failed.path} is not passed on to it (HTTP {failed.status})",
-            (heard(failed),),
+            (exchange_evidence(failed),),
             "proxy-400-404-path",
             f"{_curl(case, failed)}; correct the proxy's path or `ollama_base_url`",
         )
@@ -142,7 +142,7 @@ def stranger(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.NOT_OLLAMA,
         "another program answers on this port",
-        (heard(failed), *((heard(root),) if root else ())),
+        (exchange_evidence(failed), *((exchange_evidence(root),) if root else ())),
         "wrong-service-on-port",
         case.on_host("ss -ltnp 'sport = :{port}'", port=str(case.settings.ollama_port)),
     )
@@ -157,7 +157,7 @@ def _http_error(case: HostEvidence, failed: Exchange) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
         summary,
-        (heard(failed),),
+        (exchange_evidence(failed),),
         cause or ("proxy-asks-login" if failed.status in {401, 407} else None),
         _curl(case, failed) if login else case.look(),
     )
@@ -182,7 +182,7 @@ def silent_step(case: HostEvidence) -> Verdict | None:
     return by_memory or Verdict(
         State.DEGRADED,
         f"/api/version answers, {failed.path} does not ({failed.error}): unloading a model, or a stuck runner",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "server-hung" if failed.error == "timeout" else None,
         f"{case.ours('probe')}; if it stays so, {case.look()}",
     )

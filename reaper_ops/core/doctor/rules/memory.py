@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reaper_ops.core.doctor import signatures
-from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, exchange_evidence
 from reaper_ops.core.doctor.signatures import KILLED, OUT_OF_MEMORY
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.health.probe import error_text, went_well
@@ -118,11 +118,11 @@ def answered_out_of_memory(case: HostEvidence) -> Verdict | None:
             continue
         if hit.signature.id in OUT_OF_MEMORY:
             summary = f"a model does not fit: {excerpt(error_text(exchange), 120)}"
-            return verdict(case, hit.signature.causes[0], summary, (heard(exchange),))
+            return verdict(case, hit.signature.causes[0], summary, (exchange_evidence(exchange),))
         proof = kill(case)
         if proof and hit.signature.id in KILLED | {"runner-stopped"}:
             summary = "the kernel killed the model's runner for lack of memory"
-            return verdict(case, proof.cause, summary, (heard(exchange), *proof.evidence))
+            return verdict(case, proof.cause, summary, (exchange_evidence(exchange), *proof.evidence))
     return None
 
 
@@ -167,7 +167,7 @@ def down_by_memory(case: HostEvidence) -> Verdict | None:
     if not evidence:
         return None
     first = case.seen.failed
-    seen = (heard(first),) if first else ()
+    seen = (exchange_evidence(first),) if first else ()
     cause = proof.cause if proof else "kernel-oom-kill"
     kernel = proof.evidence if proof else ()
     summary = "the server is down: it was killed for lack of memory"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reaper_ops.core import url as base_url
-from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, Verdict, excerpt, exchange_evidence
 from reaper_ops.core.facts import docker
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.errors import ReaperError
@@ -25,7 +25,7 @@ def down(case: HostEvidence) -> Verdict | None:
 
 
 def _refused(case: HostEvidence, cause: str | None, summary: str, shown: Evidence, by_hand: str) -> Verdict:
-    evidence = tuple(heard(e) for e in case.seen.exchanges if e is case.seen.failed)
+    evidence = tuple(exchange_evidence(e) for e in case.seen.exchanges if e is case.seen.failed)
     complaint = case.log.complaint
     if complaint is not None and cause in complaint.signature.causes:
         shown_too: tuple[Evidence, ...] = (Evidence("server log", excerpt(complaint.line, 240)),)

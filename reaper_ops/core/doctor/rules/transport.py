@@ -5,7 +5,7 @@ from __future__ import annotations
 from reaper_ops.core import shell
 from reaper_ops.core import url as base_url
 from reaper_ops.core.doctor.rules import memory, service
-from reaper_ops.core.doctor.rules.case import HostEvidence, Rule, Verdict, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, Rule, Verdict, excerpt, exchange_evidence
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.health.report import Evidence, State
 from reaper_ops.errors import ReaperError
@@ -30,7 +30,7 @@ def _dns(case: HostEvidence) -> Verdict:
     return Verdict(
         State.DNS,
         f"the name {name} does not resolve",
-        (heard(_failed(case)),),
+        (exchange_evidence(_failed(case)),),
         "dns-failure",
         f"getent ahosts {shell.word_or(name, 'NAME')}; then correct `ollama_base_url` or `ansible_host`",
     )
@@ -46,7 +46,7 @@ def _refused_unexplained(case: HostEvidence) -> Verdict:
         return Verdict(
             State.CONNECTION_REFUSED,
             f"nothing listens on port {written.port}; the URL names no port, and Ollama's is 11434",
-            (heard(_failed(case)),),
+            (exchange_evidence(_failed(case)),),
             "client-host-misparsed",
             f"write the port: {written.scheme}://{written.host}:11434",
         )
@@ -57,7 +57,7 @@ def _refused_unexplained(case: HostEvidence) -> Verdict:
     return Verdict(
         State.CONNECTION_REFUSED,
         f"nothing listens at {case.seen.url}{hint}",
-        (heard(_failed(case)),),
+        (exchange_evidence(_failed(case)),),
         cause,
         case.repair("systemctl status ollama; docker ps -a"),
     )
@@ -67,7 +67,7 @@ def _timeout(case: HostEvidence) -> Verdict:
     failed = _failed(case)
     if failed.phase not in {"connect", "resolve", ""}:
         return _silent(case)
-    evidence: tuple[Evidence, ...] = (heard(failed),)
+    evidence: tuple[Evidence, ...] = (exchange_evidence(failed),)
     if case.facts is not None:
         running = service.running(case)
         if running:
@@ -90,7 +90,7 @@ def _timeout(case: HostEvidence) -> Verdict:
 
 def _silent(case: HostEvidence) -> Verdict:
     """The port is open before GPUs are searched and HTTP is served after, so silence alone is a start."""
-    evidence: tuple[Evidence, ...] = (heard(_failed(case)),)
+    evidence: tuple[Evidence, ...] = (exchange_evidence(_failed(case)),)
     if case.log.listening and not case.log.starting:
         line = case.log.compute or case.log.listening
         return Verdict(
@@ -124,14 +124,14 @@ def _unreachable(case: HostEvidence) -> Verdict:
         return Verdict(
             State.UNREACHABLE,
             "a firewall rejects the connection (no route to host, answered at once)",
-            (heard(failed),),
+            (exchange_evidence(failed),),
             "firewall-reject",
             case.on_host("firewall-cmd --list-all; nft list ruleset; then allow the port for this network only"),
         )
     return Verdict(
         State.UNREACHABLE,
         "there is no route to the host, or nothing has its address",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         None,
         f"ip route get {_host(case)}; ping -c 3 {_host(case)}",
     )
@@ -144,14 +144,14 @@ def _tls(case: HostEvidence) -> Verdict:
         return Verdict(
             State.TLS,
             "the TLS certificate is not accepted",
-            (heard(failed),),
+            (exchange_evidence(failed),),
             None,
             f"curl -v {shell.word_or(case.seen.url + '/api/version', 'URL')}",
         )
     return Verdict(
         State.TLS,
         "https is spoken to a plain HTTP port; Ollama speaks plain HTTP only",
-        (heard(failed),),
+        (exchange_evidence(failed),),
         "scheme-mismatch",
         f"write the URL as http://{written.netloc}{written.path}",
     )
@@ -161,7 +161,7 @@ def _garbage(case: HostEvidence) -> Verdict:
     return Verdict(
         State.NOT_OLLAMA,
         "something answers, but not with HTTP",
-        (heard(_failed(case)),),
+        (exchange_evidence(_failed(case)),),
         "wrong-service-on-port",
         case.on_host("ss -ltnp 'sport = :{port}'", port=str(case.settings.ollama_port)),
     )
@@ -175,7 +175,7 @@ def _hung_up(case: HostEvidence) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
         "the connection is accepted and then closed without an answer",
-        (heard(_failed(case)),),
+        (exchange_evidence(_failed(case)),),
         "container-binds-loopback" if docker and service.binds_loopback(case) else None,
         case.look(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.gpu import proof
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.probe import error_text
@@ -66,7 +66,7 @@ def _no_runner(case: HostEvidence) -> Evidence | None:
     for exchange in case.seen.exchanges:
         hit = signatures.match("api", error_text(exchange))
         if hit is not None and hit.signature.id == "llama-server-missing":
-            return heard(exchange)
+            return exchange_evidence(exchange)
     hit = proof.log_line(case, "llama-server-missing")
     if hit is not None and not case.seen.loaded:
         return proof.as_evidence(hit)

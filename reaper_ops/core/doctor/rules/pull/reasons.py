@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity
 from reaper_ops.core.doctor.rules import pulllog, store
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard, once
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence, once
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.facts.model import Exchange
 from reaper_ops.core.facts.traces import Resolved
@@ -45,23 +45,23 @@ def why(case: HostEvidence, *causes: str) -> Reason | None:
 @once
 def every(case: HostEvidence) -> tuple[Reason, ...]:
     """All of them; what is asked now goes first."""
-    return (*_asked(case), *_told(case))
+    return (*_asked(case), *_logged(case))
 
 
-def _told(case: HostEvidence) -> Iterator[Reason]:
+def _logged(case: HostEvidence) -> Iterator[Reason]:
     have, lying = store.there(case), store.own(case)
     for pulled in case.traces.pulls or ():
         wanted = {full_model_name(name) for name in case.expected}
         name = full_model_name(pulled.model)
         hit = signatures.match("pull", pulled.error) if pulled.error else None
         if hit is not None and name in wanted - have:
-            yield _said(hit, f"our own pull of {pulled.model}", pulled.model, now=True)
+            yield _reason_of(hit, f"our own pull of {pulled.model}", pulled.model, now=True)
     reached = any(e.status for e in registry(case))
     for failure in case.failed_pulls:
         cause = failure.hit.signature.causes[0]
         over = store.has_layer(lying, failure.layer) if failure.layer else full_model_name(failure.model) in have
         if not over and not (reached and cause in NETWORK):
-            yield _said(failure.hit, "server log", failure.model, now=False)
+            yield _reason_of(failure.hit, "server log", failure.model, now=False)
 
 
 def registry(case: HostEvidence) -> tuple[Exchange, ...]:
@@ -97,7 +97,7 @@ def _asked(case: HostEvidence) -> Iterator[Reason]:
     for exchange in registry(case):
         cause, groups = _cause(exchange)
         if cause:
-            shown = heard(exchange)
+            shown = exchange_evidence(exchange)
             yield Reason(
                 cause, Evidence(f"GET {exchange.path}", shown.text), pulllog.model_of(exchange.path), groups, True
             )
@@ -114,5 +114,5 @@ def _cause(exchange: Exchange) -> tuple[str, Mapping[str, str]]:
     return ("pull-connect-blocked" if exchange.error in UNREACHED else ""), {"address": exchange.address}
 
 
-def _said(hit: Hit, source: str, model: str, *, now: bool) -> Reason:
+def _reason_of(hit: Hit, source: str, model: str, *, now: bool) -> Reason:
     return Reason(hit.signature.causes[0], Evidence(source, excerpt(hit.line, 240)), model, hit.groups, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.doctor.finding import Automate, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import port
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence
@@ -38,11 +38,13 @@ def listening_loopback_only(case: HostEvidence) -> Finding | None:
     configured = (Evidence("environment of the server", f"OLLAMA_HOST={environ}"),) if environ else ()
     listening = (port.listens(case),) if found else verdict.evidence[1:] if verdict else ()
     local = port.at_home(case)
-    answered = (Evidence("on the host itself", f"{heard(local).source}: HTTP {local.status}"),) if local else ()
+    answered = (
+        (Evidence("on the host itself", f"{exchange_evidence(local).source}: HTTP {local.status}"),) if local else ()
+    )
     what = "the container's port is published" if case.settings.ollama_runtime == "docker" else "the server listens"
     summary = f"{what} on loopback only, so {case.seen.url} is refused"
     steps = (_APPLY,) if case.settings.exposure == "open" else None
-    return Finding(summary, (heard(refused), *listening, *configured, *answered), steps=steps)
+    return Finding(summary, (exchange_evidence(refused), *listening, *configured, *answered), steps=steps)
 
 
 _APPLY = Step("Apply the inventory, which has the server listen beyond loopback.", "{up}", Automate.ASK, "apply")

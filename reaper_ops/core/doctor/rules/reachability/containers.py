@@ -6,7 +6,7 @@ import re
 
 from reaper_ops.core import url as base_url
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import port
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.facts.traces import DockerContainer
@@ -90,7 +90,7 @@ def container_binds_loopback(case: HostEvidence) -> Finding | None:
         found.append(Evidence("docker logs", excerpt(case.log.listening.line, 160)))
     address = listening or configured
     summary = f"inside its container, the server listens on {address} only, which cannot be reached from outside"
-    return Finding(summary, (heard(failed), *found))
+    return Finding(summary, (exchange_evidence(failed), *found))
 
 
 def container_port_not_published(case: HostEvidence) -> Finding | None:
@@ -122,7 +122,7 @@ def container_port_not_published(case: HostEvidence) -> Finding | None:
     ports = ", ".join(f"{p.address or '0.0.0.0'}:{p.host_port}->{p.port}" for p in box.ports)  # noqa: S104 - shown
     shown = Evidence("docker ps", f"{box.name}: ports {ports or 'none'}")
     summary = f"the container runs, but does not publish port {wanted} of the host"
-    return Finding(summary, (heard(failed), shown))
+    return Finding(summary, (exchange_evidence(failed), shown))
 
 
 def _asked(client: DockerContainer) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import re
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules import service
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import port
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.probe import went_well
@@ -43,7 +43,11 @@ def firewall_drop(case: HostEvidence) -> Finding | None:
         return None
     where = "the host's own firewall drops" if rule else _where(case)
     sure = Confidence.CERTAIN if rule and local and not _hole(case) else Confidence.LIKELY
-    evidence = [heard(silent), *([local] if local else []), *([port.listens(case)] if port.holders(case) else [])]
+    evidence = [
+        exchange_evidence(silent),
+        *([local] if local else []),
+        *([port.listens(case)] if port.holders(case) else []),
+    ]
     summary = f"{where} connections to port {case.settings.ollama_port}"
     return Finding(summary, (*evidence, *([rule] if rule else [])), sure, steps=_steps(case, rule))
 
@@ -81,7 +85,7 @@ def firewall_reject(case: HostEvidence) -> Finding | None:
         return None
     if age is not None and age < SETTLED:
         return None
-    evidence = (heard(refused), local, *listed, *((rule,) if rule else ()))
+    evidence = (exchange_evidence(refused), local, *listed, *((rule,) if rule else ()))
     return Finding(f"{summary}; on the host itself they work", evidence, sure, steps=steps)
 
 

@@ -32,7 +32,7 @@ def _systemd(case: HostEvidence) -> Loop | None:
     if unit.get("LoadState") != "loaded":
         return None
     first, second = _count(unit.get("NRestarts")), _count(again.get("NRestarts"))
-    evidence = [port.shown(case, *SHOWN)]
+    evidence = [port.properties(case, *SHOWN)]
     if second > first:
         evidence.append(Evidence("systemctl show, again", f"NRestarts={second} SubState={again.get('SubState', '?')}"))
     counted = max(first, second)

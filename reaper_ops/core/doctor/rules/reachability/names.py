@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import port
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence, State
@@ -67,7 +67,7 @@ def ipv6_localhost(case: HostEvidence) -> Finding | None:
         return None
     over_four = Evidence("on the host itself", f"127.0.0.1 answers HTTP {answered[0].status}") if answered else None
     listening = (port.listens(case),) if port.holders(case) else ()
-    evidence = (heard(refused), *((over_four,) if over_four else ()), *listening)
+    evidence = (exchange_evidence(refused), *((over_four,) if over_four else ()), *listening)
     sure = Confidence.CERTAIN if answered else Confidence.LIKELY if four else Confidence.POSSIBLE
     why = (
         "the server listens on IPv4 only" if four else "Ollama listens on IPv4 only, unless it is configured otherwise"
@@ -110,7 +110,7 @@ def _without_port(case: HostEvidence) -> Finding | None:
     summary = f"{case.seen.url} has no port, so the client dials {written.port} instead of {case.settings.ollama_port}"
     sure = Confidence.CERTAIN if local and not proxy else Confidence.LIKELY
     values = {"right": f"http://{port.bracketed(written.host)}:{case.settings.ollama_port}"}
-    return Finding(summary, (heard(failed), *more), sure, values)
+    return Finding(summary, (exchange_evidence(failed), *more), sure, values)
 
 
 def _bad_port(case: HostEvidence) -> Finding | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import port
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence
@@ -40,7 +40,7 @@ def wsl2_network_isolation(case: HostEvidence) -> Finding | None:
         return None
     asked = Evidence("on the host itself", f"GET {local.path}: HTTP {local.status}")
     summary = f"the server answers inside WSL, but Windows does not forward port {case.settings.ollama_port} to it"
-    evidence = (heard(failed), asked, Evidence("uname -r", facts.system.kernel))
+    evidence = (exchange_evidence(failed), asked, Evidence("uname -r", facts.system.kernel))
     return Finding(summary, evidence, Confidence.LIKELY, _address(case))
 
 

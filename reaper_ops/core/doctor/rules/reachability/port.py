@@ -174,6 +174,6 @@ def fatal_line(case: HostEvidence, *names: str) -> Hit | None:
     return next((hit for hit in reversed(start_lines(case)) if hit.signature.id in names), None)
 
 
-def shown(case: HostEvidence, *words: str) -> Evidence:
+def properties(case: HostEvidence, *words: str) -> Evidence:
     """Properties of the unit as a line of evidence."""
     return Evidence("systemctl show", " ".join(f"{word}={case.unit[word]}" for word in words if word in case.unit))

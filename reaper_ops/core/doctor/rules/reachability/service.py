@@ -66,7 +66,7 @@ def service_not_running(case: HostEvidence) -> Finding | None:
         summary = "ollama.service is masked, so systemd refuses to start it"
         unmask = Step("Unmask the unit.", "sudo systemctl unmask ollama")
         apply = Step("Restore the unit and start the service.", "{up}", Automate.ASK, "apply")
-        return Finding(summary, (port.shown(case, "LoadState", "ActiveState"),), steps=(unmask, apply))
+        return Finding(summary, (port.properties(case, "LoadState", "ActiveState"),), steps=(unmask, apply))
     verdict = _down(case, "service-not-running")
     if verdict is None:
         return _without_systemd(case)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import loop, port
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.facts.traces import Running
@@ -119,7 +119,7 @@ def server_hung(case: HostEvidence) -> Finding | None:
 
 
 def _answered(case: HostEvidence) -> tuple[Evidence, ...]:
-    return tuple(heard(e) for e in case.seen.exchanges if e.path == "/api/version" and went_well(e))
+    return tuple(exchange_evidence(e) for e in case.seen.exchanges if e.path == "/api/version" and went_well(e))
 
 
 def _silence(case: HostEvidence) -> str:

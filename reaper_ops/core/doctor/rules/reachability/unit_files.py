@@ -51,7 +51,7 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
     - docs/faq.mdx of Ollama
     """
     if case.unit.get("LoadState") in {"bad-setting", "error"}:
-        shown = port.shown(case, "LoadState", "ActiveState")
+        shown = port.properties(case, "LoadState", "ActiveState")
         return Finding("systemd cannot load ollama.service", (shown,), severity=Severity.ERROR, steps=(_VERIFY, _APPLY))
     wrong = unit_text.ignored(case.traces.unit_text)
     if wrong is not None:
@@ -65,7 +65,7 @@ def unit_config_not_applied(case: HostEvidence) -> Finding | None:
         )
     stale = not_in_effect.lines(case)
     if case.unit.get("NeedDaemonReload") == "yes":
-        shown = port.shown(case, "NeedDaemonReload", "ActiveState")
+        shown = port.properties(case, "NeedDaemonReload", "ActiveState")
         summary = "the files of ollama.service changed after systemd read them"
         return Finding(summary, (shown, *stale), severity=_severity(case), steps=(_reload(case), _RESTART))
     if not stale:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reaper_ops.core.doctor.finding import Confidence, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.reported import client_steps as steps
-from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.statement import Statement
 from reaper_ops.core.doctor.rules.reported.texts import SERVER
 from reaper_ops.core.doctor.rules.variables import written
 from reaper_ops.core.doctor.signatures.prefilter import Prefilter
@@ -87,7 +87,7 @@ def _target(line: str) -> tuple[str, int | None]:
     return found["host"].strip("[]"), int(found["port"]) if found["port"] else None
 
 
-def of(case: HostEvidence, error: ClientError) -> Iterator[Said]:
+def of(case: HostEvidence, error: ClientError) -> Iterator[Statement]:
     """Of an error that was read where it was pasted."""
     plain = attempt(error.text)
     kind = {"read-timeout": "timeout", "closed": "reset"}.get(error.kind, error.kind)
@@ -97,14 +97,14 @@ def of(case: HostEvidence, error: ClientError) -> Iterator[Said]:
     yield from _judged(case, Attempt(kind, host, port, error.text, owner), "client")
 
 
-def read(case: HostEvidence, source: str, line: str) -> Iterator[Said]:
+def read(case: HostEvidence, source: str, line: str) -> Iterator[Statement]:
     """Nothing of registries, whose errors have signatures, nor of the server's own runner."""
     seen = attempt(line)
     if seen is not None:
         yield from _judged(case, seen, "client" if source == SERVER else source)
 
 
-def _judged(case: HostEvidence, seen: Attempt, source: str) -> Iterator[Said]:
+def _judged(case: HostEvidence, seen: Attempt, source: str) -> Iterator[Statement]:
     line = seen.line
     if (seen.host and REGISTRY.search(seen.host)) or _PULL.search(line) or _OWN_RUNNER.search(line):
         return
@@ -113,7 +113,7 @@ def _judged(case: HostEvidence, seen: Attempt, source: str) -> Iterator[Said]:
     if said is not None:
         cause, summary, confidence, remedy = said
         values = {"address": seen.host, "name": seen.host}
-        yield Said(cause, summary, line, source, confidence, values, remedy)
+        yield Statement(cause, summary, line, source, confidence, values, remedy)
 
 
 Judgement = tuple[str, str, Confidence, "tuple[Step, ...] | None"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from reaper_ops.core.doctor.finding import Confidence, Step
 from reaper_ops.core.doctor.rules.reported import cuda_steps, unit_steps
-from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.statement import Statement
 from reaper_ops.core.doctor.signatures.prefilter import Prefilter
 from reaper_ops.core.doctor.tables import cuda, nvml, systemd_exit
 from reaper_ops.core.doctor.tables.meaning import Meaning
@@ -36,7 +36,7 @@ OF_SHELL = {126: "program-not-executable", 127: "shared-library-missing"}
 OTHER_UNIT = re.compile(r"ollama|llama", re.I)
 
 
-def read(source: str, line: str) -> Iterator[Said]:
+def read(source: str, line: str) -> Iterator[Statement]:
     if not _PREFILTER.may_match(line) or MARKS.search(line) is None:
         return
     yield from _cuda(source, line)
@@ -44,7 +44,7 @@ def read(source: str, line: str) -> Iterator[Said]:
     yield from _systemd(source, line)
 
 
-def _cuda(source: str, line: str) -> Iterator[Said]:
+def _cuda(source: str, line: str) -> Iterator[Statement]:
     code = _cuda_code(line)
     known = cuda.CODES.get(code) if code is not None else None
     if code is None or known is None or not known.cause:
@@ -52,7 +52,7 @@ def _cuda(source: str, line: str) -> Iterator[Said]:
     summary = f"CUDA fails with code {code} ({known.text})"
     sure = Confidence.CERTAIN if known.sure else Confidence.LIKELY
     said = f"{summary}{_MEANS.get(code, '')}"
-    yield Said(known.cause, said, line, source, sure, {"code": str(code)}, cuda_steps.BY_CODE.get(code))
+    yield Statement(known.cause, said, line, source, sure, {"code": str(code)}, cuda_steps.BY_CODE.get(code))
 
 
 _MEANS = {
@@ -83,7 +83,7 @@ def _cuda_code(line: str) -> int | None:
     return cuda.by_text(text["text"]) if text else None
 
 
-def _nvml(source: str, line: str) -> Iterator[Said]:
+def _nvml(source: str, line: str) -> Iterator[Statement]:
     coded = _NVML_CODE.search(line)
     known = nvml.TEXTS.get(nvml.BY_CODE.get(int(coded["code"]), "")) if coded else None
     if known is not None:
@@ -98,12 +98,12 @@ def _nvml(source: str, line: str) -> Iterator[Said]:
             return
 
 
-def _of(known: Meaning, summary: str, source: str, line: str, values: dict[str, str]) -> Said:
+def _of(known: Meaning, summary: str, source: str, line: str, values: dict[str, str]) -> Statement:
     sure = Confidence.CERTAIN if known.sure else Confidence.LIKELY
-    return Said(known.cause, summary, line, source, sure, values)
+    return Statement(known.cause, summary, line, source, sure, values)
 
 
-def _systemd(source: str, line: str) -> Iterator[Said]:
+def _systemd(source: str, line: str) -> Iterator[Statement]:
     named = _UNIT.search(line)
     if named and OTHER_UNIT.search(named["unit"]) is None:
         return
@@ -120,7 +120,7 @@ def _systemd(source: str, line: str) -> Iterator[Said]:
         yield _not_started(code, source, line, "", "")
     elif code in systemd_exit.SHELL:
         runner = code == 127 and "rocess exited" not in line
-        yield Said(
+        yield Statement(
             "gpu-library-missing" if runner else OF_SHELL[code],
             f"exit status {code}: {systemd_exit.SHELL[code]}",
             line,
@@ -128,9 +128,9 @@ def _systemd(source: str, line: str) -> Iterator[Said]:
         )
 
 
-def _not_started(code: int, source: str, line: str, program: str, why: str) -> Said:
+def _not_started(code: int, source: str, line: str, program: str, why: str) -> Statement:
     name, means = systemd_exit.STEPS[code]
     about = f" ({program}: {why})" if program else ""
     summary = f"systemd cannot start the server, status {code}/{name}: {means}{about}"
     steps: tuple[Step, ...] = unit_steps.of(name, why)
-    return Said("systemd-exec-failed", summary, line, source, Confidence.CERTAIN, {"program": program}, steps)
+    return Statement("systemd-exec-failed", summary, line, source, Confidence.CERTAIN, {"program": program}, steps)

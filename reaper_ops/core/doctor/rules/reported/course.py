@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from reaper_ops.core.doctor.finding import Confidence
 from reaper_ops.core.doctor.rules.case import HostEvidence
 from reaper_ops.core.doctor.rules.reported import gpu_steps as steps
-from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.statement import Statement
 from reaper_ops.core.doctor.rules.reported.texts import SERVER, lines
 
 GIB = 1 << 30
@@ -42,7 +42,7 @@ _FAILS = re.compile(r"level=(?:ERROR|FATAL)|(?:^|\s)(?:Error|panic|fatal error):
 SHARED = re.compile(r"type=iGPU|integrated", re.I)
 
 
-def read(case: HostEvidence) -> Iterator[Said]:
+def read(case: HostEvidence) -> Iterator[Statement]:
     rows = [line for source, line in lines(case) if source == SERVER]
     yield from _hidden(rows)
     yield from _skipped(rows)
@@ -52,7 +52,7 @@ def read(case: HostEvidence) -> Iterator[Said]:
     yield from _found_none(case, rows)
 
 
-def _hidden(rows: list[str]) -> Iterator[Said]:
+def _hidden(rows: list[str]) -> Iterator[Statement]:
     """Every name that hides all cards; a list of names says nothing by itself."""
     for row in rows:
         config = _CONFIG.search(row)
@@ -60,7 +60,7 @@ def _hidden(rows: list[str]) -> Iterator[Said]:
             if found["value"].split(",")[0] in {"-1", "none", "NoDevFiles", "void"}:
                 variable = f"{found['name']}={found['value']}"
                 summary = f"{variable} hides every GPU from the server"
-                yield Said(
+                yield Statement(
                     "visible-devices-misset",
                     summary,
                     f"server config: {variable}",
@@ -71,7 +71,7 @@ def _hidden(rows: list[str]) -> Iterator[Said]:
                 )
 
 
-def _skipped(rows: list[str]) -> Iterator[Said]:
+def _skipped(rows: list[str]) -> Iterator[Statement]:
     """A card that one set of libraries leaves out; the other set may carry it."""
     if any((found := _COMPUTE.search(row)) and found["library"].lower() in {"cuda", "vulkan"} for row in rows):
         return
@@ -82,13 +82,13 @@ def _skipped(rows: list[str]) -> Iterator[Said]:
         shown = f"{found['device']} (compute capability {capability // 100}.{capability % 100 // 10})"
         if capability < 500:
             summary = f"Ollama's CUDA libraries are not built for {shown}"
-            yield Said("compute-capability-unsupported", summary, row, SERVER, Confidence.CERTAIN)
+            yield Statement("compute-capability-unsupported", summary, row, SERVER, Confidence.CERTAIN)
         elif not by_both and "cuda_v13" in found["rest"] and newest and capability < min(newest):
             summary = f"cuda_v13 is not built for {shown}; cuda_v12 is, and was not used or is not installed"
-            yield Said("gpu-library-missing", summary, row, SERVER, Confidence.LIKELY, {}, steps.OTHER_LIBRARY)
+            yield Statement("gpu-library-missing", summary, row, SERVER, Confidence.LIKELY, {}, steps.OTHER_LIBRARY)
         else:
             summary = f"the CUDA libraries of this release are not built for {shown}"
-            yield Said("compute-capability-unsupported", summary, row, SERVER)
+            yield Statement("compute-capability-unsupported", summary, row, SERVER)
 
 
 def other_library(case: HostEvidence) -> bool:
@@ -101,7 +101,7 @@ def _size(number: str, unit: str) -> float:
     return float(number) * _UNITS.get(unit, 1) if number.count(".") <= 1 and number.strip(".") else 0.0
 
 
-def _held(rows: list[str]) -> Iterator[Said]:
+def _held(rows: list[str]) -> Iterator[Statement]:
     """At its start the server has loaded nothing, so what is not free belongs to others."""
     for row in rows:
         found = _COMPUTE.search(row)
@@ -117,10 +117,10 @@ def _held(rows: list[str]) -> Iterator[Said]:
                 f"other programs hold {held:.1f} GiB of the GPU's memory: at the server's start "
                 f"{free / GIB:.1f} of {total / GIB:.1f} GiB were free"
             )
-            yield Said("vram-held-by-others", summary, row, SERVER, Confidence.LIKELY, {}, steps.HELD)
+            yield Statement("vram-held-by-others", summary, row, SERVER, Confidence.LIKELY, {}, steps.HELD)
 
 
-def _layers(rows: list[str]) -> Iterator[Said]:
+def _layers(rows: list[str]) -> Iterator[Statement]:
     last = next((found for row in reversed(rows) if (found := _LAYERS.search(row))), None)
     if last is None:
         return
@@ -134,13 +134,15 @@ def _layers(rows: list[str]) -> Iterator[Said]:
     values = {"context": smaller} if smaller else {}
     if on_gpu == "0":
         summary = f"none of the model's {whole} layers is on the GPU{why}"
-        yield Said("partial-cpu-offload", summary, line, SERVER, Confidence.POSSIBLE, values, steps.smaller(smaller))
+        yield Statement(
+            "partial-cpu-offload", summary, line, SERVER, Confidence.POSSIBLE, values, steps.smaller(smaller)
+        )
         return
     summary = f"only {on_gpu} of {whole} layers are on the GPU{why}; the CPU computes the rest"
-    yield Said("partial-cpu-offload", summary, line, SERVER, Confidence.CERTAIN, values, steps.smaller(smaller))
+    yield Statement("partial-cpu-offload", summary, line, SERVER, Confidence.CERTAIN, values, steps.smaller(smaller))
 
 
-def _cpu_backend(case: HostEvidence, rows: list[str]) -> Iterator[Said]:
+def _cpu_backend(case: HostEvidence, rows: list[str]) -> Iterator[Statement]:
     """A card was found, and the runner then loaded no library for it."""
     names = {found["name"] for row in rows if (found := _BACKEND.search(row))}
     started = any((c := _COMPUTE.search(row)) and c["library"].lower() != "cpu" for row in rows)
@@ -149,10 +151,10 @@ def _cpu_backend(case: HostEvidence, rows: list[str]) -> Iterator[Said]:
         return
     line = next(row for row in rows if _BACKEND.search(row))
     summary = "the runner loaded only the CPU backend, although the host has a GPU"
-    yield Said("gpu-library-missing", summary, line, SERVER, Confidence.LIKELY, {}, steps.OTHER_LIBRARY)
+    yield Statement("gpu-library-missing", summary, line, SERVER, Confidence.LIKELY, {}, steps.OTHER_LIBRARY)
 
 
-def _found_none(case: HostEvidence, rows: list[str]) -> Iterator[Said]:
+def _found_none(case: HostEvidence, rows: list[str]) -> Iterator[Statement]:
     """A pasted start without a GPU, and nothing else that fails in it: who asks about it misses the GPU."""
     if not case.traces.shown or any(_FAILS.search(row) for row in rows):
         return
@@ -161,4 +163,4 @@ def _found_none(case: HostEvidence, rows: list[str]) -> Iterator[Said]:
     found = next((row for row in reversed(rows) if _NONE.search(row)), None)
     if found is not None:
         summary = "the server found no GPU when it started, so models run on the CPU"
-        yield Said("gpu-not-used", summary, found, SERVER, Confidence.POSSIBLE, {}, steps.HAND_OVER)
+        yield Statement("gpu-not-used", summary, found, SERVER, Confidence.POSSIBLE, {}, steps.HAND_OVER)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.reported.said import said
-from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.statement import Statement
+from reaper_ops.core.doctor.rules.reported.statements import statements
 from reaper_ops.core.health.report import Evidence
 
 SHOWN = 3
@@ -16,7 +16,7 @@ ORDER = tuple(Confidence)
 
 def reported(case: HostEvidence, cause: str, severity: Severity | None = None) -> Finding | None:
     """The surest statement of this cause, the last where several are; with some lines of the same cause."""
-    rows = [row for row in said(case) if row.cause == cause]
+    rows = [row for row in statements(case) if row.cause == cause]
     return of(rows, severity) if rows else None
 
 
@@ -28,11 +28,11 @@ def probed(case: HostEvidence, cause: str) -> Finding | None:
 
 def buffer_limit(case: HostEvidence) -> Finding | None:
     """That one buffer, and not the card, is the limit."""
-    rows = [row for row in said(case) if row.cause == "rocm-vulkan-oom" and row.confidence is Confidence.CERTAIN]
+    rows = [row for row in statements(case) if row.cause == "rocm-vulkan-oom" and row.confidence is Confidence.CERTAIN]
     return of(rows) if rows else None
 
 
-def of(rows: list[Said], severity: Severity | None = None) -> Finding:
+def of(rows: list[Statement], severity: Severity | None = None) -> Finding:
     best = min(reversed(rows), key=lambda row: (ORDER.index(row.confidence), row.steps is None, -len(row.summary)))
     lines = dict.fromkeys((row.source, excerpt(row.line)) for row in (best, *reversed(rows)))
     shown = tuple(Evidence(*line) for line in list(lines)[:SHOWN])

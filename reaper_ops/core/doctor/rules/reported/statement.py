@@ -9,7 +9,7 @@ from reaper_ops.core.doctor.finding import Confidence, Step
 
 
 @dataclass(frozen=True)
-class Said:
+class Statement:
     """cause: the id of a rule, empty where the line names none. steps: the remedy, where it is not the rule's own."""
 
     cause: str

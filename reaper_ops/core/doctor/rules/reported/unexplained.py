@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt
-from reaper_ops.core.doctor.rules.reported.said import said
 from reaper_ops.core.doctor.rules.reported.standing import proven_well
+from reaper_ops.core.doctor.rules.reported.statements import statements
 from reaper_ops.core.doctor.rules.reported.texts import SERVER, lines, loaded_last
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.report import Evidence
@@ -54,7 +54,7 @@ def unexplained_errors(case: HostEvidence) -> Finding | None:
 
 
 def _errors(case: HostEvidence) -> list[tuple[str, str]]:
-    explained = {row.line for row in said(case)}
+    explained = {row.line for row in statements(case)}
     return [(source, line) for source, line in lines(case) if _ERROR.search(line) and line not in explained]
 
 
@@ -81,12 +81,12 @@ def _of(found: list[tuple[str, str]], case: HostEvidence) -> Finding:
         for shape, (source, line) in ordered[:SHOWN]
     )
     kinds = "1 kind" if len(shapes) == 1 else f"{len(shapes)} kinds"
-    told = _told(ordered[0][1][1])
+    told = _quoted(ordered[0][1][1])
     summary = f"errors that no rule explains ({len(found)} of {kinds}): {told}"
     return Finding(summary, shown, Confidence.POSSIBLE, steps=_wanted(case))
 
 
-def _told(line: str) -> str:
+def _quoted(line: str) -> str:
     """The part of a line that says what went wrong."""
     parts = [found["text"].strip('" ') for found in STATEMENT.finditer(line)]
     return excerpt(parts[-1] if parts else line, 160)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.rules.slow.history import Served
 from reaper_ops.core.doctor.rules.slow.loading import run
@@ -45,7 +45,7 @@ def load_timeout(case: HostEvidence) -> Finding | None:
     logged = bool(found.late) and not (found.loads and found.loads[-1].ended == "done")
     if not answers and not logged:
         return None
-    shown = heard(answers[-1]) if answers else Evidence("server log", excerpt(found.late[-1], 200))
+    shown = exchange_evidence(answers[-1]) if answers else Evidence("server log", excerpt(found.late[-1], 200))
     where = _store(case)
     remote = where if where is not None and where.fstype.startswith(REMOTE) else None
     slow = f"; its store is on {remote.fstype}" if remote else ""

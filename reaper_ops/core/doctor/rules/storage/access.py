@@ -73,7 +73,7 @@ def models_dir_permission(case: HostEvidence) -> Finding | None:
     """
     wall, hit = next(_walls(case), None), refused(case)
     reason = reasons.why(case, "models-dir-permission")
-    said = tuple(Evidence("server log", excerpt(h.line, 200)) for h in (hit,) if h) or _told(reason)
+    said = tuple(Evidence("server log", excerpt(h.line, 200)) for h in (hit,) if h) or _evidence_of(reason)
     if wall is not None:
         path, shown, certain = wall
         if not certain and not said:
@@ -113,7 +113,7 @@ def _of_weights(case: HostEvidence, hit: Hit | None) -> bool:
     return hit is not None and "couldn't open model file" in hit.line and not loaded_last(case)
 
 
-def _told(reason: reasons.Reason | None) -> tuple[Evidence, ...]:
+def _evidence_of(reason: reasons.Reason | None) -> tuple[Evidence, ...]:
     return (reason.evidence,) if reason else ()
 
 

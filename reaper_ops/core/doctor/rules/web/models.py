@@ -11,7 +11,7 @@ from dataclasses import replace
 from reaper_ops.core import typed
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.reachability import port_conflicts
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.health.probe import error_text
@@ -110,7 +110,7 @@ def _answered(case: HostEvidence) -> Iterator[tuple[Evidence, str]]:
     """Every refusal of a model that was seen, with its text."""
     for exchange in case.seen.exchanges:
         if exchange.status is not None and exchange.status >= 400:
-            yield heard(exchange), exchange.body if SIGN_IN in exchange.body else error_text(exchange)
+            yield exchange_evidence(exchange), exchange.body if SIGN_IN in exchange.body else error_text(exchange)
     for timing in case.traces.timings or ():
         if timing.error:
             yield Evidence(f"POST /api/generate, {timing.model}", excerpt(timing.error)), timing.error

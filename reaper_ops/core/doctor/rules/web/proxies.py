@@ -5,7 +5,7 @@ from __future__ import annotations
 from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Automate, Confidence, Finding, Severity, Step
 from reaper_ops.core.doctor.rules import memory, service
-from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, heard
+from reaper_ops.core.doctor.rules.case import HostEvidence, excerpt, exchange_evidence
 from reaper_ops.core.doctor.rules.rule import Rule
 from reaper_ops.core.doctor.signatures.model import Hit
 from reaper_ops.core.facts.model import Exchange
@@ -24,9 +24,13 @@ def _direct(case: HostEvidence) -> Exchange | None:
     return next((exchange for exchange in own if exchange.path == "/api/version"), None)
 
 
-def _shown(case: HostEvidence) -> tuple[Evidence, ...]:
+def _proxy_evidence(case: HostEvidence) -> tuple[Evidence, ...]:
     direct = _direct(case)
-    return (Evidence("on the host, " + heard(direct).source, heard(direct).text),) if direct else ()
+    return (
+        (Evidence("on the host, " + exchange_evidence(direct).source, exchange_evidence(direct).text),)
+        if direct
+        else ()
+    )
 
 
 def _answers(case: HostEvidence) -> bool:
@@ -57,10 +61,12 @@ def host_header_403(case: HostEvidence) -> Finding | None:
     if verdict is None or (bound and not bound.removeprefix("http://").startswith(LOOPBACK)):
         return None
     foreign = case.traces.asked.get("host", ())
-    proof = tuple(Evidence("on the host, with a foreign Host", heard(e).text) for e in foreign if e.status == 403)
+    proof = tuple(
+        Evidence("on the host, with a foreign Host", exchange_evidence(e).text) for e in foreign if e.status == 403
+    )
     sure = _answers(case) and bool(proof)
     summary = "the server listens on loopback, so it refuses the Host header that the proxy passes on"
-    evidence = (*verdict.evidence, *_shown(case), *proof)
+    evidence = (*verdict.evidence, *_proxy_evidence(case), *proof)
     return Finding(summary, evidence, Confidence.CERTAIN if sure else Confidence.LIKELY)
 
 
@@ -123,7 +129,7 @@ def proxy_502(case: HostEvidence) -> Finding | None:
     verdict = case.verdict_of("proxy-502")
     if verdict is None or any(error_text(e) for e in case.seen.exchanges if e.status == 502):
         return None
-    shown = (*verdict.evidence, *_shown(case))
+    shown = (*verdict.evidence, *_proxy_evidence(case))
     if _answers(case):
         summary = "the proxy cannot reach Ollama, although Ollama answers on its host"
         return Finding(summary, shown, steps=_UPSTREAM)
@@ -158,12 +164,12 @@ def proxy_504_timeout(case: HostEvidence) -> Finding | None:
     late = [e for e in case.seen.exchanges if e.status in LATE and not error_text(e)]
     if verdict is None and not late:
         return None
-    shown = verdict.evidence if verdict else (heard(late[0]),)
+    shown = verdict.evidence if verdict else (exchange_evidence(late[0]),)
     waited = next((e.elapsed_ms for e in late if e.elapsed_ms >= 1000), 0.0)
     after = f" after {waited / 1000:.0f} s" if waited else ""
     also = ", although Ollama answers on its host" if _answers(case) else ""
     steps = _CLOUDFLARE if any(e.status == CLOUDFLARES for e in late) else None
-    return Finding(f"a proxy gave up waiting for Ollama{after}{also}", (*shown, *_shown(case)), steps=steps)
+    return Finding(f"a proxy gave up waiting for Ollama{after}{also}", (*shown, *_proxy_evidence(case)), steps=steps)
 
 
 def proxy_400_404_path(case: HostEvidence) -> Finding | None:
@@ -186,14 +192,14 @@ def proxy_400_404_path(case: HostEvidence) -> Finding | None:
     """
     verdict = case.verdict_of("proxy-400-404-path")
     if verdict is not None:
-        return Finding(verdict.summary, (*verdict.evidence, *_shown(case)))
+        return Finding(verdict.summary, (*verdict.evidence, *_proxy_evidence(case)))
     failed = case.seen.failed
     if failed is None or failed.status not in MOVED or error_text(failed) or not _answers(case):
         return None
     if case.settings.ollama_base_url is None:
         return None
     summary = f"Ollama answers on its host, but {case.seen.url} answers {failed.path} with HTTP {failed.status}"
-    return Finding(summary, (heard(failed), *_shown(case)), Confidence.LIKELY)
+    return Finding(summary, (exchange_evidence(failed), *_proxy_evidence(case)), Confidence.LIKELY)
 
 
 _START = Step("Start the server behind the proxy.", "{start}", Automate.SAFE, "start")

@@ -9,7 +9,7 @@ from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.finding import Confidence, Step
 from reaper_ops.core.doctor.rules.case import HostEvidence, once
 from reaper_ops.core.doctor.rules.reported import clients, codes, course, gpu_steps, line_steps
-from reaper_ops.core.doctor.rules.reported.statement import Said
+from reaper_ops.core.doctor.rules.reported.statement import Statement
 from reaper_ops.core.doctor.rules.reported.texts import CLIENT, KERNEL, lines, texts
 from reaper_ops.core.doctor.signatures.model import Hit
 
@@ -28,12 +28,12 @@ UNFIT = frozenset(
 
 
 @once
-def said(case: HostEvidence) -> tuple[Said, ...]:
+def statements(case: HostEvidence) -> tuple[Statement, ...]:
     """Every statement, in the order of the lines."""
     return tuple(_all(case))
 
 
-def _all(case: HostEvidence) -> Iterator[Said]:
+def _all(case: HostEvidence) -> Iterator[Statement]:
     yield from course.read(case)
     left = any(_LEFT.search(line) for _, line in lines(case))
     for text in texts(case):
@@ -47,7 +47,7 @@ def _all(case: HostEvidence) -> Iterator[Said]:
         yield from clients.of(case, error)
 
 
-def _by_signature(source: str, line: str) -> Iterator[Said]:
+def _by_signature(source: str, line: str) -> Iterator[Statement]:
     for scope in SCOPES[source == KERNEL]:
         for hit in signatures.all_of(scope, line):
             if hit.signature.causes and hit.signature.id not in UNFIT and not _within(hit):
@@ -60,7 +60,7 @@ def _within(hit: Hit) -> bool:
     return bool(address) and not address.endswith((":443", ":80", ":5000")) and "proxy" not in hit.groups
 
 
-def _statement(source: str, hit: Hit) -> Said:
+def _statement(source: str, hit: Hit) -> Statement:
     signature = hit.signature
     groups = {name: hit.groups.get(name, "") for name in _names(signature.summary)}
     summary = signature.summary
@@ -73,7 +73,7 @@ def _statement(source: str, hit: Hit) -> Said:
         if len(signature.causes) == 1
         else Confidence.POSSIBLE
     )
-    return Said(
+    return Statement(
         signature.causes[0], summary.removesuffix(": "), hit.line, source, sure, hit.groups, STEPS.get(signature.id)
     )
 
