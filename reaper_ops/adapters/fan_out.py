@@ -31,14 +31,13 @@ def each(
     What does not end within `patience` is left to itself, and does not keep the program from ending.
     """
     crew = _Crew(items, work, halt or Halt())
-    threads = [threading.Thread(target=crew.labor, daemon=True) for _ in range(min(at_once, len(crew.waiting)))]
     try:
-        for thread in threads:
-            thread.start()
-        crew.join(threads, patience)
+        for _ in range(min(at_once, len(crew.waiting))):
+            crew.start_one()
+        crew.join(patience)
     except BaseException:
         crew.halt.set()
-        crew.join(threads, patience)
+        crew.join(patience)
         raise
     if crew.broken:
         raise crew.broken[0]
@@ -50,8 +49,22 @@ class _Crew(Generic[Item, Result]):
         self.waiting, self.work, self.halt = deque(enumerate(items)), work, halt
         self.found: dict[int, Result] = {}
         self.broken: list[BaseException] = []
+        self.ends: list[threading.Event] = []
+        """One for each thread. `Thread.join` is no measure: one that Ctrl-C interrupts takes the thread for ended
+        (CPython, bpo-45274)."""
 
-    def labor(self) -> None:
+    def start_one(self) -> None:
+        end = threading.Event()
+        self.ends.append(end)
+        threading.Thread(target=self.labor, args=(end,), daemon=True).start()
+
+    def labor(self, end: threading.Event) -> None:
+        try:
+            self._until_done()
+        finally:
+            end.set()
+
+    def _until_done(self) -> None:
         while self.waiting and not self.halt.is_set():
             try:
                 place, item = self.waiting.popleft()
@@ -63,14 +76,14 @@ class _Crew(Generic[Item, Result]):
                 self.broken.append(error)
                 self.halt.set()
 
-    def join(self, threads: Iterable[threading.Thread], patience: float) -> None:
+    def join(self, patience: float) -> None:
         """Until all threads have ended; once they must stop, until patience is over."""
         until = float("inf")
-        for thread in threads:
-            while thread.is_alive() and time.monotonic() < until:
+        for end in self.ends:
+            while not end.is_set() and time.monotonic() < until:
                 if self.halt.is_set():
                     until = min(until, time.monotonic() + patience)
-                thread.join(LOOK_EVERY)
+                end.wait(LOOK_EVERY)
 
 
 def one_at_a_time(tell: Callable[[Message], None]) -> Callable[[Message], None]:
