@@ -71,6 +71,23 @@ def test_a_store_shows_nothing_behind_a_planted_name(ground: Ground, kind: str, 
     assert path in text
 
 
+@pytest.mark.parametrize("root", ["manifests", "manifests-v2"])
+def test_a_store_shows_no_layers_of_another_users_document(ground: Ground, root: str) -> None:
+    """It reads like a manifest, and the service's user only gave it a second name."""
+    digest = "d" * 64
+    document = ground.home.parent / "layers.json"
+    document.write_text(json.dumps({"layers": [{"digest": f"sha256:{digest}", "size": 7}]}))
+    place = ground.store / root / "r/l/m/t"
+    place.parent.mkdir(parents=True)
+    os.link(document, place)
+    ground.theirs()
+    found = answers(
+        {"kind": "stores", "path": str(ground.store), "others": []},
+        {"kind": "identities", "path": str(ground.store)},
+    )
+    assert digest not in json.dumps(found)
+
+
 @pytest.mark.parametrize("room", ["manifests", "blobs", ""])
 def test_a_store_with_a_linked_room_names_the_link_and_no_file_behind_it(ground: Ground, room: str) -> None:
     os.rename(ground.store / room, ground.home / "before")

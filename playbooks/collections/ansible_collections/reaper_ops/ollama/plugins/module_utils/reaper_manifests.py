@@ -40,7 +40,7 @@ def manifest(store, paths, limit=LARGEST):
 
 
 def whole(path, limit):
-    with tree.reading(path, linked=True) as file:
+    with tree.reading(path) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise ValueError("%s is larger than %d bytes" % (path, limit))
