@@ -84,18 +84,9 @@ def programs(fleet: Any, directory: Path, pyinfra: Path) -> dict[str, tuple[list
     rows = [desired_of(fleet, directory, host) for host in fleet.hosts()]
     listed = directory / "fleet.json"
     listed.write_text(json.dumps(rows))
-    desired = directory / "desired.json"
-    desired.write_text(json.dumps({"all": {"hosts": {row["name"]: {"desired": row["desired"]} for row in rows}}}))
-    playbook = [
-        "playbook",
-        "-i",
-        str(fleet.inventory),
-        "-i",
-        str(desired),
-        "-l",
-        LIMIT,
-        str(YARDSTICK / "playbook.yml"),
-    ]
+    states = directory / "desired.json"
+    states.write_text(json.dumps({"all": {"hosts": {row["name"]: {"desired": row["desired"]} for row in rows}}}))
+    playbook = ["playbook", "-i", str(fleet.inventory), "-i", str(states), "-l", LIMIT, str(YARDSTICK / "playbook.yml")]
     deploy = [str(YARDSTICK / name) for name in ("inventory.py", "deploy.py")]
     return {
         "ours": (ours(fleet.inventory, "up", "--yes"), {}),

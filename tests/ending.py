@@ -1,4 +1,4 @@
-"""That work ends at all: a pattern which tries all ways on a hostile text would run for hours."""
+"""Checks that work ends at all: on a hostile text, a pattern that backtracks would run for hours."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENOUGH_S = 60
-"""Of the processor's time, a hundred times what the slowest takes: it tells an end from none, no speed."""
+"""Processor time, a hundred times what the slowest text takes: a limit against endless work, not a measure of speed."""
 
 
 @contextmanager
 def ends() -> Iterator[None]:
-    """What runs inside fails when it has not ended after a minute of the processor's time."""
+    """Fails the body if it has not ended after a minute of processor time."""
 
     def endless(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"not at its end after {ENOUGH_S} s")
+        raise AssertionError(f"did not end within {ENOUGH_S} s of processor time")
 
     before = signal.signal(signal.SIGVTALRM, endless)
     signal.setitimer(signal.ITIMER_VIRTUAL, ENOUGH_S)

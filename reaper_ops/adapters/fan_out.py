@@ -50,8 +50,8 @@ class _Crew(Generic[Item, Result]):
         self.found: dict[int, Result] = {}
         self.broken: list[BaseException] = []
         self.ends: list[threading.Event] = []
-        """One for each thread. `Thread.join` is no measure: one that Ctrl-C interrupts takes the thread for ended
-        (CPython, bpo-45274)."""
+        """One for each thread, instead of `Thread.join`: when Ctrl-C interrupts that, CPython marks a running thread
+        as stopped (bpo-45274)."""
 
     def start_one(self) -> None:
         end = threading.Event()

@@ -90,7 +90,7 @@ def up(root: Path) -> World:
     try:
         (root / "run").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        problem = f"{root} cannot be made: {error.strerror}"
+        problem = f"{root} cannot be created: {error.strerror}"
         raise ReaperError("lab", problem, "set REAPER_OPS_LAB_DIR to a directory of your own") from None
     models.publish(root / "registry")
     _pack(root / "releases")

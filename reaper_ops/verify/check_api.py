@@ -10,7 +10,8 @@ from reaper_ops.verify.expected import Expected, model_paths
 from reaper_ops.verify.server import CheckedServer
 
 
-def check_listens_where_expected(host: Any, expected: Expected) -> None:
+# The name is the id that `verify -o json` prints, and users script against it.
+def check_listens_where_wished(host: Any, expected: Expected) -> None:
     """The port is open on the configured address and on no other."""
     sockets = [text.removeprefix("tcp://") for text in host.socket.get_listening_sockets() if text.startswith("tcp://")]
     found = {address for address, _, port in (text.rpartition(":") for text in sockets) if port == _port(expected)}

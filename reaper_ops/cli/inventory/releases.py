@@ -10,7 +10,7 @@ import click
 @click.option("--all", "everything", is_flag=True, help="list all, not only the ten newest")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(version: str | None, everything: bool, output: str) -> None:
-    """List the releases of Ollama whose checksums are known, what each carries, and which is recommended.
+    """List known Ollama releases, their vulnerabilities, and which one is recommended.
 
     With VERSION, show all that is known of that release. Contacts no host.
     """

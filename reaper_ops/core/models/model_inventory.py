@@ -28,6 +28,10 @@ class HeldModel:
         """With or without `sha256:`."""
         return digest.removeprefix("sha256:") in {self.digest, *self.known_as}
 
+    def was_migrated_from(self, digest: str) -> bool:
+        """Whether it is that model, rewritten by its server since, which therefore lists another digest."""
+        return self.has_digest(digest) and digest.removeprefix("sha256:") != self.digest
+
 
 @dataclass(frozen=True)
 class LoadedModel:

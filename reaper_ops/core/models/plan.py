@@ -122,8 +122,8 @@ def _item(name: str, one: Holding, locked: Locked | None, via: Via, given: set[s
     excess: Excess = one.memory.excess(weights) if one.memory else ""
     rewrite = migration.room(one.settings.ollama_version, locked)
     if there and there.has_digest(locked.digest):
-        done = there.digest != locked.digest.removeprefix("sha256:")
-        return Item(name, "there", via, 0, weights, excess, 0 if done else rewrite), {}
+        left = 0 if there.was_migrated_from(locked.digest) else rewrite
+        return Item(name, "there", via, 0, weights, excess, left), {}
     have = one.blobs or frozenset()
     blobs = {
         digest: size

@@ -78,12 +78,12 @@ def _cell(name: str, one: Holding, lock: Lock) -> Cell | None:
         return Cell("unknown") if wanted else None
     if there is None:
         return Cell("missing") if wanted else None
-    loaded, ours, migrated = key in one.loaded_keys, key in one.our_keys, False
+    loaded, ours = key in one.loaded_keys, key in one.our_keys
     if not wanted:
         state: State = "extra"
     elif locked is None:
         state = "unlocked"
     else:
         state = "ok" if there.has_digest(locked.digest) else "drift"
-        migrated = state == "ok" and locked.digest.removeprefix("sha256:") != there.digest
+    migrated = wanted and locked is not None and there.was_migrated_from(locked.digest)
     return Cell(state, there.digest, there.size, loaded, ours, migrated)

@@ -17,7 +17,7 @@ RESTART = "unless-stopped"
 PORT = 11434
 OF_THE_IMAGE = ("NVIDIA_", "OLLAMA_HOST", "REAPER_OPS_")
 """Variables that every image or we ourselves set: nobody chose them for this container."""
-UNHEARD = (
+TOO_SLOW = (
     f"{docker.LATE}: what is installed, runs and has our names there is not known; see what slows it down "
     "(`time sudo docker ps`, `sudo journalctl -u docker -n 50`), then run again"
 )
@@ -140,9 +140,9 @@ def image_there(image: str, facts: Facts) -> bool:
     return image.removeprefix("docker.io/").removeprefix("library/") in (facts.images or ())
 
 
-def unheard(settings: Settings, facts: Facts) -> str:
+def engine_too_slow(settings: Settings, facts: Facts) -> str:
     """Why nothing can be planned with an engine that is too slow to say what it holds; empty where it said so."""
-    return UNHEARD if settings.ollama_runtime == "docker" and docker.is_late(facts.unread) else ""
+    return TOO_SLOW if settings.ollama_runtime == "docker" and docker.is_late(facts.unread) else ""
 
 
 def blockers(settings: Settings, facts: Facts) -> list[str]:

@@ -34,7 +34,7 @@ def fix(source: Source, choose: Choose, on_event: OnEvent | None = None) -> Fixe
     before = doctor.examine(patients, words)
     broken: dict[str, str] = {}
     offers = isolation.each(patients, lambda one: _offered(before, one), lambda one: one.host, broken)
-    before = _told(before, broken)
+    before = _with_problems(before, broken)
     offered = tuple(proposal for proposals_, _ in offers.values() for proposal in proposals_)
     confirmed = {host: one for host, (_, one) in offers.items() if one is not None}
     chosen = choose(before, offered)
@@ -51,17 +51,17 @@ def _offered(checkup: FleetDiagnosis, one: HostSnapshot) -> tuple[tuple[Proposal
     mine = FleetDiagnosis(tuple(host for host in checkup.hosts if host.host == one.host))
     ours = {one.host: directories(one.settings, one.facts)}
     found = proposals(mine, {one.host: one.facts}, ours)
-    if one.facts is None or not any(proposal.action == "apply" for proposal in found):
-        return tuple(proposal for proposal in found if proposal.action != "apply"), None
+    others = tuple(proposal for proposal in found if proposal.action != "apply")
+    if one.facts is None or len(others) == len(found):
+        return others, None
     intent = desired_state.derive(one.settings, one.facts)
     if intent.plan.blockers:
-        return tuple(proposal for proposal in found if proposal.action != "apply"), None
-    actions = intent.plan.actions
-    offered = tuple(replace(it, plan=actions) if it.action == "apply" else it for it in found)
+        return others, None
+    offered = tuple(replace(it, plan=intent.plan.actions) if it.action == "apply" else it for it in found)
     return offered, choices.confirm(intent, choices.of(intent))
 
 
-def _told(checkup: FleetDiagnosis, broken: Mapping[str, str]) -> FleetDiagnosis:
+def _with_problems(checkup: FleetDiagnosis, broken: Mapping[str, str]) -> FleetDiagnosis:
     """A host for which no remedy could be worked out says so; its diagnosis stays."""
     hosts = [replace(h, problem=h.problem or broken[h.host]) if h.host in broken else h for h in checkup.hosts]
     return FleetDiagnosis(tuple(hosts))

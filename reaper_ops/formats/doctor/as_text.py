@@ -110,9 +110,7 @@ def _unseen(host: Diagnosis, verbose: bool) -> Iterator[str]:
         return
     if verbose:
         for gap in host.blind:
-            yield from wrapped(
-                "not read: ", f"{gap.part} ({gap.why}); it could show {_first_of(gap.ids, len(gap.ids))}"
-            )
+            yield from wrapped("not read: ", f"{gap.part} ({gap.why}); it could show {', '.join(gap.ids)}")
         return
     for why, gaps in _by_reason(host.blind).items():
         parts, ids = [gap.part for gap in gaps], dict.fromkeys(id_ for gap in gaps for id_ in gap.ids)

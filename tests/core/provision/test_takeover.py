@@ -145,7 +145,7 @@ def test_an_engine_that_answers_too_late_is_not_absent(question, answer):
 
 def test_a_slow_docker_does_not_concern_another_runtime():
     facts = parse("h", SETTINGS, {"docker-info": {"timed_out": True}})
-    assert takeover.unheard(Settings(), facts) == ""
+    assert takeover.engine_too_slow(Settings(), facts) == ""
 
 
 def test_an_engine_that_says_no_holds_nothing_of_ours():

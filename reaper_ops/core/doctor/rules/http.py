@@ -15,6 +15,8 @@ from reaper_ops.errors import ReaperError
 
 RUNNING = "Ollama is running"
 PS_SINCE = "0.1.38"
+OF_THE_API = ("/v1", "/api")
+"""Ends of a base URL to which clients add their own paths."""
 PLAIN_TO_TLS = ("HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port")
 
 
@@ -35,9 +37,10 @@ def odd_answer(case: HostEvidence) -> Verdict | None:
         return _needs_https(case, failed)
     if status in {502, 504}:
         return _gateway(case, failed)
-    if 300 <= status < 400 and failed.headers.get("location", "").startswith("https://"):
-        return _redirected(case, failed)
-    if status == 404 and case.seen.version is None and (written := _parsed(case)) and written.path:
+    written = _parsed(case.seen.url)
+    if 300 <= status < 400 and written and (secure := _secured(written, failed)):
+        return _redirected(failed, secure)
+    if status == 404 and case.seen.version is None and written and written.path.endswith(OF_THE_API):
         return _below(failed, written)
     if status == 404 or 300 <= status < 400:
         return _elsewhere(case, failed)
@@ -71,38 +74,45 @@ def _wrong_host(case: HostEvidence, failed: Exchange) -> Verdict:
     )
 
 
-def _parsed(case: HostEvidence) -> base_url.BaseUrl | None:
+def _parsed(url: str) -> base_url.BaseUrl | None:
     try:
-        return base_url.parse(case.seen.url)
+        return base_url.parse(url)
     except ReaperError:
         return None
 
 
-def _redirected(case: HostEvidence, failed: Exchange) -> Verdict:
-    target = failed.headers["location"].removesuffix(failed.path)
+def _secured(written: base_url.BaseUrl, failed: Exchange) -> str:
+    """The base URL to which plain http is redirected on the same host; empty for a redirect to anything else."""
+    target = failed.headers.get("location", "").removesuffix(failed.path)
+    there = _parsed(target)
+    same = there is not None and there.host.lower() == written.host.lower()
+    return target if same and (written.scheme, target[:8]) == ("http", "https://") else ""
+
+
+def _redirected(failed: Exchange, secure: str) -> Verdict:
     return Verdict(
         State.HTTP_ERROR,
-        f"the URL redirects to {excerpt(target, 100)}",
+        f"the URL redirects to {excerpt(secure, 100)}",
         (exchange_evidence(failed), Evidence("Location", excerpt(failed.headers["location"], 200))),
         "redirect-to-https",
-        f"write the URL as {excerpt(target, 100)}",
+        f"write the URL as {excerpt(secure, 100)}",
     )
 
 
 def _below(failed: Exchange, written: base_url.BaseUrl) -> Verdict:
-    """Ollama adds its own paths, so a base URL that has one asks for what does not exist."""
-    right = f"{written.scheme}://{written.netloc}"
+    """Clients of Ollama's API add /api/... themselves, those of the OpenAI API add to /v1."""
+    end = next(end for end in OF_THE_API if written.path.endswith(end))
     return Verdict(
         State.HTTP_ERROR,
-        f"the URL ends in {excerpt(written.path, 60)}, and nothing answers below that; Ollama's base URL has no path",
+        f"the URL ends in {end}, and nothing answers below that; Ollama's base URL ends before it",
         (exchange_evidence(failed),),
         "base-url-has-path",
-        f"write the URL as {right}",
+        f"write the URL as {excerpt(str(written).removesuffix(end), 100)}",
     )
 
 
 def _needs_https(case: HostEvidence, failed: Exchange) -> Verdict:
-    parsed = _parsed(case)
+    parsed = _parsed(case.seen.url)
     written = parsed.netloc if parsed else case.host
     return Verdict(
         State.TLS,

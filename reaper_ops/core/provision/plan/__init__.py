@@ -25,8 +25,8 @@ def plan(settings: Settings, facts: Facts, desired: DesiredState) -> Plan:
     """The difference between desired state and facts, in the order of the roles; empty when there is none."""
     if not settings.ollama_managed:
         return Plan(facts.host)
-    if unheard := takeover.unheard(settings, facts):
-        return Plan(facts.host, blockers=(unheard,))
+    if slow := takeover.engine_too_slow(settings, facts):
+        return Plan(facts.host, blockers=(slow,))
     case = PlanInput(settings, facts, desired)
     blockers = obstacles.blockers(case)
     actions = [action for planner in PLANNERS.values() for action in planner(case)]
