@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from reaper_ops.core.doctor import signatures
 from reaper_ops.core.doctor.rules import serverlog
 from reaper_ops.core.doctor.signatures import literals
 from reaper_ops.core.doctor.signatures.model import Signature
+from reaper_ops.core.doctor.signatures.prefilter import Prefilter
 
 CASES = Path(__file__).parents[2] / "cases" / "probe"
 
@@ -189,3 +191,14 @@ def test_a_rule_for_some_clients_closes_no_port(line: str) -> None:
     """What fail2ban writes for one address is no firewall that drops everybody."""
     assert signatures.only("firewall-drops", line.format("DROP")) is None
     assert signatures.only("firewall-rejects", line.format("REJECT")) is None
+
+
+@pytest.mark.parametrize("signature", signatures.TABLE, ids=lambda signature: signature.id)
+def test_the_prefilter_hides_no_line_that_a_pattern_fits(signature: Signature) -> None:
+    """It looks for literals of several patterns at once; with another pattern beside it, too."""
+    assert Prefilter(re.compile("nothing like it"), re.compile(signature.pattern)).may_match(signature.sample)
+
+
+def test_the_prefilter_sorts_out_what_cannot_fit() -> None:
+    assert not Prefilter(re.compile("curl: "), re.compile("ECONNREFUSED")).may_match("level=INFO msg=listening")
+    assert Prefilter(re.compile("curl: "), re.compile("[a-z]")).may_match("level=INFO msg=listening")

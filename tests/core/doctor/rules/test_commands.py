@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from doctor_cases import FILES, evidence, load
+from step_values import PLACES, VALUES
 from watchers import program
 
 from reaper_ops.core.doctor import remedy, rules
@@ -28,19 +29,6 @@ from reaper_ops.core.health.probe import Observation
 from reaper_ops.core.inventory.settings import Settings
 
 RUNTIMES = ("systemd", "docker", "process")
-VALUES = {
-    "pid": "7",
-    "port": "7",
-    "cores": "7",
-    "user": "ollama",
-    "account": "ollama",
-    "blob": "sha256-0a",
-    "volume": "models",
-    "owner": "1000:1000",
-    "model": "llama3.2:1b",
-    "address": "192.168.1.20",
-}
-
 EXCLUDED = (
     "SC2002",  # `cat FILE |`: a step pipes "the command that prints the log", which for a process is `cat`
 )
@@ -121,7 +109,6 @@ HOSTS = {
     )
     for name in RUNTIMES
 }
-PLACES = re.compile(r"\{([a-z_]+)\}")
 
 
 def rendered() -> Iterator[Typed]:

@@ -12,6 +12,7 @@ import pytest
 import shell_words
 from doctor_cases import SICK, examine, load
 from shell_words import PAYLOADS
+from step_values import DIRECTORIES, PLACES, VALUES
 
 from reaper_ops.core.doctor import remedy, signatures
 from reaper_ops.core.doctor.diagnose import Diagnosis
@@ -40,19 +41,24 @@ PASTED = (
     "$ journalctl -u ollama\nMar 02 10:00:00 box ollama[7]: Error: mkdir /data/models@: permission denied: ensure path "
     "elements are traversable\n",
     "$ sudo ss -ltnp\nState  Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n"
-    'LISTEN 0      128          127.0.0.1:11434      0.0.0.0:*    users:(("nginx@",pid=700,fd=3))\n',
+    'LISTEN 0      128          127.0.0.1:11434      0.0.0.0:*    users:(("nginx@",pid=700,fd=3))\n'
+    "$ ollama serve\nError: listen tcp 127.0.0.1:11434: bind: address already in use\n",
     "$ curl http://box@:11434/api/tags\ncurl: (6) Could not resolve host: box@\n",
     '$ curl http://127.0.0.1:11434/api/generate -d \'{"model": "llama3.2@"}\'\n'
     '{"error":"model \'llama3.2@\' not found"}\n',
     "requests.exceptions.ConnectionError: HTTPConnectionPool(host='gpu1@', port=11434): Max retries exceeded with url: "
     "/api/chat@ (Caused by NameResolutionError(\"Failed to resolve 'gpu1@'\"))\n",
     "$ ollama pull llama3.2@\npulling manifest\nError: pull model manifest: file does not exist\n",
-    "$ ollama ps\nNAME ID SIZE PROCESSOR CONTEXT UNTIL\nllama3:8b@ 0123456789ab 6.7 GB 40%/60% CPU/GPU 4096 Forever\n",
-    "$ nvidia-smi -L\nGPU 0: Tesla T4@ (UUID: GPU-0f1e2d3c-0000-1111-2222-333344445555)\n",
+    "$ ollama ps\nNAME ID SIZE PROCESSOR CONTEXT UNTIL\nllama3:8b@ 0123456789ab 6.7 GB 40%/60% CPU/GPU 4096 Forever\n"
+    "$ ollama run big\nError: model requires more system memory (41.6 GiB) than is available (13.4 GiB)\n",
+    "$ nvidia-smi -L\nGPU 0: Tesla T4@ (UUID: GPU-0f1e2d3c-0000-1111-2222-333344445555)\n"
+    '$ docker run --gpus=all ollama/ollama\ndocker: Error response from daemon: could not select device driver "" with '
+    "capabilities: [[gpu]].\n",
     "$ cat docker-compose.yml\nservices:\n  ollama:\n    image: ollama/ollama@\n    container_name: llm@\n    "
     "volumes:\n      - ./models@:/root/.ollama\n  web@:\n    "
     "image: ghcr.io/open-webui/open-webui:main\n    environment:\n      OLLAMA_BASE_URL: http://localhost@:11434\n",
-    "$ df -h\nFilesystem      Size  Used Avail Use% Mounted on\n/dev/sda1@       100G  100G     0 100% /data@\n",
+    "$ df -h\nFilesystem      Size  Used Avail Use% Mounted on\n/dev/sda1@       100G  100G     0 100% /data@\n"
+    "$ ollama pull llama3.2\nError: write /data/models/blobs/sha256-0a-partial@: no space left on device\n",
     "$ kubectl describe pod ollama-0\nName:             ollama-0@\nNamespace:        llm@\nContainers:\n  ollama@:\n"
     "    Image:          ollama/ollama:0.12.3@\n    State:          Waiting\n      Reason:       CrashLoopBackOff\n",
 )
@@ -101,6 +107,7 @@ def test_every_name_of_a_pasted_text(text: str) -> None:
                 payload if at == chosen else sign for at, sign in enumerate(text) if sign != "@" or at == chosen
             )
             made |= dict.fromkeys(pasted(whole), payload)
+    assert made, "no command was printed, so that nothing was tried"
     harmless(made)
 
 
@@ -172,20 +179,6 @@ HOSTS = [
     )
     for name in ("systemd", "docker", "process")
 ]
-GOOD = {
-    "pid": "7",
-    "port": "7",
-    "cores": "7",
-    "user": "ollama",
-    "account": "ollama",
-    "blob": "sha256-0a",
-    "volume": "models",
-    "owner": "1000:1000",
-    "unit": "x.service",
-    "variable": "OLLAMA_HOST",
-}
-DIRECTORIES = {"path": "/store/zqx", "store": "/store", "home": "/store"}
-NAMES = re.compile(r"\{([a-z_]+)\}")
 STEPS = list(dict.fromkeys(step for rule in RULES for step in (*rule.steps, Step("", rule.verify)) if step.command))
 
 
@@ -196,8 +189,8 @@ def test_every_place_of_every_step_takes_one_word(payload: str) -> None:
     for host in HOSTS:
         ours = remedy.places(host)
         for step in STEPS:
-            names = sorted(set(NAMES.findall(step.command)) - remedy.READY)
-            good = {**DIRECTORIES, **{name: GOOD.get(name, "/store/zqx") for name in names}}
+            names = sorted(set(PLACES.findall(step.command)) - remedy.READY)
+            good = {"path": "/store/zqx", **DIRECTORIES, **{name: VALUES.get(name, "/store/zqx") for name in names}}
             plain = remedy.step(step, ours, good).command
             for name in names:
                 found = remedy.step(step, ours, {**good, name: good[name] + payload}).command

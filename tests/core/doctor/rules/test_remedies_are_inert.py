@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from doctor_cases import SICK, examine, load
+from step_values import DIRECTORIES, PLACES, VALUES
 
 from reaper_ops.core.doctor import remedy, rules
 from reaper_ops.core.doctor.diagnose import BY_ID, Diagnosis
@@ -92,30 +93,18 @@ def _outside(text: str) -> str:
 HOST = HostEvidence(Settings(), Observation("gpu1", "http://gpu1:11434"), source="-i hosts.yml")
 OURS = remedy.places(HOST)
 STEPS = [(rule.id, step) for rule in RULES for step in (*rule.steps, Step("", rule.verify))]
-GOOD = {
-    "pid": "7",
-    "port": "7",
-    "cores": "7",
-    "user": "ollama",
-    "account": "ollama",
-    "blob": "sha256-0a",
-    "volume": "models",
-    "owner": "1000:1000",
-}
-DIRECTORIES = {"path": "/store/x", "store": "/store", "home": "/store"}
-NAMES = re.compile(r"\{([a-z_]+)\}")
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_every_place_of_every_step_is_one_word(evil: str) -> None:
     every = []
     for id_, step in STEPS:
-        names = sorted(set(NAMES.findall(step.command)) - remedy.READY)
-        good = {name: GOOD.get(name, "/store/x") for name in names}
-        plain = remedy.step(step, OURS, {**DIRECTORIES, **good}).command
+        names = sorted(set(PLACES.findall(step.command)) - remedy.READY)
+        good = {name: VALUES.get(name, "/store/x") for name in names}
+        plain = remedy.step(step, OURS, {"path": "/store/x", **DIRECTORIES, **good}).command
         assert plain or not step.command, id_
         for name in names:
-            dirty = remedy.step(step, OURS, {**DIRECTORIES, **good, name: good[name] + evil})
+            dirty = remedy.step(step, OURS, {"path": "/store/x", **DIRECTORIES, **good, name: good[name] + evil})
             if not dirty.command:
                 assert dirty.action == "", id_
                 continue
